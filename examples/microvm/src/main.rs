@@ -1,0 +1,2 @@
+//! A small KVM virtual machine monitor.
+fn main() {}
