@@ -1,1 +1,29 @@
-//! Placeholder
+//! The heart of a virtio device.
+#![deny(unsafe_code)]
+
+mod config;
+pub mod device;
+mod device_type;
+mod event;
+mod features;
+pub mod host;
+mod interrupt;
+#[allow(unsafe_code)]
+pub mod memory;
+pub mod ring;
+pub mod runtime;
+pub mod task;
+
+pub use config::ConfigSpace;
+pub use device::{Activation, VirtioDevice};
+pub use device_type::DeviceType;
+pub use event::Event;
+pub use features::Features;
+pub use host::{DeviceHost, HostBuilder};
+pub use interrupt::{Interrupt, InterruptLine, Interrupts};
+pub use memory::{GuestBuffers, GuestRam, MemoryError, MemoryView, Reader, Writer};
+pub use ring::{Chain, ChainFault, QueuePosition, QueueSetup, RingFault, Ticket, Virtqueue};
+#[cfg(all(feature = "eventfd", target_os = "linux"))]
+pub use runtime::ThreadRuntime;
+pub use runtime::{InlineRuntime, Runtime};
+pub use task::{Events, Next, QueueTask, Quiesce, Source, Sources, TaskContext, TaskRunner};

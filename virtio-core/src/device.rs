@@ -1,0 +1,182 @@
+//! What a device implements, and what it is handed.
+
+use std::error::Error;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::ConfigSpace;
+use crate::device_type::DeviceType;
+use crate::features::Features;
+use crate::memory::GuestRam;
+use crate::ring::{QueueSetup, RingFault};
+use crate::task::QueueTask;
+
+/// A device model: what stands behind a transport.
+///
+/// Its host drives it through these states; it never has to ask which one it is in.
+///
+/// ```text
+///              negotiate(features)            activate(queues)
+///   created ──────────────────────> agreed ─────────────────────> live: its tasks run
+///      ^         refused: stays        │                            │
+///      └───────────── reset() <────────┴────── tasks have ended <───┘
+/// ```
+///
+/// All calls come from the host, one at a time, on the threads of whoever writes the registers; none of them may wait
+/// for a queue task. What a task needs of the device it is given at activation.
+pub trait VirtioDevice: Send {
+    /// What kind of device this is.
+    fn device_type(&self) -> DeviceType;
+
+    /// The features of its type that it offers. The host adds those of rings and transport.
+    fn features(&self) -> Features;
+
+    /// The name of one of the features of its type.
+    fn feature_name(&self, bit: u32) -> Option<&'static str> {
+        let _ = bit;
+        None
+    }
+
+    /// The features of rings that its queues understand. Those of [`Virtqueue`](crate::Virtqueue), unless the queues
+    /// are served elsewhere.
+    fn ring_features(&self) -> Features {
+        Features::INDIRECT_DESC | Features::EVENT_IDX
+    }
+
+    /// The largest size of each of its queues: powers of two up to 32768.
+    fn queue_sizes(&self) -> &[u16];
+
+    /// Its configuration space.
+    fn config(&self) -> ConfigSpace;
+
+    /// The driver's choice among the offered features: refused where it does not fit together, taken note of
+    /// otherwise. What depends on it in the configuration changes here, by [`ConfigSpace::store`].
+    ///
+    /// # Errors
+    /// [`FeatureRefusal`]: the driver sees that its choice was not accepted (BASIC-FEAT-03).
+    fn negotiate(&mut self, features: Features) -> Result<(), FeatureRefusal> {
+        let _ = features;
+        Ok(())
+    }
+
+    /// The driver writes the configuration space. Bytes that are not the driver's to write are ignored.
+    fn write_config(&mut self, offset: u64, data: &[u8]) {
+        let _ = (offset, data);
+    }
+
+    /// The driver is ready: make the tasks that serve the queues.
+    ///
+    /// # Errors
+    /// [`ActivateError`]: the device asks for a reset.
+    fn activate(
+        &mut self,
+        activation: Activation,
+    ) -> Result<Vec<Box<dyn QueueTask>>, ActivateError>;
+
+    /// Back to the state in which it was created. Its tasks have ended.
+    fn reset(&mut self);
+
+    /// What of the device itself (not of rings, host and transport) a driver could notice. Called while paused.
+    fn save(&self) -> DeviceState {
+        DeviceState::default()
+    }
+
+    /// Takes over a saved state, before activation, with the features negotiated as they were.
+    ///
+    /// # Errors
+    /// [`StateError`] for whatever `save` would not have returned: the bytes may be corrupt or hostile.
+    fn restore(&mut self, state: &DeviceState) -> Result<(), StateError> {
+        if *state == DeviceState::default() {
+            Ok(())
+        } else {
+            Err(StateError::Version {
+                version: state.version,
+            })
+        }
+    }
+}
+
+/// What a device is handed when the driver is ready.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Activation {
+    /// The features that were negotiated.
+    pub features: Features,
+    /// Guest memory.
+    pub memory: GuestRam,
+    /// The queues that the driver enabled, in the order of their numbers: any subset of the device's queues, or none.
+    pub queues: Vec<QueueSetup>,
+}
+
+/// The driver's choice of features does not fit together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeatureRefusal {
+    /// Features that were not offered.
+    #[error("{0:?} were not offered")]
+    NotOffered(Features),
+    /// Features that the device does not work without.
+    #[error("{0:?} must be accepted")]
+    Missing(Features),
+    /// A feature was accepted without what it depends on.
+    #[error("{feature:?} needs {needs:?}")]
+    Dependency {
+        /// What was accepted.
+        feature: Features,
+        /// What it needs.
+        needs: Features,
+    },
+}
+
+/// The device could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ActivateError {
+    /// A queue cannot be used.
+    #[error("queue {queue}: {fault}")]
+    Queue {
+        /// The queue's number.
+        queue: u16,
+        /// What is wrong with it.
+        fault: RingFault,
+    },
+    /// Something outside of virtio failed.
+    #[error(transparent)]
+    Device(Box<dyn Error + Send + Sync>),
+}
+
+/// A device's own part of a saved state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceState {
+    /// The version of the device's format; 0 means that there is nothing.
+    pub version: u32,
+    /// In the device's format.
+    pub data: Vec<u8>,
+}
+
+/// A saved state cannot be taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The state is of a version that is not understood.
+    #[error("version {version} of the state is not understood")]
+    Version {
+        /// Its version.
+        version: u32,
+    },
+    /// The state is of a device that is built differently.
+    #[error("the state does not fit the device: {what}")]
+    Mismatch {
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// The state contradicts itself, or the rules of virtio.
+    #[error("the state is corrupt: {what}")]
+    Corrupt {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The device is in use.
+    #[error("the device is in use")]
+    Busy,
+}

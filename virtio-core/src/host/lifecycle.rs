@@ -1,0 +1,323 @@
+//! From status zero to status zero.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::status::{DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET, PLAIN};
+use super::{Control, DeviceHost, PauseError, Phase, QueueRegisters, Shared, Task};
+use crate::device::{ActivateError, Activation, FeatureRefusal};
+use crate::event::Event;
+use crate::features::Features;
+use crate::ring::QueuePosition;
+use crate::task::{Command, Outcome, TaskControl, TaskRunner};
+
+/// How long to sleep between two looks at a task that runs in its callers.
+const SLICE: Duration = Duration::from_millis(1);
+
+impl DeviceHost {
+    /// The device status field. While a reset goes on it stays other than zero.
+    pub fn status(&self) -> u8 {
+        if self.shared.resetting.load(Ordering::SeqCst) {
+            self.runtime.assist();
+            // Whoever holds the lock is ending the reset or waiting for it.
+            if let Some(mut control) = self.try_control() {
+                self.try_end_reset(&mut control);
+            }
+        }
+        self.shared.status()
+    }
+
+    /// The driver writes the device status field.
+    ///
+    /// Zero resets the device: intake stops, what is in flight is given up, and normally all is done when this
+    /// returns. Other values set bits; a bit that cannot be set stays clear. Bits are never cleared by leaving them
+    /// out (DRV-STATUS-02), and NEEDS_RESET is the device's alone (DRV-STATUS-04).
+    pub fn write_status(&self, value: u8) {
+        let mut control = self.control();
+        if !self.end_reset(&mut control) {
+            return;
+        }
+        if value == 0 {
+            self.begin_reset(&mut control);
+            return;
+        }
+        self.shared.status.fetch_or(value & PLAIN, Ordering::SeqCst);
+        let newly = |bit| value & bit != 0 && self.shared.status() & bit == 0;
+        if newly(FEATURES_OK) {
+            self.negotiate(&mut control);
+        }
+        // DRV-STATUS-01, DRV-INIT-03: never live without an agreement on features.
+        if newly(DRIVER_OK) && self.shared.status() & (FEATURES_OK | NEEDS_RESET) == FEATURES_OK {
+            self.go_live(&mut control);
+        }
+    }
+
+    /// The driver chooses features: word `word` of its choice. Ignored once the choice was accepted (BASIC-FEAT-06).
+    pub fn write_features(&self, word: u32, value: u32) {
+        let mut control = self.control();
+        if self.end_reset(&mut control) && self.shared.status() & FEATURES_OK == 0 {
+            control.accepted = control.accepted.with_word(word, value);
+        }
+    }
+
+    /// BASIC-FEAT-03
+    fn negotiate(&self, control: &mut Control) {
+        let refused = check_features(self.offered, control.accepted)
+            .and_then(|()| control.device.negotiate(control.accepted));
+        match refused {
+            Ok(()) => {
+                self.shared.status.fetch_or(FEATURES_OK, Ordering::SeqCst);
+            }
+            Err(refusal) => {
+                log::debug!("{:?}: features refused: {refusal}", self.device_type);
+                self.shared
+                    .counters
+                    .features_refused
+                    .fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn go_live(&self, control: &mut Control) {
+        // BASIC-STATUS-02: the bit first, so that no interrupt comes while it is clear.
+        self.shared.status.fetch_or(DRIVER_OK, Ordering::SeqCst);
+        match self.start_tasks(control, &[], false) {
+            Ok(tasks) => control.phase = Phase::Live(tasks),
+            Err(error) => {
+                log::error!("{:?} cannot start: {error}", self.device_type);
+                self.shared.needs_reset();
+            }
+        }
+        // A change that the driver could not be told of before.
+        self.shared.send_config_change();
+    }
+
+    /// Has the device make its tasks, and hands them to the runtime.
+    pub(super) fn start_tasks(
+        &self,
+        control: &mut Control,
+        positions: &[(u16, QueuePosition)],
+        paused: bool,
+    ) -> Result<Vec<Task>, ActivateError> {
+        let mut queues = Vec::new();
+        for (index, registers) in (0..)
+            .zip(&control.queues)
+            .filter(|(_, registers)| registers.enabled)
+        {
+            let setup = self.setup(control, index, *registers);
+            let mut setup = setup.map_err(|fault| ActivateError::Queue {
+                queue: index,
+                fault,
+            })?;
+            setup.position = positions
+                .iter()
+                .find(|(queue, _)| *queue == index)
+                .map(|(_, position)| *position);
+            queues.push(setup);
+        }
+        let activation = Activation {
+            features: control.accepted,
+            memory: self.memory.clone(),
+            queues,
+        };
+        let mut running = Vec::new();
+        for mut task in control.device.activate(activation)? {
+            let device = |error| ActivateError::Device(Box::new(error));
+            let handle = TaskControl::new(Event::new().map_err(device)?);
+            let handle = Task {
+                control: Arc::new(handle),
+                queues: task.queue_numbers(),
+            };
+            let shared = Arc::clone(&self.shared);
+            let on_lost = Arc::new(move || Shared::needs_reset(&shared));
+            let runner = TaskRunner::new(task, handle.control.clone(), on_lost, paused);
+            running.push(handle);
+            if let Err(error) = self.runtime.spawn(runner) {
+                // Those that run already end with the reset that the device asks for.
+                control.phase = Phase::Live(running);
+                return Err(device(error));
+            }
+        }
+        Ok(running)
+    }
+
+    fn begin_reset(&self, control: &mut Control) {
+        let tasks = match std::mem::replace(&mut control.phase, Phase::Idle) {
+            Phase::Idle => Vec::new(),
+            Phase::Live(tasks) | Phase::Paused(tasks, _) | Phase::Resetting(tasks) => tasks,
+        };
+        for task in &tasks {
+            task.control.request(Command::Stop);
+        }
+        control.phase = Phase::Resetting(tasks);
+        self.shared.resetting.store(true, Ordering::SeqCst);
+        if !self.wait_reset(control, self.reset_wait) {
+            self.shared
+                .counters
+                .slow_resets
+                .fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for a reset that has begun; says whether there is none any more.
+    fn wait_reset(&self, control: &mut Control, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        if let Phase::Resetting(tasks) = &control.phase {
+            for task in tasks {
+                self.wait_for(
+                    &task.control,
+                    deadline.saturating_duration_since(Instant::now()),
+                );
+            }
+        }
+        self.try_end_reset(control)
+    }
+
+    /// Waits for a task's answer; tasks that run in their callers run meanwhile.
+    pub(super) fn wait_for(&self, task: &TaskControl, limit: Duration) -> Option<Outcome> {
+        let deadline = Instant::now() + limit;
+        loop {
+            self.runtime.assist();
+            let left = deadline.saturating_duration_since(Instant::now());
+            let outcome = task.wait(left.min(SLICE));
+            if outcome.is_some() || left.is_zero() {
+                return outcome;
+            }
+        }
+    }
+
+    /// For every control write: one that comes while a reset goes on waits for its end. False where there is none.
+    pub(super) fn end_reset(&self, control: &mut Control) -> bool {
+        if self.try_end_reset(control) || self.wait_reset(control, self.reset_limit) {
+            return true;
+        }
+        self.shared
+            .counters
+            .failed_resets
+            .fetch_add(1, Ordering::Relaxed);
+        self.shared.status.fetch_or(FAILED, Ordering::SeqCst);
+        false
+    }
+
+    /// Ends a reset whose tasks are gone; says whether none is left.
+    fn try_end_reset(&self, control: &mut Control) -> bool {
+        if let Phase::Resetting(tasks) = &control.phase {
+            if tasks
+                .iter()
+                .any(|task| task.control.outcome() != Some(Outcome::Gone))
+            {
+                return false;
+            }
+            self.finish_reset(control);
+        }
+        true
+    }
+
+    /// Everything back to what it was when the device was made. Nothing of it runs any more.
+    fn finish_reset(&self, control: &mut Control) {
+        let Control {
+            device,
+            accepted,
+            queues,
+            phase,
+        } = control;
+        device.reset();
+        self.config.forget_reads();
+        *accepted = Features::NONE;
+        for (registers, handles) in queues.iter_mut().zip(&self.queues) {
+            *registers = QueueRegisters::after_reset(handles.max_size);
+            handles.doorbell.take();
+        }
+        *phase = Phase::Idle;
+        self.shared.config_pending.store(false, Ordering::SeqCst);
+        self.shared.interrupts.reset();
+        // BASIC-RESET-01, -02: last, for it says that nothing is touched any more.
+        self.shared.status.store(0, Ordering::SeqCst);
+        self.shared.resetting.store(false, Ordering::SeqCst);
+    }
+
+    /// Finishes what is in flight and rests, within `limit`; says where each queue stands. A device that is not live
+    /// is at rest already.
+    ///
+    /// # Errors
+    /// [`PauseError`]. After `InFlight` the device goes on.
+    pub fn pause(&self, limit: Duration) -> Result<Vec<(u16, QueuePosition)>, PauseError> {
+        let mut control = self.control();
+        if !self.try_end_reset(&mut control) {
+            return Err(PauseError::Resetting);
+        }
+        let tasks = match &control.phase {
+            Phase::Live(tasks) => tasks,
+            Phase::Paused(_, positions) => return Ok(positions.clone()),
+            Phase::Idle => return Ok(Vec::new()),
+            Phase::Resetting(_) => return Err(PauseError::Resetting),
+        };
+        for task in tasks {
+            task.control.request(Command::Pause);
+        }
+        let deadline = Instant::now() + limit;
+        let mut positions = Vec::new();
+        for task in tasks {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let error = match self.wait_for(&task.control, left) {
+                Some(Outcome::Paused(queues)) => {
+                    positions.extend(queues);
+                    continue;
+                }
+                Some(Outcome::Gone) => PauseError::PositionUnknown,
+                _ => PauseError::InFlight,
+            };
+            for task in tasks {
+                task.control.request(Command::Resume);
+            }
+            return Err(error);
+        }
+        positions.sort_by_key(|(queue, _)| *queue);
+        if let Phase::Live(tasks) = std::mem::replace(&mut control.phase, Phase::Idle) {
+            control.phase = Phase::Paused(tasks, positions.clone());
+        }
+        Ok(positions)
+    }
+
+    /// Goes on after a pause. Every queue is looked at again, so that no doorbell is lost.
+    pub fn resume(&self) {
+        let mut control = self.control();
+        match std::mem::replace(&mut control.phase, Phase::Idle) {
+            Phase::Paused(tasks, _) => {
+                for task in &tasks {
+                    task.control.request(Command::Resume);
+                }
+                control.phase = Phase::Live(tasks);
+            }
+            other => control.phase = other,
+        }
+    }
+}
+
+impl Drop for DeviceHost {
+    fn drop(&mut self) {
+        let mut control = self.control();
+        self.begin_reset(&mut control);
+        // What cannot be cancelled keeps the memory that it uses mapped by itself.
+        if !self.wait_reset(&mut control, self.reset_limit) {
+            log::error!(
+                "{:?}: something in flight outlives the device",
+                self.device_type
+            );
+        }
+    }
+}
+
+/// The rules that hold for every device.
+fn check_features(offered: Features, accepted: Features) -> Result<(), FeatureRefusal> {
+    let stray = accepted - offered;
+    if !stray.is_empty() {
+        return Err(FeatureRefusal::NotOffered(stray));
+    }
+    // FEAT-RSVD-02
+    if !accepted.contains(Features::VERSION_1) {
+        return Err(FeatureRefusal::Missing(Features::VERSION_1));
+    }
+    Ok(())
+}

@@ -1,0 +1,262 @@
+//! The host of a device: its status, its queues' configuration and its running tasks. All lifecycle rules are here;
+//! transports decode registers and call it.
+
+mod builder;
+mod error;
+mod lifecycle;
+mod queues;
+mod snapshot;
+pub mod status;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+
+use crate::config::{ConfigListener, ConfigSpace};
+use crate::device::VirtioDevice;
+use crate::device_type::DeviceType;
+use crate::event::Event;
+use crate::features::Features;
+use crate::interrupt::Interrupts;
+use crate::memory::GuestRam;
+use crate::ring::{FaultSink, QueueCounters, QueueCounts, QueuePosition, RingFault};
+use crate::runtime::Runtime;
+use crate::task::TaskControl;
+
+pub use builder::HostBuilder;
+pub use error::{HostError, PauseError};
+pub use queues::QueueRegisters;
+pub use snapshot::{HostState, QueueState};
+
+use status::{DRIVER_OK, NEEDS_RESET};
+
+/// Owns one device behind a transport.
+///
+/// Every call takes `&self` and may come from any thread. Reading the status or the configuration, ringing a doorbell
+/// and reading counters take no lock that a longer call holds. Control writes take turns; a reset may hold the writer
+/// for a short time (see [`HostBuilder::reset_wait`]).
+///
+/// Dropping it is a surprise removal: it stops the device as a reset does.
+pub struct DeviceHost {
+    shared: Arc<Shared>,
+    control: Mutex<Control>,
+    queues: Box<[QueueHandles]>,
+    device_type: DeviceType,
+    offered: Features,
+    config: ConfigSpace,
+    memory: GuestRam,
+    runtime: Arc<dyn Runtime>,
+    reset_wait: Duration,
+    reset_limit: Duration,
+}
+
+/// What tasks, the configuration space and the host have in common; nothing in it waits.
+struct Shared {
+    status: AtomicU8,
+    /// A reset has begun and not ended.
+    resetting: AtomicBool,
+    /// The configuration changed after the driver may have read it, before it could be interrupted.
+    config_pending: AtomicBool,
+    interrupts: Arc<dyn Interrupts>,
+    counters: Counters,
+}
+
+#[derive(Default)]
+struct Counters {
+    needs_reset: AtomicU64,
+    features_refused: AtomicU64,
+    slow_resets: AtomicU64,
+    failed_resets: AtomicU64,
+}
+
+/// What happened to a device as a whole.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostCounts {
+    /// Times that the device asked for a reset.
+    pub needs_reset: u64,
+    /// Times that the driver's choice of features was refused.
+    pub features_refused: u64,
+    /// Resets that did not end within the write that asked for them.
+    pub slow_resets: u64,
+    /// Times that a control write gave up waiting for a reset, because something in flight could not be cancelled.
+    pub failed_resets: u64,
+}
+
+/// What is kept for each queue over resets.
+struct QueueHandles {
+    max_size: u16,
+    doorbell: Event,
+    counters: Arc<QueueCounters>,
+}
+
+/// What control calls change.
+struct Control {
+    device: Box<dyn VirtioDevice>,
+    accepted: Features,
+    queues: Vec<QueueRegisters>,
+    phase: Phase,
+}
+
+enum Phase {
+    /// No tasks.
+    Idle,
+    Live(Vec<Task>),
+    Paused(Vec<Task>, Vec<(u16, QueuePosition)>),
+    /// The tasks were told to stop.
+    Resetting(Vec<Task>),
+}
+
+/// The host's end of a task.
+struct Task {
+    control: Arc<TaskControl>,
+    queues: Vec<u16>,
+}
+
+impl DeviceHost {
+    /// A host for `device`, to be given to a transport.
+    pub fn builder(device: impl VirtioDevice + 'static) -> HostBuilder {
+        HostBuilder::new(Box::new(device))
+    }
+
+    /// What kind of device it is.
+    pub fn device_type(&self) -> DeviceType {
+        self.device_type
+    }
+
+    /// The features that are offered.
+    pub fn offered(&self) -> Features {
+        self.offered
+    }
+
+    /// The features that the driver chose; they are negotiated once the status says FEATURES_OK.
+    pub fn accepted(&self) -> Features {
+        self.control().accepted
+    }
+
+    /// The names of the negotiated features, for people.
+    pub fn feature_names(&self) -> Vec<String> {
+        let control = self.control();
+        control
+            .accepted
+            .names(|bit| control.device.feature_name(bit))
+    }
+
+    /// The guest memory that the device works on.
+    pub fn memory(&self) -> &GuestRam {
+        &self.memory
+    }
+
+    /// The driver reads the configuration space: any offset, any width.
+    pub fn read_config(&self, offset: u64, data: &mut [u8]) {
+        self.config.read(offset, data);
+    }
+
+    /// The configuration's generation; a transport shows as many of its low bits as it has.
+    pub fn config_generation(&self) -> u32 {
+        self.config.generation()
+    }
+
+    /// The driver writes the configuration space.
+    pub fn write_config(&self, offset: u64, data: &[u8]) {
+        let mut control = self.control();
+        if self.end_reset(&mut control) {
+            control.device.write_config(offset, data);
+        }
+    }
+
+    /// What happened to the device as a whole.
+    pub fn counts(&self) -> HostCounts {
+        let Counters {
+            needs_reset,
+            features_refused,
+            slow_resets,
+            failed_resets,
+        } = &self.shared.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        HostCounts {
+            needs_reset: read(needs_reset),
+            features_refused: read(features_refused),
+            slow_resets: read(slow_resets),
+            failed_resets: read(failed_resets),
+        }
+    }
+
+    /// What queue `index` has counted; none for a queue that does not exist.
+    pub fn queue_counts(&self, index: u16) -> Option<QueueCounts> {
+        Some(self.queues.get(usize::from(index))?.counters.read())
+    }
+
+    fn control(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_control(&self) -> Option<MutexGuard<'_, Control>> {
+        match self.control.try_lock() {
+            Ok(control) => Some(control),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+impl Shared {
+    fn status(&self) -> u8 {
+        self.status.load(Ordering::SeqCst)
+    }
+
+    /// BASIC-STATUS-03, BASIC-STATUS-04
+    fn needs_reset(&self) {
+        let before = self.status.fetch_or(NEEDS_RESET, Ordering::SeqCst);
+        if before & NEEDS_RESET == 0 {
+            self.counters.needs_reset.fetch_add(1, Ordering::Relaxed);
+            if before & DRIVER_OK != 0 {
+                self.interrupts.config();
+            }
+        }
+    }
+}
+
+impl FaultSink for Shared {
+    fn ring_fault(&self, index: u16, fault: RingFault) {
+        // At debug level: a driver can cause one at each reset.
+        log::debug!("queue {index} is broken: {fault}");
+        self.needs_reset();
+    }
+}
+
+impl ConfigListener for Shared {
+    /// BASIC-NOTF-01
+    fn config_changed(&self, seen: bool) {
+        let live = self.status() & DRIVER_OK != 0;
+        // A driver that is not ready yet is told when it is, unless it reads the new bytes anyway.
+        if live || seen {
+            self.config_pending.store(true, Ordering::SeqCst);
+        }
+        if self.status() & DRIVER_OK != 0 {
+            self.send_config_change();
+        }
+    }
+}
+
+impl Shared {
+    fn send_config_change(&self) {
+        if self.config_pending.swap(false, Ordering::SeqCst) {
+            self.interrupts.config();
+        }
+    }
+}
+
+impl fmt::Debug for DeviceHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceHost")
+            .field("device_type", &self.device_type)
+            .field("offered", &self.offered)
+            .field("status", &format_args!("{:#04x}", self.shared.status()))
+            .field("queues", &self.queues.len())
+            .finish_non_exhaustive()
+    }
+}

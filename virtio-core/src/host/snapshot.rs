@@ -1,0 +1,197 @@
+//! Saving a device and taking it over elsewhere.
+
+use std::sync::atomic::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use super::status::{DRIVER_OK, FEATURES_OK};
+use super::{DeviceHost, Phase, QueueRegisters};
+use crate::device::{DeviceState, StateError};
+use crate::features::Features;
+use crate::ring::QueuePosition;
+
+/// The version that [`DeviceHost::save`] writes.
+const VERSION: u32 = 1;
+
+/// What of a host, its queues and its device a driver could notice. Plain data; restored through validation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostState {
+    /// The version of this format.
+    pub version: u32,
+    /// The device's type number.
+    pub device_type: u32,
+    /// The device status field.
+    pub status: u8,
+    /// The features that the driver chose.
+    pub accepted: u128,
+    /// The queues' registers and positions.
+    pub queues: Vec<QueueState>,
+    /// The device's own part.
+    pub device: DeviceState,
+}
+
+/// The state of one queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueState {
+    /// Descriptors in the ring.
+    pub size: u16,
+    /// Address of the descriptor area.
+    pub descriptor_area: u64,
+    /// Address of the driver area.
+    pub driver_area: u64,
+    /// Address of the device area.
+    pub device_area: u64,
+    /// Whether the queue is enabled.
+    pub enabled: bool,
+    /// Where a live queue stands.
+    pub position: Option<QueuePosition>,
+}
+
+impl DeviceHost {
+    /// The state of a device that is paused, or not live.
+    ///
+    /// # Errors
+    /// [`StateError::Busy`] for a device that is live, or being reset.
+    pub fn save(&self) -> Result<HostState, StateError> {
+        let control = self.control();
+        let positions = match &control.phase {
+            Phase::Idle => &[][..],
+            Phase::Paused(_, positions) => positions,
+            Phase::Live(_) | Phase::Resetting(_) => return Err(StateError::Busy),
+        };
+        let position = |queue| {
+            positions
+                .iter()
+                .find(|(index, _)| *index == queue)
+                .map(|(_, position)| *position)
+        };
+        let queues = (0..).zip(&control.queues).map(|(index, registers)| {
+            let QueueRegisters {
+                size,
+                descriptor_area,
+                driver_area,
+                device_area,
+                enabled,
+            } = *registers;
+            let position = position(index);
+            QueueState {
+                size,
+                descriptor_area,
+                driver_area,
+                device_area,
+                enabled,
+                position,
+            }
+        });
+        Ok(HostState {
+            version: VERSION,
+            device_type: self.device_type.0,
+            status: self.shared.status(),
+            accepted: control.accepted.bits(),
+            queues: queues.collect(),
+            device: control.device.save(),
+        })
+    }
+
+    /// Takes over a saved state. A device that was live is paused afterwards: [`resume`](Self::resume) lets it go on.
+    ///
+    /// # Errors
+    /// [`StateError`]; the device has been reset then.
+    pub fn restore(&self, state: &HostState) -> Result<(), StateError> {
+        let result = self.try_restore(state);
+        if result.is_err() {
+            self.write_status(0);
+        }
+        result
+    }
+
+    fn try_restore(&self, state: &HostState) -> Result<(), StateError> {
+        let HostState {
+            version,
+            device_type,
+            status,
+            accepted,
+            queues,
+            device,
+        } = state;
+        if *version != VERSION {
+            return Err(StateError::Version { version: *version });
+        }
+        if *device_type != self.device_type.0 {
+            return Err(StateError::Mismatch {
+                what: "the device type is another",
+            });
+        }
+        if queues.len() != self.queues.len() {
+            return Err(StateError::Mismatch {
+                what: "the number of queues is another",
+            });
+        }
+        if self.shared.status() != 0 {
+            return Err(StateError::Busy);
+        }
+        let accepted = Features::from_bits(*accepted);
+        for word in 0..4 {
+            self.write_features(word, accepted.word(word));
+        }
+        self.write_status(status & !(DRIVER_OK | super::status::NEEDS_RESET));
+        if status & FEATURES_OK != self.shared.status() & FEATURES_OK {
+            return Err(StateError::Corrupt {
+                what: "the features cannot have been accepted",
+            });
+        }
+        for (index, queue) in (0..).zip(queues) {
+            let QueueState {
+                size,
+                descriptor_area,
+                driver_area,
+                device_area,
+                enabled,
+                position: _,
+            } = *queue;
+            self.configure_queue(index, |registers| {
+                *registers = QueueRegisters {
+                    size,
+                    descriptor_area,
+                    driver_area,
+                    device_area,
+                    enabled: false,
+                };
+            });
+            if enabled {
+                self.enable_queue(index);
+            }
+            if self
+                .queue(index)
+                .is_none_or(|registers| registers.enabled != enabled)
+            {
+                return Err(StateError::Corrupt {
+                    what: "a queue cannot have been enabled",
+                });
+            }
+        }
+        let mut control = self.control();
+        control.device.restore(device)?;
+        if status & DRIVER_OK != 0 {
+            if status & FEATURES_OK == 0 {
+                return Err(StateError::Corrupt {
+                    what: "live without an agreement on features",
+                });
+            }
+            let positions: Vec<_> = (0..)
+                .zip(queues)
+                .filter_map(|(i, queue)| Some((i, queue.position?)))
+                .collect();
+            self.shared.status.fetch_or(DRIVER_OK, Ordering::SeqCst);
+            let tasks = self.start_tasks(&mut control, &positions, true);
+            let tasks = tasks.map_err(|_| StateError::Corrupt {
+                what: "the device cannot go on from there",
+            })?;
+            control.phase = Phase::Paused(tasks, positions);
+        }
+        self.shared
+            .status
+            .fetch_or(status & super::status::NEEDS_RESET, Ordering::SeqCst);
+        Ok(())
+    }
+}

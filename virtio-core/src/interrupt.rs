@@ -1,0 +1,67 @@
+//! Telling the driver.
+
+use crate::event::Event;
+
+/// One way to notify the driver: of used buffers in one queue, or of a change of the configuration.
+///
+/// Called by queue tasks on their hot path: an implementation takes no lock that is shared between queues, and waits
+/// for nobody.
+pub trait Interrupt: Send + Sync {
+    /// Notifies the driver.
+    fn signal(&self);
+
+    /// An event that does the same when signalled, where there is one: for a device whose completions another process
+    /// or the kernel reports. It may change with the transport's routing.
+    fn event(&self) -> Option<Event> {
+        None
+    }
+}
+
+/// Nobody is notified.
+impl Interrupt for () {
+    fn signal(&self) {}
+}
+
+/// A closure is an interrupt.
+impl<F: Fn() + Send + Sync> Interrupt for F {
+    fn signal(&self) {
+        self();
+    }
+}
+
+/// An event is an interrupt.
+impl Interrupt for Event {
+    fn signal(&self) {
+        Event::signal(self);
+    }
+
+    fn event(&self) -> Option<Event> {
+        Some(self.clone())
+    }
+}
+
+/// A level-triggered interrupt line, as an MMIO device or a PCI function without MSI-X has one.
+pub trait InterruptLine: Send + Sync {
+    /// Sets the line's level. `true` is said again for every event while the line is asserted, so an edge-triggered
+    /// line can be served by it: it fires on each `true` and ignores `false`.
+    fn set(&self, asserted: bool);
+}
+
+/// A closure is a line.
+impl<F: Fn(bool) + Send + Sync> InterruptLine for F {
+    fn set(&self, asserted: bool) {
+        self(asserted);
+    }
+}
+
+/// What a transport gives its device's host: how to notify the driver.
+pub trait Interrupts: Send + Sync {
+    /// The interrupt for used buffers of queue `index`. It follows later changes of the routing by itself.
+    fn queue(&self, index: u16) -> std::sync::Arc<dyn Interrupt>;
+
+    /// Tells the driver that the configuration, or the device's need for a reset, has changed.
+    fn config(&self);
+
+    /// The device has been reset: what is pending is forgotten, and every vector unmapped.
+    fn reset(&self);
+}

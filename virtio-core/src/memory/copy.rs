@@ -1,0 +1,92 @@
+//! Copies between guest memory and memory of our own.
+//!
+//! The driver may write the guest's side at any time, so it is only touched by volatile accesses and, for long copies
+//! on x86-64, by one string instruction that the compiler cannot see into: no access is repeated, merged or invented,
+//! and nothing is assumed about the bytes that come out.
+
+/// Copies up to this many bytes are done word by word.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+const SHORT: usize = 128;
+
+/// Copies `dst.len()` bytes out of guest memory.
+///
+/// # Safety
+/// `src` must be valid for reads of `dst.len()` bytes; others may write them meanwhile.
+pub(super) unsafe fn from_guest(src: *const u8, dst: &mut [u8]) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    if dst.len() > SHORT {
+        // SAFETY: the caller vouches for `src`, the slice for `dst`.
+        unsafe { rep_movsb(src, dst.as_mut_ptr(), dst.len()) };
+        return;
+    }
+    let head = src.align_offset(8).min(dst.len());
+    let (head, rest) = dst.split_at_mut(head);
+    for (i, byte) in head.iter_mut().enumerate() {
+        // SAFETY: `i` is below the length the caller vouches for.
+        *byte = unsafe { src.add(i).read_volatile() };
+    }
+    // SAFETY: within, or one past the end of, what the caller vouches for.
+    let src = unsafe { src.add(head.len()) };
+    let (words, tail) = rest.as_chunks_mut::<8>();
+    for (i, word) in words.iter_mut().enumerate() {
+        // SAFETY: aligned by `head`, and within what the caller vouches for.
+        *word = unsafe { src.cast::<u64>().add(i).read_volatile() }.to_ne_bytes();
+    }
+    let done = 8 * words.len();
+    for (i, byte) in tail.iter_mut().enumerate() {
+        // SAFETY: within what the caller vouches for.
+        *byte = unsafe { src.add(done + i).read_volatile() };
+    }
+}
+
+/// Copies `src` into guest memory.
+///
+/// # Safety
+/// `dst` must be valid for writes of `src.len()` bytes; others may access them meanwhile.
+pub(super) unsafe fn to_guest(src: &[u8], dst: *mut u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    if src.len() > SHORT {
+        // SAFETY: the caller vouches for `dst`, the slice for `src`.
+        unsafe { rep_movsb(src.as_ptr(), dst, src.len()) };
+        return;
+    }
+    let head = dst.align_offset(8).min(src.len());
+    let (head, rest) = src.split_at(head);
+    for (i, byte) in head.iter().enumerate() {
+        // SAFETY: `i` is below the length the caller vouches for.
+        unsafe { dst.add(i).write_volatile(*byte) };
+    }
+    // SAFETY: within, or one past the end of, what the caller vouches for.
+    let dst = unsafe { dst.add(head.len()) };
+    let (words, tail) = rest.as_chunks::<8>();
+    for (i, word) in words.iter().enumerate() {
+        // SAFETY: aligned by `head`, and within what the caller vouches for.
+        unsafe {
+            dst.cast::<u64>()
+                .add(i)
+                .write_volatile(u64::from_ne_bytes(*word))
+        };
+    }
+    let done = 8 * words.len();
+    for (i, byte) in tail.iter().enumerate() {
+        // SAFETY: within what the caller vouches for.
+        unsafe { dst.add(done + i).write_volatile(*byte) };
+    }
+}
+
+/// # Safety
+/// `src` must be valid for reads and `dst` for writes of `len` bytes, and the two must not overlap.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+unsafe fn rep_movsb(src: *const u8, dst: *mut u8, len: usize) {
+    // SAFETY: the direction flag is clear by the ABI; the instruction touches exactly the two ranges that the caller
+    // vouches for. Being opaque to the compiler, it is no data race in Rust's terms beyond what the hardware does.
+    unsafe {
+        std::arch::asm!(
+            "rep movsb",
+            inout("rcx") len => _,
+            inout("rsi") src => _,
+            inout("rdi") dst => _,
+            options(nostack, preserves_flags)
+        );
+    }
+}

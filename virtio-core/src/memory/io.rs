@@ -1,0 +1,287 @@
+//! Reading and writing the buffers of a descriptor chain, wherever the driver cut them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::table::Segment;
+use super::view::Pin;
+use super::{MemoryError, copy};
+
+/// A place in a list of pieces, and how far it may go from there.
+#[derive(Clone, Copy)]
+struct Cursor<'a> {
+    segments: &'a [Segment],
+    /// Bytes of the first piece that are behind us.
+    offset: u32,
+    /// Bytes ahead; never more than the pieces have.
+    left: usize,
+}
+
+impl<'a> Cursor<'a> {
+    #[inline]
+    fn new(segments: &'a [Segment]) -> Cursor<'a> {
+        let left = segments.iter().map(|piece| piece.len as usize).sum();
+        Cursor {
+            segments,
+            offset: 0,
+            left,
+        }
+    }
+
+    /// Goes on by at most `most` bytes within one piece, and returns the bytes passed.
+    #[inline]
+    fn step(&mut self, most: usize) -> Option<Segment> {
+        let piece = self.segments.first()?;
+        let rest = piece.len - self.offset;
+        let most = most.min(self.left);
+        let len = if most < rest as usize {
+            most as u32
+        } else {
+            rest
+        };
+        let passed = Segment {
+            address: piece.address.wrapping_add(u64::from(self.offset)),
+            host: piece.host.wrapping_add(self.offset as usize),
+            len,
+        };
+        if piece.check().is_err() {
+            return Some(Segment {
+                host: std::ptr::null_mut(),
+                ..passed
+            })
+            .inspect(|_| self.pass(len, rest));
+        }
+        self.pass(len, rest);
+        Some(passed)
+    }
+
+    #[inline]
+    fn pass(&mut self, len: u32, rest: u32) {
+        self.left -= len as usize;
+        if len == rest {
+            self.segments = &self.segments[1..];
+            self.offset = 0;
+        } else {
+            self.offset += len;
+        }
+    }
+
+    fn need(&self, wanted: usize) -> Result<(), MemoryError> {
+        if wanted > self.left {
+            return Err(MemoryError::Short {
+                wanted,
+                left: self.left,
+            });
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the pieces of the next `len` bytes. On an error nothing has been passed.
+    #[inline]
+    fn take(&mut self, len: usize, mut each: impl FnMut(Segment)) -> Result<(), MemoryError> {
+        self.need(len)?;
+        let mut ahead = *self;
+        let mut todo = len;
+        while todo > 0 {
+            let Some(piece) = ahead.step(todo) else { break };
+            piece.check()?;
+            each(piece);
+            todo -= piece.len as usize;
+        }
+        *self = ahead;
+        Ok(())
+    }
+
+    fn split(mut self, at: usize) -> Result<(Cursor<'a>, Cursor<'a>), MemoryError> {
+        self.need(at)?;
+        let front = Cursor { left: at, ..self };
+        let mut todo = at;
+        while todo > 0 {
+            let Some(piece) = self.step(todo) else { break };
+            todo -= piece.len as usize;
+        }
+        Ok((front, self))
+    }
+
+    fn pieces(mut self) -> impl Iterator<Item = Segment> {
+        std::iter::from_fn(move || (self.left > 0).then(|| self.step(usize::MAX)).flatten())
+    }
+}
+
+/// The device-readable part of a chain, read from front to back.
+///
+/// Each byte should be read once: the driver may change it in between.
+#[derive(Clone)]
+pub struct Reader<'a> {
+    cursor: Cursor<'a>,
+    /// What keeps the pieces mapped.
+    pins: &'a [Arc<Pin>],
+}
+
+impl<'a> Reader<'a> {
+    #[inline]
+    pub(super) fn new(segments: &'a [Segment], pins: &'a [Arc<Pin>]) -> Reader<'a> {
+        Reader {
+            cursor: Cursor::new(segments),
+            pins,
+        }
+    }
+
+    /// Bytes left to read.
+    #[inline]
+    pub fn remaining(&self) -> usize {
+        self.cursor.left
+    }
+
+    /// Fills `data`.
+    ///
+    /// # Errors
+    /// [`MemoryError::Short`] where less is left, [`MemoryError::Unmapped`] where a piece is not guest memory. The
+    /// position has not moved then.
+    pub fn read(&mut self, data: &mut [u8]) -> Result<(), MemoryError> {
+        let mut done = 0;
+        self.cursor.take(data.len(), |piece| {
+            let end = done + piece.len as usize;
+            // SAFETY: the piece was checked when the chain was walked, and stays mapped while the list that this
+            // borrows from holds its pin; it is not a hole.
+            unsafe { copy::from_guest(piece.host, &mut data[done..end]) };
+            done = end;
+        })
+    }
+
+    /// Reads `N` bytes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_array<const N: usize>(&mut self) -> Result<[u8; N], MemoryError> {
+        let mut array = [0; N];
+        self.read(&mut array)?;
+        Ok(array)
+    }
+
+    /// Passes over `len` bytes.
+    ///
+    /// # Errors
+    /// [`MemoryError::Short`] where less is left.
+    pub fn skip(&mut self, len: usize) -> Result<(), MemoryError> {
+        self.cursor = self.cursor.split(len)?.1;
+        Ok(())
+    }
+
+    /// The next `at` bytes, and what follows them.
+    ///
+    /// # Errors
+    /// [`MemoryError::Short`] where less is left.
+    pub fn split_at(self, at: usize) -> Result<(Reader<'a>, Reader<'a>), MemoryError> {
+        let (front, back) = self.cursor.split(at)?;
+        Ok((
+            Reader {
+                cursor: front,
+                ..self
+            },
+            Reader {
+                cursor: back,
+                ..self
+            },
+        ))
+    }
+
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Segment> {
+        self.cursor.pieces()
+    }
+
+    pub(super) fn pins(&self) -> &[Arc<Pin>] {
+        self.pins
+    }
+}
+
+/// The device-writable part of a chain, written from front to back.
+pub struct Writer<'a> {
+    cursor: Cursor<'a>,
+    /// What keeps the pieces mapped.
+    pins: &'a [Arc<Pin>],
+    /// Where writes are marked.
+    log: &'a Pin,
+}
+
+impl<'a> Writer<'a> {
+    #[inline]
+    pub(super) fn new(segments: &'a [Segment], pins: &'a [Arc<Pin>], log: &'a Pin) -> Writer<'a> {
+        Writer {
+            cursor: Cursor::new(segments),
+            pins,
+            log,
+        }
+    }
+
+    /// Bytes left to write.
+    #[inline]
+    pub fn remaining(&self) -> usize {
+        self.cursor.left
+    }
+
+    /// Writes `data`, and marks it dirty.
+    ///
+    /// # Errors
+    /// [`MemoryError::Short`] where less room is left, [`MemoryError::Unmapped`] where a piece is not guest memory. The
+    /// position has not moved then, though bytes ahead of it may have been written.
+    pub fn write(&mut self, data: &[u8]) -> Result<(), MemoryError> {
+        let mut done = 0;
+        let log = self.log;
+        self.cursor.take(data.len(), |piece| {
+            let end = done + piece.len as usize;
+            // SAFETY: the piece was checked when the chain was walked, and stays mapped while the list that this
+            // borrows from holds its pin; it is not a hole.
+            unsafe { copy::to_guest(&data[done..end], piece.host) };
+            log.mark(piece.address, u64::from(piece.len));
+            done = end;
+        })
+    }
+
+    /// Passes over `len` bytes without writing them.
+    ///
+    /// # Errors
+    /// [`MemoryError::Short`] where less is left.
+    pub fn skip(&mut self, len: usize) -> Result<(), MemoryError> {
+        self.cursor = self.cursor.split(len)?.1;
+        Ok(())
+    }
+
+    /// The next `at` bytes, and what follows them.
+    ///
+    /// # Errors
+    /// [`MemoryError::Short`] where less is left.
+    pub fn split_at(self, at: usize) -> Result<(Writer<'a>, Writer<'a>), MemoryError> {
+        let (front, back) = self.cursor.split(at)?;
+        Ok((
+            Writer {
+                cursor: front,
+                ..self
+            },
+            Writer {
+                cursor: back,
+                ..self
+            },
+        ))
+    }
+
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Segment> {
+        self.cursor.pieces()
+    }
+
+    pub(super) fn pins(&self) -> &[Arc<Pin>] {
+        self.pins
+    }
+}
+
+impl fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reader({} bytes left)", self.remaining())
+    }
+}
+
+impl fmt::Debug for Writer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Writer({} bytes left)", self.remaining())
+    }
+}

@@ -1,0 +1,94 @@
+//! Guest memory as a device sees it.
+//!
+//! - [`GuestRam`]: the table of regions, changed at run time behind a barrier.
+//! - [`MemoryView`]: what a queue's task holds of it; refreshed at batch boundaries.
+//! - [`Reader`], [`Writer`]: the two halves of a descriptor chain, or of buffers taken out of one.
+//! - [`GuestBuffers`]: pieces of guest memory that an operation in flight holds on to.
+//!
+//! This module is where the workspace touches guest memory, and the only one of this crate with unsafe code. No
+//! reference into guest memory exists anywhere: the driver may write it at any time, so it is only accessed by
+//! volatile and atomic operations on pointers that were checked against a region, and whoever holds such a pointer
+//! also holds the mapping.
+
+mod barrier;
+mod buffers;
+mod copy;
+mod io;
+mod ram;
+mod table;
+#[cfg(test)]
+mod tests;
+mod view;
+#[cfg(feature = "vm-memory")]
+mod vm_memory;
+mod window;
+
+pub use barrier::MemoryBarrier;
+pub use buffers::{GuestBuffers, RawIoSlice};
+pub use io::{Reader, Writer};
+pub use ram::{DiscardInhibitor, GuestRam, RawRegion};
+pub use view::MemoryView;
+
+pub(crate) use buffers::SegmentList;
+pub(crate) use window::Window;
+
+/// Where writes of the device into guest memory are recorded, so that a migration can copy them.
+///
+/// `mark` is called after the bytes were written and before the driver is told of them.
+pub trait DirtyLog: Send + Sync {
+    /// `len` bytes from `address` on were written. Ranges may be larger than what was really written, and may lie
+    /// outside of what the log covers: such parts are ignored.
+    fn mark(&self, address: u64, len: u64);
+}
+
+/// Why guest memory could not be accessed or changed. Addresses are device-visible ones, lengths in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MemoryError {
+    /// The range is not, or not wholly, guest memory.
+    #[error("{len:#x} bytes at {address:#x} are not guest memory")]
+    Unmapped {
+        /// Where the range starts.
+        address: u64,
+        /// How long it is.
+        len: u64,
+    },
+    /// More was asked for than the buffer has left.
+    #[error("{wanted} bytes wanted where {left} are left")]
+    Short {
+        /// Bytes asked for.
+        wanted: usize,
+        /// Bytes there were.
+        left: usize,
+    },
+    /// A region is empty, wraps around the address space, or is larger than the host's.
+    #[error("a region of {len:#x} bytes cannot start at {start:#x}")]
+    BadRegion {
+        /// Its first address.
+        start: u64,
+        /// Its length.
+        len: u64,
+    },
+    /// A region overlaps another one.
+    #[error("the region of {len:#x} bytes at {start:#x} overlaps another one")]
+    Overlap {
+        /// Its first address.
+        start: u64,
+        /// Its length.
+        len: u64,
+    },
+    /// There is no such region to take away.
+    #[error("there is no region of {len:#x} bytes at {start:#x}")]
+    NoRegion {
+        /// Its first address.
+        start: u64,
+        /// Its length.
+        len: u64,
+    },
+    /// The memory type maps its pages on demand, so no pointer to it can be kept.
+    #[error("the region at {start:#x} has no permanent mapping")]
+    NotPermanent {
+        /// Its first address.
+        start: u64,
+    },
+}

@@ -1,0 +1,313 @@
+//! The memory that a device may access.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::barrier::{MemoryBarrier, Target, Versions};
+use super::table::{Region, Table};
+use super::view::{MemoryView, ViewSlot};
+use super::{DirtyLog, MemoryError};
+use crate::event::Event;
+
+/// Guest memory: a sorted table of device-visible ranges and the host memory behind them.
+///
+/// Cheap to clone; all clones are the same memory. The embedder changes it at run time with [`map`](Self::map),
+/// [`unmap`](Self::unmap) and [`replace`](Self::replace): each wakes every task and returns a [`MemoryBarrier`] that
+/// completes when nobody accesses what was taken away. A ring whose memory goes away faults; a request whose buffers
+/// go away gets an error.
+///
+/// Send and Sync; no call blocks longer than a short mutex.
+#[derive(Clone)]
+pub struct GuestRam(pub(super) Arc<Shared>);
+
+pub(super) struct Shared {
+    current: Mutex<Current>,
+    /// The version of the current table: what a batch compares its own with.
+    pub(super) version: AtomicU64,
+    pub(super) versions: Arc<Versions>,
+    inhibitors: AtomicUsize,
+}
+
+struct Current {
+    table: Arc<Table>,
+    /// Everybody who has to hear of a change.
+    views: Vec<Weak<ViewSlot>>,
+}
+
+/// A range of host memory to be used as guest memory.
+pub struct RawRegion {
+    /// Its first device-visible address.
+    pub start: u64,
+    /// Where it is mapped.
+    pub host: *mut u8,
+    /// Its length in bytes.
+    pub len: usize,
+    /// A log of this region alone; addresses in it count from the region's start.
+    pub dirty: Option<Arc<dyn DirtyLog>>,
+}
+
+impl RawRegion {
+    /// A region without a log of its own.
+    pub fn new(start: u64, host: *mut u8, len: usize) -> RawRegion {
+        RawRegion {
+            start,
+            host,
+            len,
+            dirty: None,
+        }
+    }
+
+    fn owned_by(self, owner: Arc<dyn Any + Send + Sync>) -> Region {
+        Region {
+            start: self.start,
+            len: self.len as u64,
+            host: self.host,
+            dirty: self.dirty,
+            _owner: owner,
+        }
+    }
+}
+
+impl GuestRam {
+    /// Guest memory out of host memory that the caller mapped.
+    ///
+    /// # Errors
+    /// [`MemoryError::BadRegion`] and [`MemoryError::Overlap`].
+    ///
+    /// # Safety
+    /// Each region must be valid for reads and writes of its length for as long as `owner` lives, and must only be
+    /// accessed by volatile or atomic operations, by other processes or by the guest meanwhile.
+    pub unsafe fn from_raw(
+        regions: Vec<RawRegion>,
+        owner: Arc<dyn Any + Send + Sync>,
+    ) -> Result<GuestRam, MemoryError> {
+        GuestRam::from_regions(
+            regions
+                .into_iter()
+                .map(|region| region.owned_by(owner.clone()))
+                .collect(),
+        )
+    }
+
+    pub(super) fn from_regions(regions: Vec<Region>) -> Result<GuestRam, MemoryError> {
+        let regions = Table::sorted(regions)?;
+        let versions = Arc::new(Versions::default());
+        let table = Arc::new(new_table(regions, 0, None, &versions));
+        Ok(GuestRam(Arc::new(Shared {
+            current: Mutex::new(Current {
+                table,
+                views: Vec::new(),
+            }),
+            version: AtomicU64::new(0),
+            versions,
+            inhibitors: AtomicUsize::new(0),
+        })))
+    }
+
+    /// Adds regions.
+    ///
+    /// # Errors
+    /// [`MemoryError::BadRegion`] and [`MemoryError::Overlap`]; nothing has changed then.
+    ///
+    /// # Safety
+    /// As for [`from_raw`](Self::from_raw).
+    pub unsafe fn map(
+        &self,
+        regions: Vec<RawRegion>,
+        owner: Arc<dyn Any + Send + Sync>,
+    ) -> Result<MemoryBarrier, MemoryError> {
+        self.change(|table| {
+            let mut all = table.regions.to_vec();
+            all.extend(
+                regions
+                    .into_iter()
+                    .map(|region| region.owned_by(owner.clone())),
+            );
+            Ok((Table::sorted(all)?, table.log.clone()))
+        })
+    }
+
+    /// Takes away the region of exactly `len` bytes at `start`.
+    ///
+    /// # Errors
+    /// [`MemoryError::NoRegion`] where there is none.
+    pub fn unmap(&self, start: u64, len: u64) -> Result<MemoryBarrier, MemoryError> {
+        self.change(|table| {
+            let mut all = table.regions.to_vec();
+            let index = all
+                .iter()
+                .position(|region| region.start == start && region.len == len);
+            all.remove(index.ok_or(MemoryError::NoRegion { start, len })?);
+            Ok((all.into_boxed_slice(), table.log.clone()))
+        })
+    }
+
+    /// Puts other regions in the place of all there are.
+    ///
+    /// # Errors
+    /// [`MemoryError::BadRegion`] and [`MemoryError::Overlap`]; nothing has changed then.
+    ///
+    /// # Safety
+    /// As for [`from_raw`](Self::from_raw).
+    pub unsafe fn replace(
+        &self,
+        regions: Vec<RawRegion>,
+        owner: Arc<dyn Any + Send + Sync>,
+    ) -> Result<MemoryBarrier, MemoryError> {
+        self.replace_regions(
+            regions
+                .into_iter()
+                .map(|region| region.owned_by(owner.clone()))
+                .collect(),
+        )
+    }
+
+    pub(super) fn replace_regions(
+        &self,
+        regions: Vec<Region>,
+    ) -> Result<MemoryBarrier, MemoryError> {
+        self.change(|table| Ok((Table::sorted(regions)?, table.log.clone())))
+    }
+
+    /// Starts (or with `None` ends) the recording of everything that devices write, by device-visible address.
+    ///
+    /// The barrier completes when every task marks in the new log; from then on each write is in it.
+    pub fn set_log(&self, log: Option<Arc<dyn DirtyLog>>) -> MemoryBarrier {
+        let changed = self.change(|table| Ok((table.regions.clone(), log)));
+        let version = self.0.version.load(Ordering::Acquire);
+        debug_assert!(changed.is_ok(), "the regions stayed as they were");
+        MemoryBarrier {
+            versions: self.0.versions.clone(),
+            target: Target::Seen(version),
+        }
+    }
+
+    /// Asks that nobody discards pages of this memory while the returned guard lives: somebody pins them.
+    pub fn inhibit_discards(&self) -> DiscardInhibitor {
+        self.0.inhibitors.fetch_add(1, Ordering::SeqCst);
+        DiscardInhibitor(self.0.clone())
+    }
+
+    /// Whether somebody asked that no pages are discarded.
+    pub fn discards_inhibited(&self) -> bool {
+        self.0.inhibitors.load(Ordering::SeqCst) != 0
+    }
+
+    /// The ranges that are mapped now, as (start, length), ascending.
+    pub fn regions(&self) -> Vec<(u64, u64)> {
+        self.table()
+            .regions
+            .iter()
+            .map(|region| (region.start, region.len))
+            .collect()
+    }
+
+    /// A view for a task. `wake` is signalled when memory changes, so that the task refreshes the view.
+    pub fn view(&self, wake: Option<Event>) -> MemoryView {
+        MemoryView::new(self.clone(), wake)
+    }
+
+    /// Copies guest memory at `address` into `data`. For cold paths: it looks everything up again.
+    ///
+    /// # Errors
+    /// [`MemoryError::Unmapped`]; `data` may be partly written then.
+    pub fn read(&self, address: u64, data: &mut [u8]) -> Result<(), MemoryError> {
+        self.view(None).read(address, data)
+    }
+
+    /// Copies `data` into guest memory at `address`, and marks it dirty. For cold paths.
+    ///
+    /// # Errors
+    /// [`MemoryError::Unmapped`]; memory may be partly written then.
+    pub fn write(&self, address: u64, data: &[u8]) -> Result<(), MemoryError> {
+        self.view(None).write(address, data)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.0
+            .current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn table(&self) -> Arc<Table> {
+        self.current().table.clone()
+    }
+
+    /// Enters a view that hears of every change from now on, and gives it the current table.
+    pub(super) fn register(&self, slot: &Arc<ViewSlot>) -> Arc<Table> {
+        let mut current = self.current();
+        current.views.retain(|view| view.strong_count() > 0);
+        current.views.push(Arc::downgrade(slot));
+        self.0.versions.moved(None, Some(current.table.version));
+        current.table.clone()
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn change(
+        &self,
+        next: impl FnOnce(&Table) -> Result<(Box<[Region]>, Option<Arc<dyn DirtyLog>>), MemoryError>,
+    ) -> Result<MemoryBarrier, MemoryError> {
+        let mut current = self.current();
+        let (regions, log) = next(&current.table)?;
+        let version = current.table.version + 1;
+        let old = std::mem::replace(
+            &mut current.table,
+            Arc::new(new_table(regions, version, log, &self.0.versions)),
+        );
+        self.0.version.store(version, Ordering::Release);
+        let views: Vec<_> = current.views.iter().filter_map(Weak::upgrade).collect();
+        drop(current);
+        // Dropped outside the lock: it may be the last reference, whose drop calls back.
+        drop(old);
+        for view in views {
+            view.wake();
+        }
+        Ok(MemoryBarrier {
+            versions: self.0.versions.clone(),
+            target: Target::Released(version),
+        })
+    }
+}
+
+fn new_table(
+    regions: Box<[Region]>,
+    version: u64,
+    log: Option<Arc<dyn DirtyLog>>,
+    versions: &Arc<Versions>,
+) -> Table {
+    versions.created(version);
+    let marks = log.is_some() || regions.iter().any(|region| region.dirty.is_some());
+    Table {
+        regions,
+        version,
+        log,
+        marks,
+        versions: versions.clone(),
+    }
+}
+
+impl fmt::Debug for GuestRam {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("GuestRam")
+            .field(&self.table().regions)
+            .finish()
+    }
+}
+
+/// While it lives, nobody discards pages of the memory that it came from. See [`GuestRam::inhibit_discards`].
+pub struct DiscardInhibitor(Arc<Shared>);
+
+impl Drop for DiscardInhibitor {
+    fn drop(&mut self) {
+        self.0.inhibitors.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl fmt::Debug for DiscardInhibitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DiscardInhibitor")
+    }
+}

@@ -1,0 +1,163 @@
+//! The table of regions that one version of guest memory consists of.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
+
+use super::barrier::Versions;
+use super::{DirtyLog, MemoryError};
+
+/// One contiguous range of device-visible addresses and the host memory behind it.
+#[derive(Clone)]
+pub(super) struct Region {
+    pub(super) start: u64,
+    pub(super) len: u64,
+    pub(super) host: *mut u8,
+    /// The region's own log; its addresses count from `start`.
+    pub(super) dirty: Option<Arc<dyn DirtyLog>>,
+    /// Keeps the host mapping alive.
+    pub(super) _owner: Arc<dyn Any + Send + Sync>,
+}
+
+// SAFETY: `host` is only dereferenced by the volatile and atomic accesses of this module, which are sound from any
+// thread; everything else in it is Send.
+unsafe impl Send for Region {}
+// SAFETY: as above; all else in it is Sync.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// The offset of `address` in this region, if it lies inside.
+    #[inline]
+    fn offset(&self, address: u64) -> Option<u64> {
+        let offset = address.wrapping_sub(self.start);
+        (offset < self.len).then_some(offset)
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}+{:#x}", self.start, self.len)
+    }
+}
+
+/// A piece of guest memory that is contiguous on the host, resolved and checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    pub(super) address: u64,
+    pub(super) host: *mut u8,
+    pub(super) len: u32,
+}
+
+// SAFETY: the pointer is only used together with a pinned table, through volatile accesses.
+unsafe impl Send for Segment {}
+
+/// One version of guest memory: immutable, replaced as a whole.
+pub(super) struct Table {
+    /// Sorted by start, without overlaps.
+    pub(super) regions: Box<[Region]>,
+    pub(super) version: u64,
+    /// The log of everything that devices write, by device-visible address.
+    pub(super) log: Option<Arc<dyn DirtyLog>>,
+    /// Whether any write has to be marked anywhere.
+    pub(super) marks: bool,
+    pub(super) versions: Arc<Versions>,
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // The mappings go first, so that whoever waits for their release can rely on it.
+        self.regions = Box::default();
+        self.versions.released(self.version);
+    }
+}
+
+impl Table {
+    /// Checks and sorts `regions`.
+    pub(super) fn sorted(mut regions: Vec<Region>) -> Result<Box<[Region]>, MemoryError> {
+        regions.sort_by_key(|region| region.start);
+        for region in &regions {
+            let fits = region
+                .len
+                .checked_sub(1)
+                .and_then(|last| region.start.checked_add(last));
+            if fits.is_none() || usize::try_from(region.len).is_err() {
+                return Err(MemoryError::BadRegion {
+                    start: region.start,
+                    len: region.len,
+                });
+            }
+        }
+        for pair in regions.windows(2) {
+            if pair[1].start - pair[0].start < pair[0].len {
+                return Err(MemoryError::Overlap {
+                    start: pair[1].start,
+                    len: pair[1].len,
+                });
+            }
+        }
+        Ok(regions.into_boxed_slice())
+    }
+
+    /// The index of the region that holds `address`; `hint` is the index that served last.
+    #[inline]
+    fn find(&self, address: u64, hint: &Cell<usize>) -> Option<usize> {
+        if let Some(region) = self.regions.get(hint.get())
+            && region.offset(address).is_some()
+        {
+            return Some(hint.get());
+        }
+        let after = self
+            .regions
+            .partition_point(|region| region.start <= address);
+        let index = after.checked_sub(1)?;
+        self.regions[index].offset(address)?;
+        hint.set(index);
+        Some(index)
+    }
+
+    /// The first host-contiguous piece of `[address, address + len)`, at most `len` bytes long.
+    #[inline]
+    pub(super) fn piece(&self, address: u64, len: u32, hint: &Cell<usize>) -> Option<Segment> {
+        let region = &self.regions[self.find(address, hint)?];
+        let offset = address - region.start;
+        // Both fit: `sorted` saw that the region's length fits a usize.
+        let left = region.len - offset;
+        let len = if u64::from(len) <= left {
+            len
+        } else {
+            left as u32
+        };
+        // SAFETY: `offset` is below the region's length, so the pointer stays inside the mapping.
+        let host = unsafe { region.host.add(offset as usize) };
+        Some(Segment { address, host, len })
+    }
+
+    /// The whole of `[address, address + len)` as one host-contiguous piece.
+    pub(super) fn contiguous(&self, address: u64, len: u32) -> Option<Segment> {
+        self.piece(address, len, &Cell::new(0))
+            .filter(|piece| piece.len == len)
+    }
+
+    /// Marks `[address, address + len)` as written by the device.
+    #[cold]
+    pub(super) fn mark(&self, mut address: u64, mut len: u64) {
+        if let Some(log) = &self.log {
+            log.mark(address, len);
+        }
+        let hint = Cell::new(0);
+        while len > 0 {
+            let Some(index) = self.find(address, &hint) else {
+                return;
+            };
+            let region = &self.regions[index];
+            let offset = address - region.start;
+            let piece = len.min(region.len - offset);
+            if let Some(dirty) = &region.dirty {
+                dirty.mark(offset, piece);
+            }
+            len -= piece;
+            address = address.wrapping_add(piece);
+        }
+    }
+}

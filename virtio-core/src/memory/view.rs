@@ -1,0 +1,157 @@
+//! What a task holds of guest memory.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::ram::GuestRam;
+use super::table::Table;
+use super::window::DescriptorTable;
+use super::{MemoryError, Window, copy};
+use crate::event::Event;
+
+/// Keeps one version of guest memory mapped. Counted per queue, so that counting costs no traffic between threads.
+pub(super) struct Pin {
+    pub(super) table: Arc<Table>,
+}
+
+/// What [`GuestRam`] knows of a view.
+pub(super) struct ViewSlot {
+    wake: Option<Event>,
+}
+
+impl ViewSlot {
+    pub(super) fn wake(&self) {
+        if let Some(wake) = &self.wake {
+            wake.signal();
+        }
+    }
+}
+
+/// One task's view of guest memory: a version of the table that stays as it is until the task refreshes it.
+pub struct MemoryView {
+    ram: GuestRam,
+    pub(super) pin: Arc<Pin>,
+    /// Index of the region that the last look-up found.
+    pub(super) hint: Cell<usize>,
+    _slot: Arc<ViewSlot>,
+}
+
+impl MemoryView {
+    pub(super) fn new(ram: GuestRam, wake: Option<Event>) -> MemoryView {
+        let slot = Arc::new(ViewSlot { wake });
+        let table = ram.register(&slot);
+        MemoryView {
+            ram,
+            pin: Arc::new(Pin { table }),
+            hint: Cell::new(0),
+            _slot: slot,
+        }
+    }
+
+    /// Whether memory has changed since the view was made or refreshed.
+    #[inline]
+    pub fn is_stale(&self) -> bool {
+        self.ram.0.version.load(Ordering::Acquire) != self.pin.table.version
+    }
+
+    /// Moves on to the newest version.
+    pub fn refresh(&mut self) {
+        let table = self.ram.table();
+        let (from, to) = (self.pin.table.version, table.version);
+        self.pin = Arc::new(Pin { table });
+        self.hint.set(0);
+        self.ram.0.versions.moved(Some(from), Some(to));
+    }
+
+    /// The memory that this is a view of.
+    pub fn ram(&self) -> &GuestRam {
+        &self.ram
+    }
+
+    /// A window on ring memory: one host-contiguous piece, aligned to `align` on both sides.
+    pub(crate) fn window(&self, address: u64, len: u32, align: usize) -> Option<Window> {
+        let piece = self.pin.table.contiguous(address, len)?;
+        Window::new(piece, align, self.pin.clone())
+    }
+
+    /// A table of 16-byte entries at any address.
+    #[inline]
+    pub(crate) fn table(&self, address: u64, len: u32) -> DescriptorTable<'_> {
+        let whole = self
+            .pin
+            .table
+            .piece(address, len, &self.hint)
+            .filter(|piece| piece.len == len);
+        DescriptorTable::new(self, address, whole)
+    }
+
+    /// Copies guest memory at `address` into `data`.
+    ///
+    /// # Errors
+    /// [`MemoryError::Unmapped`]; `data` may be partly written then.
+    pub fn read(&self, address: u64, data: &mut [u8]) -> Result<(), MemoryError> {
+        let error = MemoryError::Unmapped {
+            address,
+            len: data.len() as u64,
+        };
+        let (mut at, mut rest) = (address, data);
+        while !rest.is_empty() {
+            let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+            let piece = self.pin.table.piece(at, len, &self.hint).ok_or(error)?;
+            let (now, later) = rest.split_at_mut(piece.len as usize);
+            // SAFETY: the piece was checked against the table that `self.pin` keeps mapped.
+            unsafe { copy::from_guest(piece.host, now) };
+            (at, rest) = (at.wrapping_add(u64::from(piece.len)), later);
+        }
+        Ok(())
+    }
+
+    /// Copies `data` into guest memory at `address`, and marks it dirty.
+    ///
+    /// # Errors
+    /// [`MemoryError::Unmapped`]; memory may be partly written then.
+    pub fn write(&self, address: u64, data: &[u8]) -> Result<(), MemoryError> {
+        let error = MemoryError::Unmapped {
+            address,
+            len: data.len() as u64,
+        };
+        let (mut at, mut rest) = (address, data);
+        while !rest.is_empty() {
+            let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+            let piece = self.pin.table.piece(at, len, &self.hint).ok_or(error)?;
+            let (now, later) = rest.split_at(piece.len as usize);
+            // SAFETY: the piece was checked against the table that `self.pin` keeps mapped.
+            unsafe { copy::to_guest(now, piece.host) };
+            self.pin.mark(at, u64::from(piece.len));
+            (at, rest) = (at.wrapping_add(u64::from(piece.len)), later);
+        }
+        Ok(())
+    }
+}
+
+impl Pin {
+    /// Marks a range as written, where anybody wants to know.
+    #[inline]
+    pub(super) fn mark(&self, address: u64, len: u64) {
+        if self.table.marks {
+            self.table.mark(address, len);
+        }
+    }
+}
+
+impl Drop for MemoryView {
+    fn drop(&mut self) {
+        self.ram
+            .0
+            .versions
+            .moved(Some(self.pin.table.version), None);
+    }
+}
+
+impl fmt::Debug for MemoryView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemoryView(version {})", self.pin.table.version)
+    }
+}

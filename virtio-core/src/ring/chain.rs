@@ -1,0 +1,131 @@
+//! One descriptor chain in the hands of the device.
+
+use std::fmt;
+
+use super::error::{ChainFault, RingFault};
+use super::{Layout, Virtqueue};
+use crate::memory::{Reader, Writer};
+
+/// A descriptor chain that the device has taken.
+///
+/// Ends in one of [`complete`](Self::complete), [`into_ticket`](Self::into_ticket), [`put_back`](Self::put_back) or
+/// [`break_ring`](Self::break_ring). One that is dropped goes back to the driver with nothing written, so that no
+/// buffer is ever lost.
+pub struct Chain<'q> {
+    queue: &'q mut Virtqueue,
+    head: u16,
+    fault: Option<ChainFault>,
+}
+
+impl<'q> Chain<'q> {
+    #[inline]
+    pub(super) fn new(queue: &'q mut Virtqueue, head: u16, fault: Option<ChainFault>) -> Chain<'q> {
+        Chain { queue, head, fault }
+    }
+
+    /// What is wrong with the chain's buffers, if anything is. The parts that are not guest memory give errors when
+    /// they are read or written; the others can be used, to answer the driver.
+    #[inline]
+    pub fn fault(&self) -> Option<ChainFault> {
+        self.fault
+    }
+
+    /// The buffers that the driver gave for the device to read.
+    #[inline]
+    pub fn reader(&self) -> Reader<'_> {
+        self.queue.list.reader()
+    }
+
+    /// The buffers that the driver gave for the device to write.
+    #[inline]
+    pub fn writer(&self) -> Writer<'_> {
+        self.queue.list.writer()
+    }
+
+    /// Gives the chain back with `len` bytes written from the start of its writable part. The driver sees it after
+    /// [`Virtqueue::publish`].
+    #[inline]
+    pub fn complete(self, len: u32) {
+        self.queue.stage(self.head, len);
+        std::mem::forget(self);
+    }
+
+    /// Counts the chain as a bad request that was answered in the device's terms, and gives it back.
+    pub fn complete_bad_request(self, len: u32) {
+        self.queue.count_request_fault();
+        self.complete(len);
+    }
+
+    /// Keeps the chain to be completed later, in any order, by [`Virtqueue::complete`].
+    #[inline]
+    pub fn into_ticket(self) -> Ticket {
+        let ticket = Ticket {
+            queue: self.queue.id,
+            head: self.head,
+        };
+        self.queue.in_flight += 1;
+        std::mem::forget(self);
+        ticket
+    }
+
+    /// Leaves the chain in the ring: the next [`Virtqueue::pop`] takes it again.
+    pub fn put_back(self) {
+        each_layout!(&mut self.queue.ring, ring => ring.untake());
+        self.queue.tally.chains -= 1;
+        std::mem::forget(self);
+    }
+
+    /// The chain cannot be answered in any way that the driver would understand: stops the queue, and has the driver
+    /// told that the device needs a reset.
+    pub fn break_ring(self) {
+        self.queue
+            .break_ring(RingFault::NoAnswer { head: self.head });
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Chain<'_> {
+    fn drop(&mut self) {
+        self.queue.stage(self.head, 0);
+        self.queue.tally.dropped += 1;
+    }
+}
+
+impl fmt::Debug for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chain")
+            .field("head", &self.head)
+            .field("reader", &self.reader())
+            .field("writer", &self.writer())
+            .field("fault", &self.fault)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A chain that the device has taken and will complete later.
+///
+/// Losing one leaves the driver's buffer unanswered until the queue is reset.
+#[derive(Debug)]
+#[must_use = "a chain that is never completed is lost to the driver"]
+pub struct Ticket {
+    queue: u64,
+    head: u16,
+}
+
+impl Ticket {
+    pub(super) fn head_in(self, queue: u64) -> Result<u16, WrongQueue> {
+        if self.queue == queue {
+            Ok(self.head)
+        } else {
+            Err(WrongQueue(self))
+        }
+    }
+}
+
+/// The ticket came from another queue.
+#[derive(Debug, thiserror::Error)]
+#[error("the ticket is of another queue")]
+pub struct WrongQueue(
+    /// The ticket, unharmed.
+    pub Ticket,
+);

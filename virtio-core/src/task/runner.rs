@@ -1,0 +1,282 @@
+//! A task together with what its host wants of it: what a runtime runs.
+
+use std::sync::Arc;
+
+use super::control::{Command, Outcome, TaskControl};
+use super::{Events, Next, QueueTask, Quiesce, Source, Sources, TaskContext, place};
+use crate::event::Event;
+
+/// A task in the hands of a [`Runtime`](crate::Runtime).
+///
+/// The runtime waits for [`wake`](Self::wake) and for [`sources`](Self::sources), calls [`step`](Self::step) with what
+/// is ready, and obeys what that returns. After [`Next::Done`], or whenever it wants to get rid of it, it drops the
+/// runner.
+pub struct TaskRunner {
+    task: Box<dyn QueueTask>,
+    control: Arc<TaskControl>,
+    /// Told when the task ends without having been asked to.
+    on_lost: Arc<dyn Fn() + Send + Sync>,
+    sources: Vec<Source>,
+    version: u64,
+    phase: Phase,
+    /// The queues that were stopped for good.
+    retired: Vec<u16>,
+    /// What the task said last.
+    next: Next,
+    /// All sources are to be taken as having something.
+    all: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Serving all queues but this one, which is not empty yet.
+    StoppingQueue(u16),
+    Quiescing(Quiesce),
+    Paused,
+    Stopped,
+}
+
+/// Which of a runner's sources are ready, by their places in [`TaskRunner::sources`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ready(u64);
+
+impl Ready {
+    /// None is known to be.
+    pub const NONE: Ready = Ready(0);
+    /// Each of them may be.
+    pub const ALL: Ready = Ready(u64::MAX);
+
+    /// With the source at `index`.
+    #[must_use]
+    pub fn with(self, index: usize) -> Ready {
+        Ready(self.0 | 1 << place(index))
+    }
+}
+
+impl TaskRunner {
+    pub(crate) fn new(
+        task: Box<dyn QueueTask>,
+        control: Arc<TaskControl>,
+        on_lost: Arc<dyn Fn() + Send + Sync>,
+        paused: bool,
+    ) -> TaskRunner {
+        let phase = if paused {
+            Phase::Paused
+        } else {
+            Phase::Running
+        };
+        let mut runner = TaskRunner {
+            task,
+            control,
+            on_lost,
+            sources: Vec::new(),
+            version: 0,
+            phase,
+            retired: Vec::new(),
+            next: Next::Again,
+            all: true,
+        };
+        if paused {
+            runner.stop_queues();
+        }
+        runner.ask_sources();
+        runner
+    }
+
+    /// Signalled when the runner has to be stepped whatever its sources say.
+    pub fn wake(&self) -> &Event {
+        &self.control.wake
+    }
+
+    /// What the task is run for.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// Moves when [`sources`](Self::sources) has changed.
+    pub fn sources_version(&self) -> u64 {
+        self.version
+    }
+
+    /// Runs the task once if there is a reason to: bounded work, then what it wants next.
+    pub fn step(&mut self, ready: Ready) -> Next {
+        self.control.wake.take();
+        let events = self.collect(ready);
+        if let Some(command) = self.control.take() {
+            self.obey(command);
+        }
+        match self.phase {
+            Phase::Stopped => Next::Done,
+            Phase::Paused => {
+                self.task.queues(&mut |queue| {
+                    queue.refresh_memory();
+                });
+                Next::Wait
+            }
+            Phase::Running => self.run(events),
+            Phase::StoppingQueue(number) => {
+                let next = self.run(events);
+                self.check_stopped(number);
+                next
+            }
+            Phase::Quiescing(how) => {
+                let next = self.run(events);
+                if next != Next::Done && !self.task.quiesce(how) {
+                    return next;
+                }
+                self.rest(how, next)
+            }
+        }
+    }
+
+    fn run(&mut self, events: Events) -> Next {
+        let events = if std::mem::take(&mut self.all) {
+            Events::ALL
+        } else {
+            events
+        };
+        let due = match self.next {
+            Next::Again => true,
+            Next::WaitUntil(time) => std::time::Instant::now() >= time,
+            Next::Wait | Next::Done => false,
+        };
+        if events == Events::NONE && !due {
+            return self.next;
+        }
+        let mut cx = TaskContext::default();
+        self.next = self.task.run(events, &mut cx);
+        if cx.sources_changed {
+            self.ask_sources();
+        }
+        self.next
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Resume => {
+                let retired = &self.retired;
+                self.task.queues(&mut |queue| {
+                    if !retired.contains(&queue.index()) {
+                        queue.start();
+                    }
+                });
+                self.ask_sources();
+                self.all = true;
+                self.phase = Phase::Running;
+                self.control.report(Outcome::Running);
+            }
+            Command::Pause => {
+                self.stop_queues();
+                self.phase = Phase::Quiescing(Quiesce::Drain);
+            }
+            Command::Stop => {
+                self.stop_queues();
+                self.phase = Phase::Quiescing(Quiesce::Cancel);
+            }
+            Command::StopQueue(number) => {
+                self.task.queues(&mut |queue| {
+                    if queue.index() == number {
+                        queue.stop();
+                    }
+                });
+                self.retired.push(number);
+                self.phase = Phase::StoppingQueue(number);
+            }
+        }
+    }
+
+    fn stop_queues(&mut self) {
+        self.task.queues(&mut |queue| queue.stop());
+    }
+
+    /// Nothing is in flight.
+    fn rest(&mut self, how: Quiesce, next: Next) -> Next {
+        self.task.queues(&mut |queue| queue.publish());
+        match how {
+            Quiesce::Drain if next == Next::Done => next,
+            Quiesce::Drain => {
+                self.phase = Phase::Paused;
+                // A file stays ready while nobody reads it.
+                self.sources
+                    .retain(|source| matches!(source, Source::Doorbell(..) | Source::Event(_)));
+                self.version += 1;
+                self.control.report(Outcome::Paused(self.task.positions()));
+                Next::Wait
+            }
+            Quiesce::Cancel => {
+                self.phase = Phase::Stopped;
+                Next::Done
+            }
+        }
+    }
+
+    fn check_stopped(&mut self, number: u16) {
+        let mut idle = true;
+        self.task.queues(&mut |queue| {
+            if queue.index() == number {
+                idle = queue.in_flight() == 0;
+            }
+        });
+        if idle {
+            self.phase = Phase::Running;
+            self.control.report(Outcome::QueueStopped);
+        }
+    }
+
+    /// Takes what the ready events were signalled with.
+    fn collect(&self, ready: Ready) -> Events {
+        let mut events = 0;
+        for (index, source) in self.sources.iter().enumerate() {
+            let bit = 1 << place(index);
+            if ready.0 & bit == 0 {
+                continue;
+            }
+            let has = match source {
+                Source::Doorbell(event, counters) => {
+                    let rung = event.take();
+                    counters.doorbells(rung);
+                    rung != 0
+                }
+                Source::Event(event) => event.take() != 0,
+                #[cfg(unix)]
+                Source::Readable(_) | Source::Writable(_) => true,
+            };
+            if has {
+                events |= bit;
+            }
+        }
+        Events(events)
+    }
+
+    fn ask_sources(&mut self) {
+        let mut sources = Sources::default();
+        self.task.sources(&mut sources);
+        self.sources = sources.0;
+        self.version += 1;
+    }
+}
+
+impl Drop for TaskRunner {
+    fn drop(&mut self) {
+        if self.phase != Phase::Stopped {
+            (self.on_lost)();
+        }
+        // The task goes before its end is reported: then nothing of it touches guest memory any more.
+        self.task = Box::new(Ended);
+        self.control.report(Outcome::Gone);
+    }
+}
+
+/// What is left of a task that has ended.
+struct Ended;
+
+impl QueueTask for Ended {
+    fn sources(&self, _sources: &mut Sources) {}
+
+    fn run(&mut self, _events: Events, _cx: &mut TaskContext) -> Next {
+        Next::Done
+    }
+
+    fn queues(&mut self, _each: &mut dyn FnMut(&mut crate::ring::Virtqueue)) {}
+}
