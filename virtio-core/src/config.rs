@@ -30,15 +30,8 @@ pub(crate) trait ConfigListener: Send + Sync {
 impl ConfigSpace {
     /// A space that holds `bytes`; its length stays.
     pub fn new(bytes: Vec<u8>) -> ConfigSpace {
-        let state = State {
-            bytes,
-            generation: 0,
-            read: false,
-        };
-        ConfigSpace(Arc::new(Inner {
-            state: Mutex::new(state),
-            listener: Mutex::new(None),
-        }))
+        let state = State { bytes, generation: 0, read: false };
+        ConfigSpace(Arc::new(Inner { state: Mutex::new(state), listener: Mutex::new(None) }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -60,9 +53,7 @@ impl ConfigSpace {
         data.fill(0);
         let mut state = self.state();
         state.read = true;
-        let rest = usize::try_from(offset)
-            .ok()
-            .and_then(|offset| state.bytes.get(offset..));
+        let rest = usize::try_from(offset).ok().and_then(|offset| state.bytes.get(offset..));
         if let Some(rest) = rest {
             let len = rest.len().min(data.len());
             data[..len].copy_from_slice(&rest[..len]);
@@ -80,12 +71,7 @@ impl ConfigSpace {
         let Some(seen) = self.change(change) else {
             return;
         };
-        let listener = self
-            .0
-            .listener
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let listener = self.0.listener.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // Called without a lock: the listener interrupts the driver, who may read at once.
         if let Some(listener) = listener.and_then(|listener| listener.upgrade()) {
             listener.config_changed(seen);
@@ -120,22 +106,13 @@ impl ConfigSpace {
 
     /// Has `listener` told of what `update` changes.
     pub(crate) fn listen(&self, listener: Weak<dyn ConfigListener>) {
-        *self
-            .0
-            .listener
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(listener);
+        *self.0.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
     }
 }
 
 impl fmt::Debug for ConfigSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
-        write!(
-            f,
-            "ConfigSpace({} bytes, generation {})",
-            state.bytes.len(),
-            state.generation
-        )
+        write!(f, "ConfigSpace({} bytes, generation {})", state.bytes.len(), state.generation)
     }
 }

@@ -68,10 +68,7 @@ pub trait VirtioDevice: Send {
     ///
     /// # Errors
     /// [`ActivateError`]: the device asks for a reset.
-    fn activate(
-        &mut self,
-        activation: Activation,
-    ) -> Result<Vec<Box<dyn QueueTask>>, ActivateError>;
+    fn activate(&mut self, activation: Activation) -> Result<Vec<Box<dyn QueueTask>>, ActivateError>;
 
     /// Back to the state in which it was created. Its tasks have ended.
     fn reset(&mut self);
@@ -86,13 +83,7 @@ pub trait VirtioDevice: Send {
     /// # Errors
     /// [`StateError`] for whatever `save` would not have returned: the bytes may be corrupt or hostile.
     fn restore(&mut self, state: &DeviceState) -> Result<(), StateError> {
-        if *state == DeviceState::default() {
-            Ok(())
-        } else {
-            Err(StateError::Version {
-                version: state.version,
-            })
-        }
+        if *state == DeviceState::default() { Ok(()) } else { Err(StateError::Version { version: state.version }) }
     }
 }
 

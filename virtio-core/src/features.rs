@@ -72,11 +72,7 @@ impl Features {
 
     /// The set of one bit; bits from 128 up give the empty set.
     pub const fn bit(bit: u32) -> Features {
-        if bit < 128 {
-            Features(1 << bit)
-        } else {
-            Features(0)
-        }
+        if bit < 128 { Features(1 << bit) } else { Features(0) }
     }
 
     /// The set with these bits.
@@ -91,11 +87,7 @@ impl Features {
 
     /// The 32-bit word that a driver sees under selector `word`; words past the end read zero.
     pub const fn word(self, word: u32) -> u32 {
-        if word < 4 {
-            (self.0 >> (32 * word)) as u32
-        } else {
-            0
-        }
+        if word < 4 { (self.0 >> (32 * word)) as u32 } else { 0 }
     }
 
     /// This set with word `word` replaced; words past the end are ignored.

@@ -111,10 +111,7 @@ impl Sources {
     /// Adds the doorbell of a queue; returns the source's place.
     pub fn queue(&mut self, queue: &Virtqueue) -> u32 {
         let setup = queue.setup();
-        self.add(Source::Doorbell(
-            setup.doorbell.clone(),
-            setup.counters.clone(),
-        ))
+        self.add(Source::Doorbell(setup.doorbell.clone(), setup.counters.clone()))
     }
 
     /// Adds a source; returns its place. From the 64th on they share the last place.

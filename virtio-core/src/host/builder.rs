@@ -4,9 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use super::{
-    Control, Counters, DeviceHost, HostError, Phase, QueueHandles, QueueRegisters, Shared,
-};
+use super::{Control, Counters, DeviceHost, HostError, Phase, QueueHandles, QueueRegisters, Shared};
 use crate::config::ConfigListener;
 use crate::device::VirtioDevice;
 use crate::event::Event;
@@ -80,14 +78,7 @@ impl HostBuilder {
     /// # Errors
     /// [`HostError`].
     pub fn build(self, interrupts: Arc<dyn Interrupts>) -> Result<DeviceHost, HostError> {
-        let HostBuilder {
-            device,
-            memory,
-            runtime,
-            without,
-            reset_wait,
-            reset_limit,
-        } = self;
+        let HostBuilder { device, memory, runtime, without, reset_wait, reset_limit } = self;
         let sizes = device.queue_sizes();
         if sizes.len() > usize::from(u16::MAX) {
             return Err(HostError::TooManyQueues(sizes.len()));
@@ -97,11 +88,7 @@ impl HostBuilder {
             if !size.is_power_of_two() || size > 32768 {
                 return Err(HostError::QueueSize { queue, size });
             }
-            queues.push(QueueHandles {
-                max_size: size,
-                doorbell: Event::new()?,
-                counters: Arc::default(),
-            });
+            queues.push(QueueHandles { max_size: size, doorbell: Event::new()?, counters: Arc::default() });
         }
         let shared = Arc::new(Shared {
             status: AtomicU8::new(0),
@@ -125,10 +112,7 @@ impl HostBuilder {
             reset_limit,
             control: Mutex::new(Control {
                 accepted: Features::NONE,
-                queues: queues
-                    .iter()
-                    .map(|queue| QueueRegisters::after_reset(queue.max_size))
-                    .collect(),
+                queues: queues.iter().map(|queue| QueueRegisters::after_reset(queue.max_size)).collect(),
                 phase: Phase::Idle,
                 device,
             }),

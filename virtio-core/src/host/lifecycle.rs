@@ -63,18 +63,15 @@ impl DeviceHost {
 
     /// BASIC-FEAT-03
     fn negotiate(&self, control: &mut Control) {
-        let refused = check_features(self.offered, control.accepted)
-            .and_then(|()| control.device.negotiate(control.accepted));
+        let refused =
+            check_features(self.offered, control.accepted).and_then(|()| control.device.negotiate(control.accepted));
         match refused {
             Ok(()) => {
                 self.shared.status.fetch_or(FEATURES_OK, Ordering::SeqCst);
             }
             Err(refusal) => {
                 log::debug!("{:?}: features refused: {refusal}", self.device_type);
-                self.shared
-                    .counters
-                    .features_refused
-                    .fetch_add(1, Ordering::Relaxed);
+                self.shared.counters.features_refused.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -101,34 +98,18 @@ impl DeviceHost {
         paused: bool,
     ) -> Result<Vec<Task>, ActivateError> {
         let mut queues = Vec::new();
-        for (index, registers) in (0..)
-            .zip(&control.queues)
-            .filter(|(_, registers)| registers.enabled)
-        {
+        for (index, registers) in (0..).zip(&control.queues).filter(|(_, registers)| registers.enabled) {
             let setup = self.setup(control, index, *registers);
-            let mut setup = setup.map_err(|fault| ActivateError::Queue {
-                queue: index,
-                fault,
-            })?;
-            setup.position = positions
-                .iter()
-                .find(|(queue, _)| *queue == index)
-                .map(|(_, position)| *position);
+            let mut setup = setup.map_err(|fault| ActivateError::Queue { queue: index, fault })?;
+            setup.position = positions.iter().find(|(queue, _)| *queue == index).map(|(_, position)| *position);
             queues.push(setup);
         }
-        let activation = Activation {
-            features: control.accepted,
-            memory: self.memory.clone(),
-            queues,
-        };
+        let activation = Activation { features: control.accepted, memory: self.memory.clone(), queues };
         let mut running = Vec::new();
         for mut task in control.device.activate(activation)? {
             let device = |error| ActivateError::Device(Box::new(error));
             let handle = TaskControl::new(Event::new().map_err(device)?);
-            let handle = Task {
-                control: Arc::new(handle),
-                queues: task.queue_numbers(),
-            };
+            let handle = Task { control: Arc::new(handle), queues: task.queue_numbers() };
             let shared = Arc::clone(&self.shared);
             let on_lost = Arc::new(move || Shared::needs_reset(&shared));
             let runner = TaskRunner::new(task, handle.control.clone(), on_lost, paused);
@@ -153,10 +134,7 @@ impl DeviceHost {
         control.phase = Phase::Resetting(tasks);
         self.shared.resetting.store(true, Ordering::SeqCst);
         if !self.wait_reset(control, self.reset_wait) {
-            self.shared
-                .counters
-                .slow_resets
-                .fetch_add(1, Ordering::Relaxed);
+            self.shared.counters.slow_resets.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -165,10 +143,7 @@ impl DeviceHost {
         let deadline = Instant::now() + limit;
         if let Phase::Resetting(tasks) = &control.phase {
             for task in tasks {
-                self.wait_for(
-                    &task.control,
-                    deadline.saturating_duration_since(Instant::now()),
-                );
+                self.wait_for(&task.control, deadline.saturating_duration_since(Instant::now()));
             }
         }
         self.try_end_reset(control)
@@ -192,10 +167,7 @@ impl DeviceHost {
         if self.try_end_reset(control) || self.wait_reset(control, self.reset_limit) {
             return true;
         }
-        self.shared
-            .counters
-            .failed_resets
-            .fetch_add(1, Ordering::Relaxed);
+        self.shared.counters.failed_resets.fetch_add(1, Ordering::Relaxed);
         self.shared.status.fetch_or(FAILED, Ordering::SeqCst);
         false
     }
@@ -203,10 +175,7 @@ impl DeviceHost {
     /// Ends a reset whose tasks are gone; says whether none is left.
     fn try_end_reset(&self, control: &mut Control) -> bool {
         if let Phase::Resetting(tasks) = &control.phase {
-            if tasks
-                .iter()
-                .any(|task| task.control.outcome() != Some(Outcome::Gone))
-            {
+            if tasks.iter().any(|task| task.control.outcome() != Some(Outcome::Gone)) {
                 return false;
             }
             self.finish_reset(control);
@@ -216,12 +185,7 @@ impl DeviceHost {
 
     /// Everything back to what it was when the device was made. Nothing of it runs any more.
     fn finish_reset(&self, control: &mut Control) {
-        let Control {
-            device,
-            accepted,
-            queues,
-            phase,
-        } = control;
+        let Control { device, accepted, queues, phase } = control;
         device.reset();
         self.config.forget_reads();
         *accepted = Features::NONE;
@@ -301,10 +265,7 @@ impl Drop for DeviceHost {
         self.begin_reset(&mut control);
         // What cannot be cancelled keeps the memory that it uses mapped by itself.
         if !self.wait_reset(&mut control, self.reset_limit) {
-            log::error!(
-                "{:?}: something in flight outlives the device",
-                self.device_type
-            );
+            log::error!("{:?}: something in flight outlives the device", self.device_type);
         }
     }
 }

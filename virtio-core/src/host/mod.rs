@@ -140,9 +140,7 @@ impl DeviceHost {
     /// The names of the negotiated features, for people.
     pub fn feature_names(&self) -> Vec<String> {
         let control = self.control();
-        control
-            .accepted
-            .names(|bit| control.device.feature_name(bit))
+        control.accepted.names(|bit| control.device.feature_name(bit))
     }
 
     /// The guest memory that the device works on.
@@ -170,12 +168,7 @@ impl DeviceHost {
 
     /// What happened to the device as a whole.
     pub fn counts(&self) -> HostCounts {
-        let Counters {
-            needs_reset,
-            features_refused,
-            slow_resets,
-            failed_resets,
-        } = &self.shared.counters;
+        let Counters { needs_reset, features_refused, slow_resets, failed_resets } = &self.shared.counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         HostCounts {
             needs_reset: read(needs_reset),

@@ -26,13 +26,7 @@ pub struct QueueRegisters {
 
 impl QueueRegisters {
     pub(super) fn after_reset(size: u16) -> QueueRegisters {
-        QueueRegisters {
-            size,
-            descriptor_area: 0,
-            driver_area: 0,
-            device_area: 0,
-            enabled: false,
-        }
+        QueueRegisters { size, descriptor_area: 0, driver_area: 0, device_area: 0, enabled: false }
     }
 }
 
@@ -45,16 +39,12 @@ impl DeviceHost {
 
     /// The largest size that queue `index` can have; 0 for a queue that does not exist.
     pub fn queue_max_size(&self, index: u16) -> u16 {
-        self.queues
-            .get(usize::from(index))
-            .map_or(0, |queue| queue.max_size)
+        self.queues.get(usize::from(index)).map_or(0, |queue| queue.max_size)
     }
 
     /// What the driver rings for queue `index`. The same event over the whole life of the host.
     pub fn doorbell(&self, index: u16) -> Option<&Event> {
-        self.queues
-            .get(usize::from(index))
-            .map(|queue| &queue.doorbell)
+        self.queues.get(usize::from(index)).map(|queue| &queue.doorbell)
     }
 
     /// The driver has something for queue `index`; ignored for a queue that does not exist.
@@ -90,9 +80,7 @@ impl DeviceHost {
     /// A queue whose size or addresses are not what they must be stays as it is, and the device asks for a reset.
     pub fn enable_queue(&self, index: u16) {
         let mut control = self.control();
-        if !self.end_reset(&mut control)
-            || self.shared.status() & (FEATURES_OK | DRIVER_OK) != FEATURES_OK
-        {
+        if !self.end_reset(&mut control) || self.shared.status() & (FEATURES_OK | DRIVER_OK) != FEATURES_OK {
             return;
         }
         let Some(registers) = control.queues.get(usize::from(index)).copied() else {
@@ -101,9 +89,7 @@ impl DeviceHost {
         if registers.enabled {
             return;
         }
-        let checked = self
-            .setup(&control, index, registers)
-            .and_then(Virtqueue::new);
+        let checked = self.setup(&control, index, registers).and_then(Virtqueue::new);
         match checked {
             Ok(_) => control.queues[usize::from(index)].enabled = true,
             Err(fault) => {
@@ -125,10 +111,7 @@ impl DeviceHost {
             Phase::Live(tasks) => match tasks.iter().find(|task| task.queues.contains(&index)) {
                 Some(task) => {
                     task.control.request(Command::StopQueue(index));
-                    matches!(
-                        self.wait_for(&task.control, self.reset_wait),
-                        Some(Outcome::QueueStopped | Outcome::Gone)
-                    )
+                    matches!(self.wait_for(&task.control, self.reset_wait), Some(Outcome::QueueStopped | Outcome::Gone))
                 }
                 None => true,
             },
@@ -146,17 +129,8 @@ impl DeviceHost {
         index: u16,
         registers: QueueRegisters,
     ) -> Result<QueueSetup, RingFault> {
-        let QueueRegisters {
-            size,
-            descriptor_area,
-            driver_area,
-            device_area,
-            enabled: _,
-        } = registers;
-        let handles = self
-            .queues
-            .get(usize::from(index))
-            .ok_or(RingFault::Size { size })?;
+        let QueueRegisters { size, descriptor_area, driver_area, device_area, enabled: _ } = registers;
+        let handles = self.queues.get(usize::from(index)).ok_or(RingFault::Size { size })?;
         // DRV-PCI-04, DRV-MMIO-03
         if size == 0 || size > handles.max_size {
             return Err(RingFault::Size { size });

@@ -59,29 +59,11 @@ impl DeviceHost {
             Phase::Paused(_, positions) => positions,
             Phase::Live(_) | Phase::Resetting(_) => return Err(StateError::Busy),
         };
-        let position = |queue| {
-            positions
-                .iter()
-                .find(|(index, _)| *index == queue)
-                .map(|(_, position)| *position)
-        };
+        let position = |queue| positions.iter().find(|(index, _)| *index == queue).map(|(_, position)| *position);
         let queues = (0..).zip(&control.queues).map(|(index, registers)| {
-            let QueueRegisters {
-                size,
-                descriptor_area,
-                driver_area,
-                device_area,
-                enabled,
-            } = *registers;
+            let QueueRegisters { size, descriptor_area, driver_area, device_area, enabled } = *registers;
             let position = position(index);
-            QueueState {
-                size,
-                descriptor_area,
-                driver_area,
-                device_area,
-                enabled,
-                position,
-            }
+            QueueState { size, descriptor_area, driver_area, device_area, enabled, position }
         });
         Ok(HostState {
             version: VERSION,
@@ -106,26 +88,15 @@ impl DeviceHost {
     }
 
     fn try_restore(&self, state: &HostState) -> Result<(), StateError> {
-        let HostState {
-            version,
-            device_type,
-            status,
-            accepted,
-            queues,
-            device,
-        } = state;
+        let HostState { version, device_type, status, accepted, queues, device } = state;
         if *version != VERSION {
             return Err(StateError::Version { version: *version });
         }
         if *device_type != self.device_type.0 {
-            return Err(StateError::Mismatch {
-                what: "the device type is another",
-            });
+            return Err(StateError::Mismatch { what: "the device type is another" });
         }
         if queues.len() != self.queues.len() {
-            return Err(StateError::Mismatch {
-                what: "the number of queues is another",
-            });
+            return Err(StateError::Mismatch { what: "the number of queues is another" });
         }
         if self.shared.status() != 0 {
             return Err(StateError::Busy);
@@ -136,62 +107,33 @@ impl DeviceHost {
         }
         self.write_status(status & !(DRIVER_OK | super::status::NEEDS_RESET));
         if status & FEATURES_OK != self.shared.status() & FEATURES_OK {
-            return Err(StateError::Corrupt {
-                what: "the features cannot have been accepted",
-            });
+            return Err(StateError::Corrupt { what: "the features cannot have been accepted" });
         }
         for (index, queue) in (0..).zip(queues) {
-            let QueueState {
-                size,
-                descriptor_area,
-                driver_area,
-                device_area,
-                enabled,
-                position: _,
-            } = *queue;
+            let QueueState { size, descriptor_area, driver_area, device_area, enabled, position: _ } = *queue;
             self.configure_queue(index, |registers| {
-                *registers = QueueRegisters {
-                    size,
-                    descriptor_area,
-                    driver_area,
-                    device_area,
-                    enabled: false,
-                };
+                *registers = QueueRegisters { size, descriptor_area, driver_area, device_area, enabled: false };
             });
             if enabled {
                 self.enable_queue(index);
             }
-            if self
-                .queue(index)
-                .is_none_or(|registers| registers.enabled != enabled)
-            {
-                return Err(StateError::Corrupt {
-                    what: "a queue cannot have been enabled",
-                });
+            if self.queue(index).is_none_or(|registers| registers.enabled != enabled) {
+                return Err(StateError::Corrupt { what: "a queue cannot have been enabled" });
             }
         }
         let mut control = self.control();
         control.device.restore(device)?;
         if status & DRIVER_OK != 0 {
             if status & FEATURES_OK == 0 {
-                return Err(StateError::Corrupt {
-                    what: "live without an agreement on features",
-                });
+                return Err(StateError::Corrupt { what: "live without an agreement on features" });
             }
-            let positions: Vec<_> = (0..)
-                .zip(queues)
-                .filter_map(|(i, queue)| Some((i, queue.position?)))
-                .collect();
+            let positions: Vec<_> = (0..).zip(queues).filter_map(|(i, queue)| Some((i, queue.position?))).collect();
             self.shared.status.fetch_or(DRIVER_OK, Ordering::SeqCst);
             let tasks = self.start_tasks(&mut control, &positions, true);
-            let tasks = tasks.map_err(|_| StateError::Corrupt {
-                what: "the device cannot go on from there",
-            })?;
+            let tasks = tasks.map_err(|_| StateError::Corrupt { what: "the device cannot go on from there" })?;
             control.phase = Phase::Paused(tasks, positions);
         }
-        self.shared
-            .status
-            .fetch_or(status & super::status::NEEDS_RESET, Ordering::SeqCst);
+        self.shared.status.fetch_or(status & super::status::NEEDS_RESET, Ordering::SeqCst);
         Ok(())
     }
 }

@@ -36,10 +36,7 @@ impl State {
     fn reached(&self, target: Target) -> bool {
         match target {
             Target::Released(version) => self.live.first().is_none_or(|live| *live >= version),
-            Target::Seen(version) => self
-                .seen
-                .first_key_value()
-                .is_none_or(|(seen, _)| *seen >= version),
+            Target::Seen(version) => self.seen.first_key_value().is_none_or(|(seen, _)| *seen >= version),
         }
     }
 }
@@ -143,11 +140,6 @@ impl MemoryBarrier {
 
 impl fmt::Debug for MemoryBarrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "MemoryBarrier({:?}, complete: {})",
-            self.target,
-            self.is_complete()
-        )
+        write!(f, "MemoryBarrier({:?}, complete: {})", self.target, self.is_complete())
     }
 }

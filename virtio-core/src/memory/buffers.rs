@@ -41,22 +41,9 @@ impl SegmentList {
 
     /// Adds a buffer. What is not guest memory is added as a hole that cannot be accessed; says whether there was one.
     #[inline]
-    pub(crate) fn push(
-        &mut self,
-        view: &MemoryView,
-        address: u64,
-        len: u32,
-        writable: bool,
-    ) -> bool {
-        debug_assert!(
-            Arc::ptr_eq(&view.pin, &self.pin),
-            "the list's pieces belong to another version"
-        );
-        let list = if writable {
-            &mut self.writable
-        } else {
-            &mut self.readable
-        };
+    pub(crate) fn push(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
+        debug_assert!(Arc::ptr_eq(&view.pin, &self.pin), "the list's pieces belong to another version");
+        let list = if writable { &mut self.writable } else { &mut self.readable };
         match view.pin.table.piece(address, len, &view.hint) {
             Some(piece) if piece.len == len => {
                 list.push(piece);
@@ -119,21 +106,14 @@ fn push_spanning(list: &mut Vec<Segment>, pin: &Pin, first: Segment, len: u32) -
 impl Segment {
     /// A piece of a chain that is not guest memory.
     fn hole(address: u64, len: u32) -> Segment {
-        Segment {
-            address,
-            host: std::ptr::null_mut(),
-            len,
-        }
+        Segment { address, host: std::ptr::null_mut(), len }
     }
 
     /// The error for using a hole; none for guest memory.
     #[inline]
     pub(super) fn check(&self) -> Result<(), MemoryError> {
         if self.host.is_null() {
-            return Err(MemoryError::Unmapped {
-                address: self.address,
-                len: u64::from(self.len),
-            });
+            return Err(MemoryError::Unmapped { address: self.address, len: u64::from(self.len) });
         }
         Ok(())
     }
@@ -211,10 +191,7 @@ impl GuestBuffers {
     /// [`MemoryError::Unmapped`] where a piece is not guest memory, or readable pieces are held; nothing is held then.
     pub fn append_writable(&mut self, writer: &Writer<'_>) -> Result<(), MemoryError> {
         if self.readable && !self.segments.is_empty() {
-            let error = MemoryError::Unmapped {
-                address: self.segments[0].address,
-                len: 0,
-            };
+            let error = MemoryError::Unmapped { address: self.segments[0].address, len: 0 };
             self.clear();
             return Err(error);
         }
@@ -222,20 +199,13 @@ impl GuestBuffers {
         self.append(writer.pieces(), writer.pins())
     }
 
-    fn append(
-        &mut self,
-        pieces: impl Iterator<Item = Segment>,
-        pins: &[Arc<Pin>],
-    ) -> Result<(), MemoryError> {
+    fn append(&mut self, pieces: impl Iterator<Item = Segment>, pins: &[Arc<Pin>]) -> Result<(), MemoryError> {
         for piece in pieces {
             if let Err(error) = piece.check() {
                 self.clear();
                 return Err(error);
             }
-            self.slices.push(RawIoSlice {
-                base: piece.host,
-                len: piece.len as usize,
-            });
+            self.slices.push(RawIoSlice { base: piece.host, len: piece.len as usize });
             self.len += piece.len as usize;
             self.segments.push(piece);
         }
@@ -275,11 +245,7 @@ impl GuestBuffers {
 
     /// Writes the pieces, marking in the log that is current for `view`; an empty writer where they are not writable.
     pub fn writer<'a>(&'a self, view: &'a MemoryView) -> Writer<'a> {
-        let segments = if self.readable {
-            &[][..]
-        } else {
-            &self.segments[..]
-        };
+        let segments = if self.readable { &[][..] } else { &self.segments[..] };
         Writer::new(segments, &self.pins, &view.pin)
     }
 
@@ -303,16 +269,7 @@ impl GuestBuffers {
 
 impl fmt::Debug for GuestBuffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.readable {
-            "readable"
-        } else {
-            "writable"
-        };
-        write!(
-            f,
-            "GuestBuffers({} {kind} bytes in {} pieces)",
-            self.len,
-            self.segments.len()
-        )
+        let kind = if self.readable { "readable" } else { "writable" };
+        write!(f, "GuestBuffers({} {kind} bytes in {} pieces)", self.len, self.segments.len())
     }
 }

@@ -61,11 +61,7 @@ pub(super) unsafe fn to_guest(src: &[u8], dst: *mut u8) {
     let (words, tail) = rest.as_chunks::<8>();
     for (i, word) in words.iter().enumerate() {
         // SAFETY: aligned by `head`, and within what the caller vouches for.
-        unsafe {
-            dst.cast::<u64>()
-                .add(i)
-                .write_volatile(u64::from_ne_bytes(*word))
-        };
+        unsafe { dst.cast::<u64>().add(i).write_volatile(u64::from_ne_bytes(*word)) };
     }
     let done = 8 * words.len();
     for (i, byte) in tail.iter().enumerate() {

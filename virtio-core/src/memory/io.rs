@@ -21,11 +21,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     fn new(segments: &'a [Segment]) -> Cursor<'a> {
         let left = segments.iter().map(|piece| piece.len as usize).sum();
-        Cursor {
-            segments,
-            offset: 0,
-            left,
-        }
+        Cursor { segments, offset: 0, left }
     }
 
     /// Goes on by at most `most` bytes within one piece, and returns the bytes passed.
@@ -34,22 +30,14 @@ impl<'a> Cursor<'a> {
         let piece = self.segments.first()?;
         let rest = piece.len - self.offset;
         let most = most.min(self.left);
-        let len = if most < rest as usize {
-            most as u32
-        } else {
-            rest
-        };
+        let len = if most < rest as usize { most as u32 } else { rest };
         let passed = Segment {
             address: piece.address.wrapping_add(u64::from(self.offset)),
             host: piece.host.wrapping_add(self.offset as usize),
             len,
         };
         if piece.check().is_err() {
-            return Some(Segment {
-                host: std::ptr::null_mut(),
-                ..passed
-            })
-            .inspect(|_| self.pass(len, rest));
+            return Some(Segment { host: std::ptr::null_mut(), ..passed }).inspect(|_| self.pass(len, rest));
         }
         self.pass(len, rest);
         Some(passed)
@@ -68,10 +56,7 @@ impl<'a> Cursor<'a> {
 
     fn need(&self, wanted: usize) -> Result<(), MemoryError> {
         if wanted > self.left {
-            return Err(MemoryError::Short {
-                wanted,
-                left: self.left,
-            });
+            return Err(MemoryError::Short { wanted, left: self.left });
         }
         Ok(())
     }
@@ -121,10 +106,7 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn new(segments: &'a [Segment], pins: &'a [Arc<Pin>]) -> Reader<'a> {
-        Reader {
-            cursor: Cursor::new(segments),
-            pins,
-        }
+        Reader { cursor: Cursor::new(segments), pins }
     }
 
     /// Bytes left to read.
@@ -174,16 +156,7 @@ impl<'a> Reader<'a> {
     /// [`MemoryError::Short`] where less is left.
     pub fn split_at(self, at: usize) -> Result<(Reader<'a>, Reader<'a>), MemoryError> {
         let (front, back) = self.cursor.split(at)?;
-        Ok((
-            Reader {
-                cursor: front,
-                ..self
-            },
-            Reader {
-                cursor: back,
-                ..self
-            },
-        ))
+        Ok((Reader { cursor: front, ..self }, Reader { cursor: back, ..self }))
     }
 
     pub(super) fn pieces(&self) -> impl Iterator<Item = Segment> {
@@ -207,11 +180,7 @@ pub struct Writer<'a> {
 impl<'a> Writer<'a> {
     #[inline]
     pub(super) fn new(segments: &'a [Segment], pins: &'a [Arc<Pin>], log: &'a Pin) -> Writer<'a> {
-        Writer {
-            cursor: Cursor::new(segments),
-            pins,
-            log,
-        }
+        Writer { cursor: Cursor::new(segments), pins, log }
     }
 
     /// Bytes left to write.
@@ -253,16 +222,7 @@ impl<'a> Writer<'a> {
     /// [`MemoryError::Short`] where less is left.
     pub fn split_at(self, at: usize) -> Result<(Writer<'a>, Writer<'a>), MemoryError> {
         let (front, back) = self.cursor.split(at)?;
-        Ok((
-            Writer {
-                cursor: front,
-                ..self
-            },
-            Writer {
-                cursor: back,
-                ..self
-            },
-        ))
+        Ok((Writer { cursor: front, ..self }, Writer { cursor: back, ..self }))
     }
 
     pub(super) fn pieces(&self) -> impl Iterator<Item = Segment> {

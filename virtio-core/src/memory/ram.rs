@@ -51,22 +51,11 @@ pub struct RawRegion {
 impl RawRegion {
     /// A region without a log of its own.
     pub fn new(start: u64, host: *mut u8, len: usize) -> RawRegion {
-        RawRegion {
-            start,
-            host,
-            len,
-            dirty: None,
-        }
+        RawRegion { start, host, len, dirty: None }
     }
 
     fn owned_by(self, owner: Arc<dyn Any + Send + Sync>) -> Region {
-        Region {
-            start: self.start,
-            len: self.len as u64,
-            host: self.host,
-            dirty: self.dirty,
-            _owner: owner,
-        }
+        Region { start: self.start, len: self.len as u64, host: self.host, dirty: self.dirty, _owner: owner }
     }
 }
 
@@ -83,12 +72,7 @@ impl GuestRam {
         regions: Vec<RawRegion>,
         owner: Arc<dyn Any + Send + Sync>,
     ) -> Result<GuestRam, MemoryError> {
-        GuestRam::from_regions(
-            regions
-                .into_iter()
-                .map(|region| region.owned_by(owner.clone()))
-                .collect(),
-        )
+        GuestRam::from_regions(regions.into_iter().map(|region| region.owned_by(owner.clone())).collect())
     }
 
     pub(super) fn from_regions(regions: Vec<Region>) -> Result<GuestRam, MemoryError> {
@@ -96,10 +80,7 @@ impl GuestRam {
         let versions = Arc::new(Versions::default());
         let table = Arc::new(new_table(regions, 0, None, &versions));
         Ok(GuestRam(Arc::new(Shared {
-            current: Mutex::new(Current {
-                table,
-                views: Vec::new(),
-            }),
+            current: Mutex::new(Current { table, views: Vec::new() }),
             version: AtomicU64::new(0),
             versions,
             inhibitors: AtomicUsize::new(0),
@@ -120,11 +101,7 @@ impl GuestRam {
     ) -> Result<MemoryBarrier, MemoryError> {
         self.change(|table| {
             let mut all = table.regions.to_vec();
-            all.extend(
-                regions
-                    .into_iter()
-                    .map(|region| region.owned_by(owner.clone())),
-            );
+            all.extend(regions.into_iter().map(|region| region.owned_by(owner.clone())));
             Ok((Table::sorted(all)?, table.log.clone()))
         })
     }
@@ -136,9 +113,7 @@ impl GuestRam {
     pub fn unmap(&self, start: u64, len: u64) -> Result<MemoryBarrier, MemoryError> {
         self.change(|table| {
             let mut all = table.regions.to_vec();
-            let index = all
-                .iter()
-                .position(|region| region.start == start && region.len == len);
+            let index = all.iter().position(|region| region.start == start && region.len == len);
             all.remove(index.ok_or(MemoryError::NoRegion { start, len })?);
             Ok((all.into_boxed_slice(), table.log.clone()))
         })
@@ -156,18 +131,10 @@ impl GuestRam {
         regions: Vec<RawRegion>,
         owner: Arc<dyn Any + Send + Sync>,
     ) -> Result<MemoryBarrier, MemoryError> {
-        self.replace_regions(
-            regions
-                .into_iter()
-                .map(|region| region.owned_by(owner.clone()))
-                .collect(),
-        )
+        self.replace_regions(regions.into_iter().map(|region| region.owned_by(owner.clone())).collect())
     }
 
-    pub(super) fn replace_regions(
-        &self,
-        regions: Vec<Region>,
-    ) -> Result<MemoryBarrier, MemoryError> {
+    pub(super) fn replace_regions(&self, regions: Vec<Region>) -> Result<MemoryBarrier, MemoryError> {
         self.change(|table| Ok((Table::sorted(regions)?, table.log.clone())))
     }
 
@@ -178,10 +145,7 @@ impl GuestRam {
         let changed = self.change(|table| Ok((table.regions.clone(), log)));
         let version = self.0.version.load(Ordering::Acquire);
         debug_assert!(changed.is_ok(), "the regions stayed as they were");
-        MemoryBarrier {
-            versions: self.0.versions.clone(),
-            target: Target::Seen(version),
-        }
+        MemoryBarrier { versions: self.0.versions.clone(), target: Target::Seen(version) }
     }
 
     /// Asks that nobody discards pages of this memory while the returned guard lives: somebody pins them.
@@ -197,11 +161,7 @@ impl GuestRam {
 
     /// The ranges that are mapped now, as (start, length), ascending.
     pub fn regions(&self) -> Vec<(u64, u64)> {
-        self.table()
-            .regions
-            .iter()
-            .map(|region| (region.start, region.len))
-            .collect()
+        self.table().regions.iter().map(|region| (region.start, region.len)).collect()
     }
 
     /// A view for a task. `wake` is signalled when memory changes, so that the task refreshes the view.
@@ -226,10 +186,7 @@ impl GuestRam {
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
-        self.0
-            .current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.0.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn table(&self) -> Arc<Table> {
@@ -253,10 +210,7 @@ impl GuestRam {
         let mut current = self.current();
         let (regions, log) = next(&current.table)?;
         let version = current.table.version + 1;
-        let old = std::mem::replace(
-            &mut current.table,
-            Arc::new(new_table(regions, version, log, &self.0.versions)),
-        );
+        let old = std::mem::replace(&mut current.table, Arc::new(new_table(regions, version, log, &self.0.versions)));
         self.0.version.store(version, Ordering::Release);
         let views: Vec<_> = current.views.iter().filter_map(Weak::upgrade).collect();
         drop(current);
@@ -265,35 +219,19 @@ impl GuestRam {
         for view in views {
             view.wake();
         }
-        Ok(MemoryBarrier {
-            versions: self.0.versions.clone(),
-            target: Target::Released(version),
-        })
+        Ok(MemoryBarrier { versions: self.0.versions.clone(), target: Target::Released(version) })
     }
 }
 
-fn new_table(
-    regions: Box<[Region]>,
-    version: u64,
-    log: Option<Arc<dyn DirtyLog>>,
-    versions: &Arc<Versions>,
-) -> Table {
+fn new_table(regions: Box<[Region]>, version: u64, log: Option<Arc<dyn DirtyLog>>, versions: &Arc<Versions>) -> Table {
     versions.created(version);
     let marks = log.is_some() || regions.iter().any(|region| region.dirty.is_some());
-    Table {
-        regions,
-        version,
-        log,
-        marks,
-        versions: versions.clone(),
-    }
+    Table { regions, version, log, marks, versions: versions.clone() }
 }
 
 impl fmt::Debug for GuestRam {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("GuestRam")
-            .field(&self.table().regions)
-            .finish()
+        f.debug_tuple("GuestRam").field(&self.table().regions).finish()
     }
 }
 

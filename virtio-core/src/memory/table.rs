@@ -77,23 +77,14 @@ impl Table {
     pub(super) fn sorted(mut regions: Vec<Region>) -> Result<Box<[Region]>, MemoryError> {
         regions.sort_by_key(|region| region.start);
         for region in &regions {
-            let fits = region
-                .len
-                .checked_sub(1)
-                .and_then(|last| region.start.checked_add(last));
+            let fits = region.len.checked_sub(1).and_then(|last| region.start.checked_add(last));
             if fits.is_none() || usize::try_from(region.len).is_err() {
-                return Err(MemoryError::BadRegion {
-                    start: region.start,
-                    len: region.len,
-                });
+                return Err(MemoryError::BadRegion { start: region.start, len: region.len });
             }
         }
         for pair in regions.windows(2) {
             if pair[1].start - pair[0].start < pair[0].len {
-                return Err(MemoryError::Overlap {
-                    start: pair[1].start,
-                    len: pair[1].len,
-                });
+                return Err(MemoryError::Overlap { start: pair[1].start, len: pair[1].len });
             }
         }
         Ok(regions.into_boxed_slice())
@@ -107,9 +98,7 @@ impl Table {
         {
             return Some(hint.get());
         }
-        let after = self
-            .regions
-            .partition_point(|region| region.start <= address);
+        let after = self.regions.partition_point(|region| region.start <= address);
         let index = after.checked_sub(1)?;
         self.regions[index].offset(address)?;
         hint.set(index);
@@ -123,11 +112,7 @@ impl Table {
         let offset = address - region.start;
         // Both fit: `sorted` saw that the region's length fits a usize.
         let left = region.len - offset;
-        let len = if u64::from(len) <= left {
-            len
-        } else {
-            left as u32
-        };
+        let len = if u64::from(len) <= left { len } else { left as u32 };
         // SAFETY: `offset` is below the region's length, so the pointer stays inside the mapping.
         let host = unsafe { region.host.add(offset as usize) };
         Some(Segment { address, host, len })
@@ -135,8 +120,7 @@ impl Table {
 
     /// The whole of `[address, address + len)` as one host-contiguous piece.
     pub(super) fn contiguous(&self, address: u64, len: u32) -> Option<Segment> {
-        self.piece(address, len, &Cell::new(0))
-            .filter(|piece| piece.len == len)
+        self.piece(address, len, &Cell::new(0)).filter(|piece| piece.len == len)
     }
 
     /// Marks `[address, address + len)` as written by the device.

@@ -42,12 +42,7 @@ impl MemoryView {
     pub(super) fn new(ram: GuestRam, wake: Option<Event>) -> MemoryView {
         let slot = Arc::new(ViewSlot { wake });
         let table = ram.register(&slot);
-        MemoryView {
-            ram,
-            pin: Arc::new(Pin { table }),
-            hint: Cell::new(0),
-            _slot: slot,
-        }
+        MemoryView { ram, pin: Arc::new(Pin { table }), hint: Cell::new(0), _slot: slot }
     }
 
     /// Whether memory has changed since the view was made or refreshed.
@@ -79,11 +74,7 @@ impl MemoryView {
     /// A table of 16-byte entries at any address.
     #[inline]
     pub(crate) fn table(&self, address: u64, len: u32) -> DescriptorTable<'_> {
-        let whole = self
-            .pin
-            .table
-            .piece(address, len, &self.hint)
-            .filter(|piece| piece.len == len);
+        let whole = self.pin.table.piece(address, len, &self.hint).filter(|piece| piece.len == len);
         DescriptorTable::new(self, address, whole)
     }
 
@@ -92,10 +83,7 @@ impl MemoryView {
     /// # Errors
     /// [`MemoryError::Unmapped`]; `data` may be partly written then.
     pub fn read(&self, address: u64, data: &mut [u8]) -> Result<(), MemoryError> {
-        let error = MemoryError::Unmapped {
-            address,
-            len: data.len() as u64,
-        };
+        let error = MemoryError::Unmapped { address, len: data.len() as u64 };
         let (mut at, mut rest) = (address, data);
         while !rest.is_empty() {
             let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
@@ -113,10 +101,7 @@ impl MemoryView {
     /// # Errors
     /// [`MemoryError::Unmapped`]; memory may be partly written then.
     pub fn write(&self, address: u64, data: &[u8]) -> Result<(), MemoryError> {
-        let error = MemoryError::Unmapped {
-            address,
-            len: data.len() as u64,
-        };
+        let error = MemoryError::Unmapped { address, len: data.len() as u64 };
         let (mut at, mut rest) = (address, data);
         while !rest.is_empty() {
             let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
@@ -143,10 +128,7 @@ impl Pin {
 
 impl Drop for MemoryView {
     fn drop(&mut self) {
-        self.ram
-            .0
-            .versions
-            .moved(Some(self.pin.table.version), None);
+        self.ram.0.versions.moved(Some(self.pin.table.version), None);
     }
 }
 

@@ -26,9 +26,7 @@ impl GuestRam {
     ///
     /// # Errors
     /// [`MemoryError::NotPermanent`] for regions that are mapped on demand.
-    pub fn from_vm_memory<B>(
-        memory: &GuestRegionCollection<GuestRegionMmap<B>>,
-    ) -> Result<GuestRam, MemoryError>
+    pub fn from_vm_memory<B>(memory: &GuestRegionCollection<GuestRegionMmap<B>>) -> Result<GuestRam, MemoryError>
     where
         B: Bitmap + Send + Sync + 'static,
     {
@@ -50,9 +48,7 @@ impl GuestRam {
     }
 }
 
-fn regions<B>(
-    memory: &GuestRegionCollection<GuestRegionMmap<B>>,
-) -> Result<Vec<Region>, MemoryError>
+fn regions<B>(memory: &GuestRegionCollection<GuestRegionMmap<B>>) -> Result<Vec<Region>, MemoryError>
 where
     B: Bitmap + Send + Sync + 'static,
 {
@@ -66,21 +62,13 @@ where
 {
     let start = region.start_addr().0;
     let mapping = region.get_mmap();
-    let slice = region
-        .as_volatile_slice()
-        .map_err(|_| MemoryError::NotPermanent { start })?;
+    let slice = region.as_volatile_slice().map_err(|_| MemoryError::NotPermanent { start })?;
     let (host, len) = (slice.ptr_guard_mut().as_ptr(), slice.len());
     if host.is_null() || host != mapping.as_ptr() {
         return Err(MemoryError::NotPermanent { start });
     }
     // Memory without a bitmap has `()` in its place: then nothing needs to be marked.
-    let dirty = (TypeId::of::<B>() != TypeId::of::<()>())
-        .then(|| Arc::new(RegionBitmap(mapping.clone())) as Arc<dyn DirtyLog>);
-    Ok(Region {
-        start,
-        len: len as u64,
-        host,
-        dirty,
-        _owner: mapping,
-    })
+    let dirty =
+        (TypeId::of::<B>() != TypeId::of::<()>()).then(|| Arc::new(RegionBitmap(mapping.clone())) as Arc<dyn DirtyLog>);
+    Ok(Region { start, len: len as u64, host, dirty, _owner: mapping })
 }

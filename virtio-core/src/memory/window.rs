@@ -25,14 +25,8 @@ impl Window {
     /// None where the piece is not aligned to `align` bytes on the driver's side or on the host's, or `align` is less
     /// than the pointer needs for the accesses made through it (2 bytes, and 8 where 64-bit accesses are made).
     pub(super) fn new(piece: Segment, align: usize, pin: Arc<Pin>) -> Option<Window> {
-        let aligned =
-            piece.address.is_multiple_of(align as u64) && piece.host.addr().is_multiple_of(align);
-        aligned.then_some(Window {
-            host: piece.host,
-            len: piece.len as usize,
-            address: piece.address,
-            pin,
-        })
+        let aligned = piece.address.is_multiple_of(align as u64) && piece.host.addr().is_multiple_of(align);
+        aligned.then_some(Window { host: piece.host, len: piece.len as usize, address: piece.address, pin })
     }
 
     /// The pointer to `size` bytes at `offset`, where they are inside and aligned.
@@ -40,9 +34,7 @@ impl Window {
     fn at(&self, offset: usize, size: usize) -> Option<*mut u8> {
         let inside = offset < self.len && self.len - offset >= size;
         // SAFETY: the offset is inside the piece, which lies in one mapping.
-        inside
-            .then(|| unsafe { self.host.add(offset) })
-            .filter(|p| p.addr().is_multiple_of(size))
+        inside.then(|| unsafe { self.host.add(offset) }).filter(|p| p.addr().is_multiple_of(size))
     }
 
     #[inline(always)]
@@ -84,8 +76,7 @@ impl Window {
     /// Marks `len` bytes at `offset` as written by the device.
     #[inline]
     pub(crate) fn mark(&self, offset: usize, len: usize) {
-        self.pin
-            .mark(self.address.wrapping_add(offset as u64), len as u64);
+        self.pin.mark(self.address.wrapping_add(offset as u64), len as u64);
     }
 }
 
@@ -98,17 +89,9 @@ pub(crate) struct DescriptorTable<'v> {
 }
 
 impl<'v> DescriptorTable<'v> {
-    pub(super) fn new(
-        view: &'v MemoryView,
-        address: u64,
-        whole: Option<Segment>,
-    ) -> DescriptorTable<'v> {
+    pub(super) fn new(view: &'v MemoryView, address: u64, whole: Option<Segment>) -> DescriptorTable<'v> {
         let whole = whole.filter(|piece| piece.host.addr().is_multiple_of(8));
-        DescriptorTable {
-            view,
-            address,
-            whole,
-        }
+        DescriptorTable { view, address, whole }
     }
 
     /// The two halves of entry `index`, in native order; none where it is not guest memory.
@@ -127,11 +110,8 @@ impl<'v> DescriptorTable<'v> {
             return Some([u64::from_le(low), u64::from_le(high)]);
         }
         let mut bytes = [0; 16];
-        self.view
-            .read(self.address.checked_add(offset)?, &mut bytes)
-            .ok()?;
-        let [low, high] =
-            [0, 8].map(|at| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes));
+        self.view.read(self.address.checked_add(offset)?, &mut bytes).ok()?;
+        let [low, high] = [0, 8].map(|at| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes));
         Some([low, high])
     }
 }

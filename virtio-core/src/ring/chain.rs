@@ -59,10 +59,7 @@ impl<'q> Chain<'q> {
     /// Keeps the chain to be completed later, in any order, by [`Virtqueue::complete`].
     #[inline]
     pub fn into_ticket(self) -> Ticket {
-        let ticket = Ticket {
-            queue: self.queue.id,
-            head: self.head,
-        };
+        let ticket = Ticket { queue: self.queue.id, head: self.head };
         self.queue.in_flight += 1;
         std::mem::forget(self);
         ticket
@@ -78,8 +75,7 @@ impl<'q> Chain<'q> {
     /// The chain cannot be answered in any way that the driver would understand: stops the queue, and has the driver
     /// told that the device needs a reset.
     pub fn break_ring(self) {
-        self.queue
-            .break_ring(RingFault::NoAnswer { head: self.head });
+        self.queue.break_ring(RingFault::NoAnswer { head: self.head });
         std::mem::forget(self);
     }
 }
@@ -114,11 +110,7 @@ pub struct Ticket {
 
 impl Ticket {
     pub(super) fn head_in(self, queue: u64) -> Result<u16, WrongQueue> {
-        if self.queue == queue {
-            Ok(self.head)
-        } else {
-            Err(WrongQueue(self))
-        }
+        if self.queue == queue { Ok(self.head) } else { Err(WrongQueue(self)) }
     }
 }
 

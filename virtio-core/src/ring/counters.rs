@@ -72,15 +72,8 @@ pub(super) struct Tally {
 impl Tally {
     /// Adds the tally to the counters and starts anew. One queue is the only writer of these.
     pub(super) fn flush(&mut self, to: &QueueCounters) {
-        let Tally {
-            chains,
-            bytes,
-            interrupts,
-            suppressed,
-            request_faults,
-            chain_faults,
-            dropped,
-        } = std::mem::take(self);
+        let Tally { chains, bytes, interrupts, suppressed, request_faults, chain_faults, dropped } =
+            std::mem::take(self);
         let add = |counter: &AtomicU64, count| {
             if count != 0 {
                 counter.store(counter.load(Relaxed).wrapping_add(count), Relaxed);

@@ -21,9 +21,7 @@ pub enum RingFault {
         len: u32,
     },
     /// The available index moved backwards, or on by more than the queue has room for.
-    #[error(
-        "the available index went from {seen} to {available} with {in_flight} of {size} chains in flight"
-    )]
+    #[error("the available index went from {seen} to {available} with {in_flight} of {size} chains in flight")]
     Index {
         /// The index that was read.
         available: u16,

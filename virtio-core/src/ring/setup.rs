@@ -68,10 +68,7 @@ impl fmt::Debug for QueueSetup {
         f.debug_struct("QueueSetup")
             .field("index", &self.index)
             .field("size", &self.size)
-            .field(
-                "descriptor_area",
-                &format_args!("{:#x}", self.descriptor_area),
-            )
+            .field("descriptor_area", &format_args!("{:#x}", self.descriptor_area))
             .field("driver_area", &format_args!("{:#x}", self.driver_area))
             .field("device_area", &format_args!("{:#x}", self.device_area))
             .field("features", &self.features)

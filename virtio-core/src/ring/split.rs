@@ -47,11 +47,7 @@ impl Split {
         let event_idx = setup.features.contains(Features::EVENT_IDX);
         let [descriptors, available, used] = windows(setup, event_idx, view)?;
         let (next, published, decided) = match setup.position {
-            Some(QueuePosition::Split {
-                available,
-                used,
-                decided,
-            }) => (available, used, decided),
+            Some(QueuePosition::Split { available, used, decided }) => (available, used, decided),
             None => (0, 0, None),
         };
         // Chains cannot be in flight at a position that is kept, so both count the same.
@@ -95,12 +91,7 @@ impl Split {
         let in_flight = self.next.wrapping_sub(self.published);
         let ahead = available.wrapping_sub(self.next);
         if ahead > self.size.saturating_sub(in_flight) {
-            return Err(RingFault::Index {
-                available,
-                seen: self.next,
-                in_flight,
-                size: self.size,
-            });
+            return Err(RingFault::Index { available, seen: self.next, in_flight, size: self.size });
         }
         self.seen = available;
         Ok(ahead != 0)
@@ -108,20 +99,11 @@ impl Split {
 
     /// Takes the next chain that was seen, and puts its buffers into `list`.
     #[inline]
-    pub(super) fn take(
-        &mut self,
-        view: &MemoryView,
-        list: &mut SegmentList,
-    ) -> Result<Walked, RingFault> {
+    pub(super) fn take(&mut self, view: &MemoryView, list: &mut SegmentList) -> Result<Walked, RingFault> {
         let slot = self.next & (self.size - 1);
-        let head = self
-            .available
-            .load_u16(ENTRIES + 2 * usize::from(slot), Ordering::Relaxed);
+        let head = self.available.load_u16(ENTRIES + 2 * usize::from(slot), Ordering::Relaxed);
         if head >= self.size {
-            return Err(RingFault::Head {
-                head,
-                size: self.size,
-            });
+            return Err(RingFault::Head { head, size: self.size });
         }
         let mut walk = Walk::new(view, list);
         let mut index = head;
@@ -142,17 +124,10 @@ impl Split {
             left -= 1;
             // A chain that loops has more descriptors than the table.
             if left == 0 {
-                return Err(RingFault::Endless {
-                    head,
-                    limit: self.size,
-                });
+                return Err(RingFault::Endless { head, limit: self.size });
             }
             if descriptor.next >= self.size {
-                return Err(RingFault::Next {
-                    index,
-                    next: descriptor.next,
-                    size: u32::from(self.size),
-                });
+                return Err(RingFault::Next { index, next: descriptor.next, size: u32::from(self.size) });
             }
             index = descriptor.next;
         }
@@ -168,10 +143,7 @@ impl Split {
     #[inline]
     fn descriptor(&self, index: u16) -> Descriptor {
         let offset = 16 * usize::from(index);
-        Descriptor::new([
-            self.descriptors.load_u64(offset),
-            self.descriptors.load_u64(offset + 8),
-        ])
+        Descriptor::new([self.descriptors.load_u64(offset), self.descriptors.load_u64(offset + 8)])
     }
 
     /// Writes a used element that the driver does not see before `publish`.
@@ -194,17 +166,14 @@ impl Split {
     pub(super) fn publish(&mut self) -> bool {
         self.published = self.staged;
         // RING-SPLIT-06. Release: the elements, and the buffers they speak of, are written before the index.
-        self.used
-            .store_u16(INDEX, self.published, Ordering::Release);
+        self.used.store_u16(INDEX, self.published, Ordering::Release);
         self.used.mark(INDEX, 2);
         // The index must be visible before the driver's wish is read: else the driver could arm after our read, find
         // the old index, and sleep.
         fence(Ordering::SeqCst);
         if self.event_idx {
             // RING-EVT-04, -05, -06: the flags have no say.
-            let event = self
-                .available
-                .load_u16(self.event_offset(2), Ordering::Relaxed);
+            let event = self.available.load_u16(self.event_offset(2), Ordering::Relaxed);
             let before = self.decided.replace(self.published);
             before.is_none_or(|before| crosses(event, self.published, before))
         } else {
@@ -247,26 +216,16 @@ impl Split {
     }
 
     pub(super) fn position(&self) -> QueuePosition {
-        QueuePosition::Split {
-            available: self.next,
-            used: self.staged,
-            decided: self.decided,
-        }
+        QueuePosition::Split { available: self.next, used: self.staged, decided: self.decided }
     }
 }
 
 /// The windows on the three areas, in the order descriptors, available, used.
-fn windows(
-    setup: &QueueSetup,
-    event_idx: bool,
-    view: &MemoryView,
-) -> Result<[Window; 3], RingFault> {
+fn windows(setup: &QueueSetup, event_idx: bool, view: &MemoryView) -> Result<[Window; 3], RingFault> {
     let size = u32::from(setup.size);
     let event = if event_idx { 2 } else { 0 };
-    let window = |area, address, len, align| {
-        view.window(address, len, align)
-            .ok_or(RingFault::Area { area, address, len })
-    };
+    let window =
+        |area, address, len, align| view.window(address, len, align).ok_or(RingFault::Area { area, address, len });
     Ok([
         window(Area::Descriptor, setup.descriptor_area, 16 * size, 16)?,
         window(Area::Driver, setup.driver_area, 4 + 2 * size + event, 2)?,
@@ -284,13 +243,8 @@ fn walk_table(
     mut left: u16,
     size: u16,
 ) -> Result<(), RingFault> {
-    let entries = table.entries().ok_or(RingFault::TableLength {
-        index,
-        len: table.len,
-    })?;
-    let unmapped = RingFault::TableUnmapped {
-        address: table.address,
-    };
+    let entries = table.entries().ok_or(RingFault::TableLength { index, len: table.len })?;
+    let unmapped = RingFault::TableUnmapped { address: table.address };
     let view = walk.view();
     let descriptors = view.table(table.address, table.len);
     let mut index = 0;
@@ -308,11 +262,7 @@ fn walk_table(
             return Err(RingFault::Endless { head, limit: size });
         }
         if u32::from(descriptor.next) >= entries {
-            return Err(RingFault::Next {
-                index,
-                next: descriptor.next,
-                size: entries,
-            });
+            return Err(RingFault::Next { index, next: descriptor.next, size: entries });
         }
         index = descriptor.next;
     }

@@ -20,12 +20,7 @@ pub(super) struct Descriptor {
 impl Descriptor {
     #[inline]
     pub(super) fn new([address, rest]: [u64; 2]) -> Descriptor {
-        Descriptor {
-            address,
-            len: rest as u32,
-            flags: (rest >> 32) as u16,
-            next: (rest >> 48) as u16,
-        }
+        Descriptor { address, len: rest as u32, flags: (rest >> 32) as u16, next: (rest >> 48) as u16 }
     }
 
     #[inline]
@@ -68,12 +63,7 @@ impl<'a> Walk<'a> {
     #[inline]
     pub(super) fn new(view: &'a MemoryView, list: &'a mut SegmentList) -> Walk<'a> {
         list.clear();
-        Walk {
-            view,
-            list,
-            bytes: 0,
-            fault: None,
-        }
+        Walk { view, list, bytes: 0, fault: None }
     }
 
     pub(super) fn view(&self) -> &'a MemoryView {
@@ -83,12 +73,7 @@ impl<'a> Walk<'a> {
     /// Adds the buffer of a descriptor.
     #[inline]
     pub(super) fn add(&mut self, index: u16, descriptor: Descriptor) {
-        let Descriptor {
-            address,
-            len,
-            flags,
-            ..
-        } = descriptor;
+        let Descriptor { address, len, flags, .. } = descriptor;
         let writable = flags & WRITE != 0;
         if !writable && self.list.has_writable() {
             self.found(ChainFault::Order { index });
@@ -110,12 +95,7 @@ impl<'a> Walk<'a> {
 
     #[inline]
     pub(super) fn done(self, head: u16) -> Walked {
-        let too_long =
-            (self.bytes > u64::from(u32::MAX)).then_some(ChainFault::TooLong { len: self.bytes });
-        Walked {
-            head,
-            bytes: self.bytes,
-            fault: self.fault.or(too_long),
-        }
+        let too_long = (self.bytes > u64::from(u32::MAX)).then_some(ChainFault::TooLong { len: self.bytes });
+        Walked { head, bytes: self.bytes, fault: self.fault.or(too_long) }
     }
 }

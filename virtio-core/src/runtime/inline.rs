@@ -61,14 +61,8 @@ impl InlineRuntime {
 
 impl Runtime for InlineRuntime {
     fn spawn(&self, runner: TaskRunner) -> io::Result<()> {
-        let slot = Slot {
-            runner,
-            next: Next::Again,
-        };
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(slot);
+        let slot = Slot { runner, next: Next::Again };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
         Ok(())
     }
 

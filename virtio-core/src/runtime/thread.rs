@@ -27,9 +27,7 @@ impl ThreadRuntime {
 
     /// Threads with this name, of which the kernel keeps the first 15 bytes.
     pub fn named(name: impl Into<String>) -> ThreadRuntime {
-        ThreadRuntime {
-            name: Some(name.into()),
-        }
+        ThreadRuntime { name: Some(name.into()) }
     }
 }
 
@@ -37,9 +35,7 @@ impl Runtime for ThreadRuntime {
     fn spawn(&self, runner: TaskRunner) -> io::Result<()> {
         let poll = Poll::new(&runner)?;
         let name = self.name.as_deref().unwrap_or("virtio");
-        thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || serve(runner, poll))?;
+        thread::Builder::new().name(name.to_owned()).spawn(move || serve(runner, poll))?;
         Ok(())
     }
 }
@@ -59,12 +55,7 @@ impl Poll {
         let epoll = Epoll::new()?;
         let wake = EpollEvent::new(EventSet::IN, WAKE);
         epoll.ctl(ControlOperation::Add, runner.wake().as_raw_fd(), wake)?;
-        let mut poll = Poll {
-            epoll,
-            registered: Vec::new(),
-            version: 0,
-            events: vec![EpollEvent::default(); 65],
-        };
+        let mut poll = Poll { epoll, registered: Vec::new(), version: 0, events: vec![EpollEvent::default(); 65] };
         poll.register(runner)?;
         Ok(poll)
     }
@@ -77,23 +68,15 @@ impl Poll {
         self.version = runner.sources_version();
         for fd in self.registered.drain(..) {
             // A file that was closed meanwhile is gone from the set already.
-            let _ = self
-                .epoll
-                .ctl(ControlOperation::Delete, fd, EpollEvent::default());
+            let _ = self.epoll.ctl(ControlOperation::Delete, fd, EpollEvent::default());
         }
         for (index, source) in runner.sources().iter().enumerate() {
             let (fd, set) = match source {
-                Source::Doorbell(event, _) | Source::Event(event) => {
-                    (event.as_raw_fd(), EventSet::IN)
-                }
+                Source::Doorbell(event, _) | Source::Event(event) => (event.as_raw_fd(), EventSet::IN),
                 Source::Readable(file) => (file.as_raw_fd(), EventSet::IN),
                 Source::Writable(file) => (file.as_raw_fd(), EventSet::OUT),
             };
-            self.epoll.ctl(
-                ControlOperation::Add,
-                fd,
-                EpollEvent::new(set, index as u64),
-            )?;
+            self.epoll.ctl(ControlOperation::Add, fd, EpollEvent::new(set, index as u64))?;
             self.registered.push(fd);
         }
         Ok(())
@@ -107,13 +90,8 @@ impl Poll {
                 other => break other?,
             }
         };
-        let sources = self.events[..count]
-            .iter()
-            .map(EpollEvent::data)
-            .filter(|data| *data != WAKE);
-        Ok(sources.fold(Ready::NONE, |ready, data| {
-            ready.with(usize::try_from(data).unwrap_or(usize::MAX))
-        }))
+        let sources = self.events[..count].iter().map(EpollEvent::data).filter(|data| *data != WAKE);
+        Ok(sources.fold(Ready::NONE, |ready, data| ready.with(usize::try_from(data).unwrap_or(usize::MAX))))
     }
 }
 

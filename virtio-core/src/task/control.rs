@@ -46,12 +46,7 @@ struct State {
 
 impl TaskControl {
     pub(crate) fn new(wake: Event) -> TaskControl {
-        TaskControl {
-            wake,
-            pending: AtomicBool::new(false),
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        }
+        TaskControl { wake, pending: AtomicBool::new(false), state: Mutex::default(), changed: Condvar::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

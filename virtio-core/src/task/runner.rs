@@ -61,11 +61,7 @@ impl TaskRunner {
         on_lost: Arc<dyn Fn() + Send + Sync>,
         paused: bool,
     ) -> TaskRunner {
-        let phase = if paused {
-            Phase::Paused
-        } else {
-            Phase::Running
-        };
+        let phase = if paused { Phase::Paused } else { Phase::Running };
         let mut runner = TaskRunner {
             task,
             control,
@@ -131,11 +127,7 @@ impl TaskRunner {
     }
 
     fn run(&mut self, events: Events) -> Next {
-        let events = if std::mem::take(&mut self.all) {
-            Events::ALL
-        } else {
-            events
-        };
+        let events = if std::mem::take(&mut self.all) { Events::ALL } else { events };
         let due = match self.next {
             Next::Again => true,
             Next::WaitUntil(time) => std::time::Instant::now() >= time,
@@ -198,8 +190,7 @@ impl TaskRunner {
             Quiesce::Drain => {
                 self.phase = Phase::Paused;
                 // A file stays ready while nobody reads it.
-                self.sources
-                    .retain(|source| matches!(source, Source::Doorbell(..) | Source::Event(_)));
+                self.sources.retain(|source| matches!(source, Source::Doorbell(..) | Source::Event(_)));
                 self.version += 1;
                 self.control.report(Outcome::Paused(self.task.positions()));
                 Next::Wait
