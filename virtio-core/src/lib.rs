@@ -4,6 +4,7 @@
 mod config;
 pub mod device;
 mod device_type;
+mod doorbell;
 mod event;
 mod features;
 pub mod host;
@@ -13,10 +14,13 @@ pub mod memory;
 pub mod ring;
 pub mod runtime;
 pub mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use config::ConfigSpace;
 pub use device::{Activation, VirtioDevice};
 pub use device_type::DeviceType;
+pub use doorbell::DoorbellSite;
 pub use event::Event;
 pub use features::Features;
 pub use host::{DeviceHost, HostBuilder};

@@ -1,0 +1,68 @@
+//! Guest memory for tests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use vm_memory::{GuestAddress, GuestMemoryMmap};
+
+use crate::memory::GuestRam;
+
+/// Guest memory that starts at address 0, with a simple allocator. Clones are the same memory.
+#[derive(Clone, Debug)]
+pub struct TestMemory {
+    ram: GuestRam,
+    next: Arc<AtomicU64>,
+}
+
+impl TestMemory {
+    /// `len` bytes of zeros. The first 4 KiB are never handed out, so that address 0 is nobody's.
+    pub fn new(len: usize) -> TestMemory {
+        TestMemory::with_regions(&[(0, len)])
+    }
+
+    /// Several regions of (address, length), ascending. The allocator uses the first.
+    pub fn with_regions(regions: &[(u64, usize)]) -> TestMemory {
+        let ranges: Vec<_> = regions.iter().map(|(start, len)| (GuestAddress(*start), *len)).collect();
+        let mmap = GuestMemoryMmap::<()>::from_ranges(&ranges).expect("map guest memory");
+        let first = regions.first().map_or(0, |region| region.0);
+        TestMemory {
+            ram: GuestRam::from_vm_memory(&mmap).expect("regions that do not overlap"),
+            next: Arc::new(AtomicU64::new(first + 4096)),
+        }
+    }
+
+    /// As the devices see it.
+    pub fn ram(&self) -> &GuestRam {
+        &self.ram
+    }
+
+    /// An unused address aligned to `align` with room for `len` bytes.
+    pub fn alloc(&self, len: u64, align: u64) -> u64 {
+        let mut start = 0;
+        let take = |next: u64| {
+            start = next.next_multiple_of(align);
+            Some(start + len)
+        };
+        self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok();
+        start
+    }
+
+    /// Puts `bytes` at an unused address.
+    pub fn place(&self, bytes: &[u8]) -> u64 {
+        let address = self.alloc(bytes.len() as u64, 16);
+        self.write(address, bytes);
+        address
+    }
+
+    /// Writes as the driver.
+    pub fn write(&self, address: u64, bytes: &[u8]) {
+        self.ram.write(address, bytes).expect("guest memory");
+    }
+
+    /// Reads as the driver.
+    pub fn bytes(&self, address: u64, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.ram.read(address, &mut bytes).expect("guest memory");
+        bytes
+    }
+}

@@ -1,0 +1,262 @@
+//! The driver's side of a split ring.
+
+use std::sync::atomic::{Ordering, fence};
+
+use super::TestMemory;
+use crate::event::Event;
+use crate::features::Features;
+use crate::memory::MemoryView;
+use crate::ring::QueueSetup;
+
+/// A buffer of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// Its address.
+    pub address: u64,
+    /// Its length in bytes.
+    pub len: u32,
+    /// Whether it is for the device to write.
+    pub writable: bool,
+}
+
+impl Buffer {
+    /// A buffer for the device to read.
+    pub fn readable(address: u64, len: u32) -> Buffer {
+        Buffer { address, len, writable: false }
+    }
+
+    /// A buffer for the device to write.
+    pub fn writable(address: u64, len: u32) -> Buffer {
+        Buffer { address, len, writable: true }
+    }
+
+    fn flags(self) -> u16 {
+        if self.writable { SplitDriver::WRITE } else { 0 }
+    }
+}
+
+/// A used element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// The head of the chain that came back.
+    pub id: u32,
+    /// Bytes that the device says it has written.
+    pub len: u32,
+}
+
+/// The driver's side of a split ring in [`TestMemory`].
+///
+/// [`add`](Self::add), [`publish`](Self::publish) and [`used`](Self::used) behave as a driver must. The `set_` methods
+/// write what they are told, for tests of what a driver must not do.
+#[derive(Debug)]
+pub struct SplitDriver {
+    memory: TestMemory,
+    view: MemoryView,
+    size: u16,
+    features: Features,
+    descriptors: u64,
+    available: u64,
+    used: u64,
+    doorbell: Event,
+    free: Vec<u16>,
+    /// The descriptors of the chain at each head.
+    chains: Vec<Vec<u16>>,
+    /// The next entry of the available ring to fill.
+    next_available: u16,
+    /// The available index that was published.
+    published: u16,
+    /// The next entry of the used ring to read.
+    next_used: u16,
+}
+
+impl SplitDriver {
+    /// Descriptor flag: another follows.
+    pub const NEXT: u16 = 1;
+    /// Descriptor flag: for the device to write.
+    pub const WRITE: u16 = 2;
+    /// Descriptor flag: points at a table.
+    pub const INDIRECT: u16 = 4;
+
+    /// An empty ring of `size` descriptors in new areas of `memory`, for a driver that negotiated `features`.
+    pub fn new(memory: &TestMemory, size: u16, features: Features) -> SplitDriver {
+        let n = u64::from(size);
+        SplitDriver {
+            descriptors: memory.alloc(16 * n, 16),
+            available: memory.alloc(6 + 2 * n, 2),
+            used: memory.alloc(6 + 8 * n, 4),
+            view: memory.ram().view(None),
+            memory: memory.clone(),
+            size,
+            features,
+            doorbell: Event::new().expect("an event"),
+            free: (0..size).rev().collect(),
+            chains: vec![Vec::new(); usize::from(size)],
+            next_available: 0,
+            published: 0,
+            next_used: 0,
+        }
+    }
+
+    /// What a device builds its queue from. Interrupt, counters and fault sink are nobody's.
+    pub fn setup(&self) -> QueueSetup {
+        let mut setup = QueueSetup::new(self.memory.ram().clone(), self.doorbell.clone());
+        setup.size = self.size;
+        (setup.descriptor_area, setup.driver_area, setup.device_area) = self.areas();
+        setup.features = self.features;
+        setup
+    }
+
+    /// The addresses of the descriptor, driver and device areas.
+    pub fn areas(&self) -> (u64, u64, u64) {
+        (self.descriptors, self.available, self.used)
+    }
+
+    /// The size of the ring.
+    pub fn size(&self) -> u16 {
+        self.size
+    }
+
+    /// Descriptors that are free.
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Adds a chain, to be published later; its head. None where too few descriptors are free.
+    pub fn add(&mut self, buffers: &[Buffer]) -> Option<u16> {
+        if buffers.is_empty() || buffers.len() > self.free.len() {
+            return None;
+        }
+        let chain = self.free.split_off(self.free.len() - buffers.len());
+        for (i, (index, buffer)) in chain.iter().zip(buffers).enumerate() {
+            let (next, flag) = chain.get(i + 1).map_or((0, 0), |next| (*next, SplitDriver::NEXT));
+            self.set_descriptor(*index, buffer.address, buffer.len, buffer.flags() | flag, next);
+        }
+        Some(self.offer(chain))
+    }
+
+    /// Adds a chain whose buffers stand in a new indirect table; its head. None where no descriptor is free.
+    pub fn add_indirect(&mut self, buffers: &[Buffer]) -> Option<u16> {
+        let table = self.memory.alloc(16 * buffers.len() as u64, 16);
+        self.add_table(table, buffers)
+    }
+
+    /// As [`add_indirect`](Self::add_indirect), with the table at `table`.
+    pub fn add_table(&mut self, table: u64, buffers: &[Buffer]) -> Option<u16> {
+        let index = self.free.pop()?;
+        for (i, buffer) in (0u16..).zip(buffers) {
+            let last = usize::from(i) + 1 == buffers.len();
+            let flags = buffer.flags() | if last { 0 } else { SplitDriver::NEXT };
+            self.write_descriptor(table + 16 * u64::from(i), buffer.address, buffer.len, flags, i + 1);
+        }
+        self.set_descriptor(index, table, 16 * buffers.len() as u32, SplitDriver::INDIRECT, 0);
+        Some(self.offer(vec![index]))
+    }
+
+    fn offer(&mut self, chain: Vec<u16>) -> u16 {
+        let head = chain[0];
+        self.chains[usize::from(head)] = chain;
+        self.set_available(self.next_available, head);
+        self.next_available = self.next_available.wrapping_add(1);
+        head
+    }
+
+    /// Shows the device what was added. Whether it wants a doorbell for that.
+    pub fn publish(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.published, self.next_available);
+        fence(Ordering::Release);
+        self.set_index(self.published);
+        fence(Ordering::SeqCst);
+        if self.features.contains(Features::EVENT_IDX) {
+            let event = self.read_u16(self.used + 4 + 8 * u64::from(self.size));
+            self.published.wrapping_sub(event).wrapping_sub(1) < self.published.wrapping_sub(before)
+        } else {
+            self.used_flags() & 1 == 0
+        }
+    }
+
+    /// The next used element, whose descriptors are free again. With event indexes, asks to be interrupted for the one
+    /// after it.
+    pub fn used(&mut self) -> Option<Used> {
+        if self.next_used == self.used_index() {
+            return None;
+        }
+        fence(Ordering::Acquire);
+        let used = self.used_element(self.next_used);
+        self.next_used = self.next_used.wrapping_add(1);
+        if self.features.contains(Features::EVENT_IDX) {
+            self.set_used_event(self.next_used);
+        }
+        let chain = self.chains.get_mut(used.id as usize).map(std::mem::take).unwrap_or_default();
+        self.free.extend(chain.into_iter().rev());
+        Some(used)
+    }
+
+    /// The used index as the device published it.
+    pub fn used_index(&self) -> u16 {
+        self.read_u16(self.used + 2)
+    }
+
+    /// The used ring's flags.
+    pub fn used_flags(&self) -> u16 {
+        self.read_u16(self.used)
+    }
+
+    /// The available index at which the device wants a doorbell.
+    pub fn avail_event(&self) -> u16 {
+        self.read_u16(self.used + 4 + 8 * u64::from(self.size))
+    }
+
+    /// The used element at `position`, whether published or not.
+    pub fn used_element(&self, position: u16) -> Used {
+        let address = self.used + 4 + 8 * u64::from(position % self.size);
+        let mut bytes = [0; 8];
+        self.view.read(address, &mut bytes).expect("the used ring");
+        let [id, len] = [0, 4].map(|at| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]));
+        Used { id, len }
+    }
+
+    /// Writes a descriptor of the table.
+    pub fn set_descriptor(&self, index: u16, address: u64, len: u32, flags: u16, next: u16) {
+        self.write_descriptor(self.descriptors + 16 * u64::from(index), address, len, flags, next);
+    }
+
+    /// Writes a descriptor at any address.
+    pub fn write_descriptor(&self, at: u64, address: u64, len: u32, flags: u16, next: u16) {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&address.to_le_bytes());
+        bytes[8..12].copy_from_slice(&len.to_le_bytes());
+        bytes[12..14].copy_from_slice(&flags.to_le_bytes());
+        bytes[14..].copy_from_slice(&next.to_le_bytes());
+        self.view.write(at, &bytes).expect("a descriptor's place");
+    }
+
+    /// Writes the entry of the available ring at `position`.
+    pub fn set_available(&self, position: u16, head: u16) {
+        self.write_u16(self.available + 4 + 2 * u64::from(position % self.size), head);
+    }
+
+    /// Writes the available index.
+    pub fn set_index(&self, index: u16) {
+        self.write_u16(self.available + 2, index);
+    }
+
+    /// Writes the available ring's flags.
+    pub fn set_flags(&self, flags: u16) {
+        self.write_u16(self.available, flags);
+    }
+
+    /// Writes the used index at which the driver wants an interrupt.
+    pub fn set_used_event(&self, index: u16) {
+        self.write_u16(self.available + 4 + 2 * u64::from(self.size), index);
+    }
+
+    fn read_u16(&self, address: u64) -> u16 {
+        let mut bytes = [0; 2];
+        self.view.read(address, &mut bytes).expect("the ring");
+        u16::from_le_bytes(bytes)
+    }
+
+    fn write_u16(&self, address: u64, value: u16) {
+        self.view.write(address, &value.to_le_bytes()).expect("the ring");
+    }
+}
