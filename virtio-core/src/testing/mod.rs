@@ -27,8 +27,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test helper fails by panicking
 
+mod device;
 mod memory;
 mod split;
 
+pub use device::{TestDevice, TestHandle};
 pub use memory::TestMemory;
 pub use split::{Buffer, SplitDriver, Used};

@@ -1,0 +1,227 @@
+//! The register window.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+use virtio_core::host::{HostError, QueueRegisters};
+use virtio_core::{DeviceHost, DoorbellSite, Features, HostBuilder, InterruptLine};
+
+use crate::line::{Line, LineInterrupts};
+use crate::registers::*;
+
+/// Bytes of the register window that every device has; its configuration space begins in it at 0x100 and may need
+/// more.
+pub const WINDOW: u64 = 0x200;
+
+/// A range of guest-visible addresses that a device shares with its driver, behind the SHM registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedMemory {
+    /// The region's id, unique in its device.
+    pub id: u8,
+    /// Its first address.
+    pub base: u64,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// A device behind the MMIO register interface, version 2.
+///
+/// Send and Sync; every call takes `&self`. A doorbell and an interrupt acknowledge take no lock. A write to the status
+/// or to a queue's registers may wait for a reset that goes on (see
+/// [`HostBuilder::reset_wait`]).
+pub struct MmioTransport {
+    host: DeviceHost,
+    line: Arc<Line>,
+    vendor: u32,
+    shared_memory: Vec<SharedMemory>,
+    device_features_sel: AtomicU32,
+    driver_features_sel: AtomicU32,
+    queue_sel: AtomicU32,
+    shm_sel: AtomicU32,
+}
+
+impl MmioTransport {
+    /// The transport for a device, and the line that interrupts its driver.
+    ///
+    /// # Errors
+    /// [`HostError`] where the device cannot be hosted as it was put together.
+    pub fn new(host: HostBuilder, line: impl InterruptLine + 'static) -> Result<MmioTransport, HostError> {
+        let line = Arc::new(Line::new(line));
+        // MMIO-REG-22, FEAT-RSVD-10: not of this transport.
+        let host = host.without(Features::ADMIN_VQ | Features::SR_IOV);
+        Ok(MmioTransport {
+            host: host.build(Arc::new(LineInterrupts(line.clone())))?,
+            line,
+            vendor: 0,
+            shared_memory: Vec::new(),
+            device_features_sel: AtomicU32::new(0),
+            driver_features_sel: AtomicU32::new(0),
+            queue_sel: AtomicU32::new(0),
+            shm_sel: AtomicU32::new(0),
+        })
+    }
+
+    /// With another vendor id than 0.
+    #[must_use]
+    pub fn with_vendor(mut self, vendor: u32) -> MmioTransport {
+        self.vendor = vendor;
+        self
+    }
+
+    /// With shared memory regions, which the embedder has mapped.
+    #[must_use]
+    pub fn with_shared_memory(mut self, regions: Vec<SharedMemory>) -> MmioTransport {
+        self.shared_memory = regions;
+        self
+    }
+
+    /// The device's host: for pausing, saving and counting.
+    pub fn host(&self) -> &DeviceHost {
+        &self.host
+    }
+
+    /// Where the driver's doorbells arrive: all at one register, told apart by the value written.
+    pub fn doorbells(&self) -> Vec<DoorbellSite> {
+        (0..self.host.queue_count())
+            .filter_map(|queue| {
+                let event = self.host.doorbell(queue)?.clone();
+                Some(DoorbellSite { queue, offset: QUEUE_NOTIFY, width: 4, datamatch: Some(u32::from(queue)), event })
+            })
+            .collect()
+    }
+
+    /// The driver reads at `offset` from the window's start.
+    ///
+    /// Control registers are read as aligned 32-bit words; any other access to them reads zero (DRV-MMIO-01). The
+    /// configuration space is read at any offset and width (MMIO-REG-20).
+    pub fn read(&self, offset: u64, data: &mut [u8]) {
+        match offset.checked_sub(CONFIG) {
+            Some(offset) => self.host.read_config(offset, data),
+            None => match <&mut [u8; 4]>::try_from(&mut *data) {
+                Ok(word) => *word = self.read_register(offset).to_le_bytes(),
+                Err(_) => data.fill(0),
+            },
+        }
+    }
+
+    /// The driver writes at `offset` from the window's start: as for reads, what is not aligned or not 32 bits wide is
+    /// ignored.
+    pub fn write(&self, offset: u64, data: &[u8]) {
+        match offset.checked_sub(CONFIG) {
+            Some(offset) => self.host.write_config(offset, data),
+            None => {
+                if let Ok(word) = data.try_into() {
+                    self.write_register(offset, u32::from_le_bytes(word));
+                }
+            }
+        }
+    }
+
+    fn read_register(&self, offset: u64) -> u32 {
+        match offset {
+            // MMIO-REG-01
+            MAGIC => MAGIC_VALUE,
+            // MMIO-REG-02
+            VERSION => VERSION_VALUE,
+            DEVICE_ID => self.host.device_type().0,
+            VENDOR_ID => self.vendor,
+            // MMIO-REG-15, DRV-MMIO-08
+            DEVICE_FEATURES => self.host.offered().word(self.device_features_sel.load(SeqCst)),
+            // MMIO-REG-16, DRV-MMIO-05
+            QUEUE_SIZE_MAX => self.selected().map_or(0, |queue| u32::from(self.host.queue_max_size(queue))),
+            // MMIO-REG-17
+            QUEUE_READY => self.queue().is_some_and(|queue| queue.enabled).into(),
+            INTERRUPT_STATUS => self.line.status(),
+            STATUS => self.host.status().into(),
+            SHM_LEN_LOW => self.shared_memory().1 as u32,
+            SHM_LEN_HIGH => (self.shared_memory().1 >> 32) as u32,
+            SHM_BASE_LOW => self.shared_memory().0 as u32,
+            SHM_BASE_HIGH => (self.shared_memory().0 >> 32) as u32,
+            // MMIO-REG-07
+            CONFIG_GENERATION => self.host.config_generation(),
+            // QueueReset is among these: RING_RESET is not offered, so it reads zero (DRV-MMIO-09). So do registers
+            // that are only written (DRV-MMIO-02), and offsets where there are none.
+            _ => 0,
+        }
+    }
+
+    fn write_register(&self, offset: u64, value: u32) {
+        match offset {
+            DEVICE_FEATURES_SEL => self.device_features_sel.store(value, SeqCst),
+            DRIVER_FEATURES => self.host.write_features(self.driver_features_sel.load(SeqCst), value),
+            DRIVER_FEATURES_SEL => self.driver_features_sel.store(value, SeqCst),
+            QUEUE_SEL => self.queue_sel.store(value, SeqCst),
+            // DRV-MMIO-03: a size that cannot be is kept as 0, which no queue is enabled with.
+            QUEUE_SIZE => self.configure(|queue| queue.size = u16::try_from(value).unwrap_or(0)),
+            QUEUE_READY => self.write_ready(value),
+            QUEUE_NOTIFY => self.notify(value),
+            INTERRUPT_ACK => self.line.acknowledge(value),
+            // MMIO-REG-18. The field has 8 bits; a driver that writes others does not mean this device.
+            STATUS => self.host.write_status(value as u8),
+            QUEUE_DESC_LOW => self.configure(|queue| set_low(&mut queue.descriptor_area, value)),
+            QUEUE_DESC_HIGH => self.configure(|queue| set_high(&mut queue.descriptor_area, value)),
+            QUEUE_DRIVER_LOW => self.configure(|queue| set_low(&mut queue.driver_area, value)),
+            QUEUE_DRIVER_HIGH => self.configure(|queue| set_high(&mut queue.driver_area, value)),
+            QUEUE_DEVICE_LOW => self.configure(|queue| set_low(&mut queue.device_area, value)),
+            QUEUE_DEVICE_HIGH => self.configure(|queue| set_high(&mut queue.device_area, value)),
+            SHM_SEL => self.shm_sel.store(value, SeqCst),
+            // DRV-MMIO-02, DRV-MMIO-09: read-only, absent, or not offered.
+            _ => {}
+        }
+    }
+
+    /// The selected queue, if it exists.
+    fn selected(&self) -> Option<u16> {
+        let queue = u16::try_from(self.queue_sel.load(SeqCst)).ok()?;
+        (queue < self.host.queue_count()).then_some(queue)
+    }
+
+    fn queue(&self) -> Option<QueueRegisters> {
+        self.host.queue(self.selected()?)
+    }
+
+    fn configure(&self, change: impl FnOnce(&mut QueueRegisters)) {
+        if let Some(queue) = self.selected() {
+            self.host.configure_queue(queue, change);
+        }
+    }
+
+    fn write_ready(&self, value: u32) {
+        match (self.selected(), value) {
+            (Some(queue), 0) => self.host.disable_queue(queue),
+            (Some(queue), 1) => self.host.enable_queue(queue),
+            _ => {}
+        }
+    }
+
+    fn notify(&self, value: u32) {
+        if let Ok(queue) = u16::try_from(value) {
+            self.host.notify(queue);
+        }
+    }
+
+    /// Base and length of the selected region; all ones where there is none (MMIO-REG-19, DRV-MMIO-11).
+    fn shared_memory(&self) -> (u64, u64) {
+        let id = self.shm_sel.load(SeqCst);
+        let region = self.shared_memory.iter().find(|region| u32::from(region.id) == id);
+        region.map_or((u64::MAX, u64::MAX), |region| (region.base, region.len))
+    }
+}
+
+fn set_low(address: &mut u64, value: u32) {
+    *address = *address & !0xffff_ffff | u64::from(value);
+}
+
+fn set_high(address: &mut u64, value: u32) {
+    *address = *address & 0xffff_ffff | u64::from(value) << 32;
+}
+
+impl fmt::Debug for MmioTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MmioTransport")
+            .field("host", &self.host)
+            .field("interrupt_status", &self.line.status())
+            .finish_non_exhaustive()
+    }
+}
