@@ -1,13 +1,14 @@
 //! The memory that a device may access.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::barrier::{MemoryBarrier, Target, Versions};
 use super::table::{Region, Table};
-use super::view::{MemoryView, ViewSlot};
+use super::view::{MemoryView, Pin, ViewSlot};
 use super::{DirtyLog, MemoryError};
 use crate::event::Event;
 
@@ -102,7 +103,7 @@ impl GuestRam {
         self.change(|table| {
             let mut all = table.regions.to_vec();
             all.extend(regions.into_iter().map(|region| region.owned_by(owner.clone())));
-            Ok((Table::sorted(all)?, table.log.clone()))
+            Table::sorted(all)
         })
     }
 
@@ -115,7 +116,7 @@ impl GuestRam {
             let mut all = table.regions.to_vec();
             let index = all.iter().position(|region| region.start == start && region.len == len);
             all.remove(index.ok_or(MemoryError::NoRegion { start, len })?);
-            Ok((all.into_boxed_slice(), table.log.clone()))
+            Ok(all.into_boxed_slice())
         })
     }
 
@@ -135,17 +136,24 @@ impl GuestRam {
     }
 
     pub(super) fn replace_regions(&self, regions: Vec<Region>) -> Result<MemoryBarrier, MemoryError> {
-        self.change(|table| Ok((Table::sorted(regions)?, table.log.clone())))
+        self.change(|_| Table::sorted(regions))
+    }
+
+    /// As [`replace`](Self::replace), with the regions that `other` has now.
+    pub fn replace_with(&self, other: &GuestRam) -> MemoryBarrier {
+        let regions = other.table().regions.clone();
+        let current = self.current();
+        let log = current.table.log.clone();
+        self.barrier(Target::Released(self.install(current, regions, log)))
     }
 
     /// Starts (or with `None` ends) the recording of everything that devices write, by device-visible address.
     ///
     /// The barrier completes when every task marks in the new log; from then on each write is in it.
     pub fn set_log(&self, log: Option<Arc<dyn DirtyLog>>) -> MemoryBarrier {
-        let changed = self.change(|table| Ok((table.regions.clone(), log)));
-        let version = self.0.version.load(Ordering::Acquire);
-        debug_assert!(changed.is_ok(), "the regions stayed as they were");
-        MemoryBarrier { versions: self.0.versions.clone(), target: Target::Seen(version) }
+        let current = self.current();
+        let regions = current.table.regions.clone();
+        self.barrier(Target::Seen(self.install(current, regions, log)))
     }
 
     /// Asks that nobody discards pages of this memory while the returned guard lives: somebody pins them.
@@ -174,7 +182,7 @@ impl GuestRam {
     /// # Errors
     /// [`MemoryError::Unmapped`]; `data` may be partly written then.
     pub fn read(&self, address: u64, data: &mut [u8]) -> Result<(), MemoryError> {
-        self.view(None).read(address, data)
+        Pin { table: self.table() }.read(address, data, &Cell::new(0))
     }
 
     /// Copies `data` into guest memory at `address`, and marks it dirty. For cold paths.
@@ -182,7 +190,7 @@ impl GuestRam {
     /// # Errors
     /// [`MemoryError::Unmapped`]; memory may be partly written then.
     pub fn write(&self, address: u64, data: &[u8]) -> Result<(), MemoryError> {
-        self.view(None).write(address, data)
+        Pin { table: self.table() }.write(address, data, &Cell::new(0))
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
@@ -202,13 +210,24 @@ impl GuestRam {
         current.table.clone()
     }
 
-    #[allow(clippy::type_complexity)]
+    /// Puts the regions that `next` makes of the current ones in their place.
     fn change(
         &self,
-        next: impl FnOnce(&Table) -> Result<(Box<[Region]>, Option<Arc<dyn DirtyLog>>), MemoryError>,
+        next: impl FnOnce(&Table) -> Result<Box<[Region]>, MemoryError>,
     ) -> Result<MemoryBarrier, MemoryError> {
-        let mut current = self.current();
-        let (regions, log) = next(&current.table)?;
+        let current = self.current();
+        let regions = next(&current.table)?;
+        let log = current.table.log.clone();
+        Ok(self.barrier(Target::Released(self.install(current, regions, log))))
+    }
+
+    /// Makes a new table the current one; its version.
+    fn install(
+        &self,
+        mut current: MutexGuard<'_, Current>,
+        regions: Box<[Region]>,
+        log: Option<Arc<dyn DirtyLog>>,
+    ) -> u64 {
         let version = current.table.version + 1;
         let old = std::mem::replace(&mut current.table, Arc::new(new_table(regions, version, log, &self.0.versions)));
         self.0.version.store(version, Ordering::Release);
@@ -219,7 +238,11 @@ impl GuestRam {
         for view in views {
             view.wake();
         }
-        Ok(MemoryBarrier { versions: self.0.versions.clone(), target: Target::Released(version) })
+        version
+    }
+
+    fn barrier(&self, target: Target) -> MemoryBarrier {
+        MemoryBarrier { versions: self.0.versions.clone(), target }
     }
 }
 

@@ -83,17 +83,7 @@ impl MemoryView {
     /// # Errors
     /// [`MemoryError::Unmapped`]; `data` may be partly written then.
     pub fn read(&self, address: u64, data: &mut [u8]) -> Result<(), MemoryError> {
-        let error = MemoryError::Unmapped { address, len: data.len() as u64 };
-        let (mut at, mut rest) = (address, data);
-        while !rest.is_empty() {
-            let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-            let piece = self.pin.table.piece(at, len, &self.hint).ok_or(error)?;
-            let (now, later) = rest.split_at_mut(piece.len as usize);
-            // SAFETY: the piece was checked against the table that `self.pin` keeps mapped.
-            unsafe { copy::from_guest(piece.host, now) };
-            (at, rest) = (at.wrapping_add(u64::from(piece.len)), later);
-        }
-        Ok(())
+        self.pin.read(address, data, &self.hint)
     }
 
     /// Copies `data` into guest memory at `address`, and marks it dirty.
@@ -101,22 +91,40 @@ impl MemoryView {
     /// # Errors
     /// [`MemoryError::Unmapped`]; memory may be partly written then.
     pub fn write(&self, address: u64, data: &[u8]) -> Result<(), MemoryError> {
-        let error = MemoryError::Unmapped { address, len: data.len() as u64 };
-        let (mut at, mut rest) = (address, data);
-        while !rest.is_empty() {
-            let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-            let piece = self.pin.table.piece(at, len, &self.hint).ok_or(error)?;
-            let (now, later) = rest.split_at(piece.len as usize);
-            // SAFETY: the piece was checked against the table that `self.pin` keeps mapped.
-            unsafe { copy::to_guest(now, piece.host) };
-            self.pin.mark(at, u64::from(piece.len));
-            (at, rest) = (at.wrapping_add(u64::from(piece.len)), later);
-        }
-        Ok(())
+        self.pin.write(address, data, &self.hint)
     }
 }
 
 impl Pin {
+    pub(super) fn read(&self, address: u64, data: &mut [u8], hint: &Cell<usize>) -> Result<(), MemoryError> {
+        let error = MemoryError::Unmapped { address, len: data.len() as u64 };
+        let (mut at, mut rest) = (address, data);
+        while !rest.is_empty() {
+            let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+            let piece = self.table.piece(at, len, hint).ok_or(error)?;
+            let (now, later) = rest.split_at_mut(piece.len as usize);
+            // SAFETY: the piece was checked against the table that `self` keeps mapped.
+            unsafe { copy::from_guest(piece.host, now) };
+            (at, rest) = (at.wrapping_add(u64::from(piece.len)), later);
+        }
+        Ok(())
+    }
+
+    pub(super) fn write(&self, address: u64, data: &[u8], hint: &Cell<usize>) -> Result<(), MemoryError> {
+        let error = MemoryError::Unmapped { address, len: data.len() as u64 };
+        let (mut at, mut rest) = (address, data);
+        while !rest.is_empty() {
+            let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+            let piece = self.table.piece(at, len, hint).ok_or(error)?;
+            let (now, later) = rest.split_at(piece.len as usize);
+            // SAFETY: the piece was checked against the table that `self` keeps mapped.
+            unsafe { copy::to_guest(now, piece.host) };
+            self.mark(at, u64::from(piece.len));
+            (at, rest) = (at.wrapping_add(u64::from(piece.len)), later);
+        }
+        Ok(())
+    }
+
     /// Marks a range as written, where anybody wants to know.
     #[inline]
     pub(super) fn mark(&self, address: u64, len: u64) {

@@ -65,4 +65,14 @@ impl TestMemory {
         self.ram.read(address, &mut bytes).expect("guest memory");
         bytes
     }
+
+    /// Takes the regions of `other` in the place of its own, keeping the content where addresses are the same: as if
+    /// memory had been plugged.
+    pub fn adopt(&self, other: &TestMemory) {
+        for (start, len) in self.ram.regions() {
+            let len = usize::try_from(len).expect("a mapped region");
+            other.write(start, &self.bytes(start, len));
+        }
+        self.ram.replace_with(&other.ram).on_complete(|| {});
+    }
 }

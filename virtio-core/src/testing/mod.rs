@@ -30,6 +30,7 @@
 mod device;
 mod memory;
 mod split;
+pub mod suite;
 
 pub use device::{TestDevice, TestHandle};
 pub use memory::TestMemory;

@@ -5,7 +5,6 @@ use std::sync::atomic::{Ordering, fence};
 use super::TestMemory;
 use crate::event::Event;
 use crate::features::Features;
-use crate::memory::MemoryView;
 use crate::ring::QueueSetup;
 
 /// A buffer of a chain.
@@ -51,7 +50,6 @@ pub struct Used {
 #[derive(Debug)]
 pub struct SplitDriver {
     memory: TestMemory,
-    view: MemoryView,
     size: u16,
     features: Features,
     descriptors: u64,
@@ -84,7 +82,6 @@ impl SplitDriver {
             descriptors: memory.alloc(16 * n, 16),
             available: memory.alloc(6 + 2 * n, 2),
             used: memory.alloc(6 + 8 * n, 4),
-            view: memory.ram().view(None),
             memory: memory.clone(),
             size,
             features,
@@ -210,7 +207,7 @@ impl SplitDriver {
     pub fn used_element(&self, position: u16) -> Used {
         let address = self.used + 4 + 8 * u64::from(position % self.size);
         let mut bytes = [0; 8];
-        self.view.read(address, &mut bytes).expect("the used ring");
+        self.memory.ram().read(address, &mut bytes).expect("the used ring");
         let [id, len] = [0, 4].map(|at| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]));
         Used { id, len }
     }
@@ -227,7 +224,7 @@ impl SplitDriver {
         bytes[8..12].copy_from_slice(&len.to_le_bytes());
         bytes[12..14].copy_from_slice(&flags.to_le_bytes());
         bytes[14..].copy_from_slice(&next.to_le_bytes());
-        self.view.write(at, &bytes).expect("a descriptor's place");
+        self.memory.ram().write(at, &bytes).expect("a descriptor's place");
     }
 
     /// Writes the entry of the available ring at `position`.
@@ -252,11 +249,11 @@ impl SplitDriver {
 
     fn read_u16(&self, address: u64) -> u16 {
         let mut bytes = [0; 2];
-        self.view.read(address, &mut bytes).expect("the ring");
+        self.memory.ram().read(address, &mut bytes).expect("the ring");
         u16::from_le_bytes(bytes)
     }
 
     fn write_u16(&self, address: u64, value: u16) {
-        self.view.write(address, &value.to_le_bytes()).expect("the ring");
+        self.memory.ram().write(address, &value.to_le_bytes()).expect("the ring");
     }
 }

@@ -1,0 +1,334 @@
+//! Status, features, reset, configuration.
+
+use std::time::Duration;
+
+use super::{Port, USUAL, World};
+use crate::features::Features;
+use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET};
+use crate::testing::TestDevice;
+
+pub fn basic_status_01_no_buffer_is_taken_before_driver_ok<P: Port>(world: &World<P>) {
+    assert!(world.negotiate(USUAL));
+    let mut driver = world.enable(0, 16, USUAL);
+    let to = world.request(&mut driver, b"early");
+    world.kick();
+    assert_eq!(driver.used_index(), 0);
+    assert_eq!(world.memory.bytes(to, 5), [0; 5]);
+    world.go();
+    assert_eq!(driver.used().map(|used| used.len), Some(5));
+}
+
+pub fn basic_status_02_no_interrupt_before_driver_ok<P: Port>(world: &World<P>) {
+    assert!(world.negotiate(USUAL));
+    let mut driver = world.enable(0, 16, USUAL);
+    world.request(&mut driver, b"early");
+    world.kick();
+    assert_eq!(world.port.take_interrupts(), (false, false));
+    world.go();
+    assert_eq!(world.port.take_interrupts(), (true, false));
+}
+
+// spec: BASIC-STATUS-04
+pub fn basic_status_03_a_corrupt_ring_sets_needs_reset<P: Port>(world: &World<P>) {
+    let driver = world.live(USUAL);
+    driver.set_descriptor(0, 0x2000, 1, 1, 0);
+    driver.set_available(0, 0);
+    driver.set_index(1);
+    world.kick();
+    assert_eq!(world.port.status() & NEEDS_RESET, NEEDS_RESET);
+    assert_eq!(world.port.take_interrupts(), (false, true));
+    assert_eq!(world.port.host().counts().needs_reset, 1);
+    assert!(world.recovers());
+}
+
+pub fn basic_status_05_status_reads_zero_at_the_start_and_after_reset<P: Port>(world: &World<P>) {
+    assert_eq!(world.port.status(), 0);
+    world.live(USUAL);
+    assert_eq!(world.port.status(), ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+    world.port.set_status(0);
+    assert_eq!(world.port.status(), 0);
+}
+
+pub fn basic_feat_01_offered_features_have_what_they_depend_on<P: Port>(world: &World<P>) {
+    let offered = offered(world);
+    assert!(!offered.contains(TestDevice::BETA) || offered.contains(TestDevice::ALPHA));
+    assert!(world.negotiate(offered), "all that is offered fits together");
+}
+
+pub fn basic_feat_02_any_consistent_subset_is_accepted<P: Port>(world: &World<P>) {
+    let bits: Vec<u32> = (offered(world) - Features::VERSION_1).iter().collect();
+    for subset in 0..1u32 << bits.len() {
+        let chosen = bits.iter().enumerate().filter(|(i, _)| subset >> i & 1 == 1);
+        let features = chosen.fold(Features::VERSION_1, |all, (_, bit)| all | Features::bit(*bit));
+        let consistent = !features.contains(TestDevice::BETA) || features.contains(TestDevice::ALPHA);
+        assert_eq!(world.negotiate(features), consistent, "{features:?}");
+        world.port.set_status(0);
+    }
+}
+
+pub fn basic_feat_03_an_unacceptable_choice_leaves_features_ok_clear<P: Port>(world: &World<P>) {
+    for features in [Features::NONE, Features::VERSION_1 | TestDevice::BETA, USUAL | Features::RING_PACKED] {
+        assert!(!world.negotiate(features), "{features:?}");
+        assert_eq!(world.port.status(), ACKNOWLEDGE | DRIVER);
+        world.port.set_status(0);
+    }
+    assert_eq!(world.port.host().counts().features_refused, 3);
+}
+
+pub fn basic_feat_04_nothing_unknown_is_offered<P: Port>(world: &World<P>) {
+    let known = USUAL | TestDevice::BETA;
+    assert_eq!(offered(world), known);
+    for word in [4, 5, 0x7fff_ffff, u32::MAX] {
+        assert_eq!(world.port.offered(word), 0, "word {word}");
+    }
+}
+
+pub fn basic_feat_05_a_choice_is_accepted_again_after_reset<P: Port>(world: &World<P>) {
+    for _ in 0..5 {
+        assert!(world.echoes(&mut world.live(USUAL)));
+        world.port.set_status(0);
+    }
+}
+
+pub fn basic_feat_06_the_choice_is_frozen_by_features_ok<P: Port>(world: &World<P>) {
+    assert!(world.negotiate(USUAL));
+    world.port.accept(0, 0);
+    world.port.accept(1, 0);
+    assert_eq!(world.port.host().accepted(), USUAL);
+}
+
+// spec: BASIC-RESET-01
+pub fn basic_reset_01_reset_from_every_state<P: Port>(world: &World<P>) {
+    let reset = |state: &str| {
+        world.port.set_status(0);
+        assert_eq!(world.port.status(), 0, "{state}");
+        assert!(!world.port.is_enabled(0), "{state}");
+        assert_eq!(world.port.host().accepted(), Features::NONE, "{state}");
+    };
+    reset("initial");
+    world.port.set_status(ACKNOWLEDGE);
+    reset("acknowledged");
+    world.port.set_status(ACKNOWLEDGE | DRIVER | FAILED);
+    reset("failed");
+    world.negotiate(Features::NONE);
+    reset("refused");
+    world.negotiate(USUAL);
+    reset("negotiated");
+    world.negotiate(USUAL);
+    world.enable(0, 16, USUAL);
+    reset("enabled");
+    world.live(USUAL);
+    reset("live");
+    let driver = world.live(USUAL);
+    driver.set_index(1000);
+    world.kick();
+    reset("broken");
+    assert!(world.recovers());
+}
+
+pub fn basic_reset_02_nothing_is_touched_after_reset<P: Port>(world: &World<P>) {
+    let mut driver = world.live(USUAL);
+    world.device.hold(true);
+    let to = world.request(&mut driver, b"in flight");
+    world.kick();
+    world.port.take_interrupts();
+    world.port.set_status(0);
+    assert_eq!(world.port.status(), 0);
+    world.device.hold(false);
+    world.request(&mut driver, b"late");
+    world.kick();
+    assert_eq!(driver.used_index(), 0);
+    assert_eq!(world.memory.bytes(to, 9), [0; 9]);
+    assert_eq!(world.port.take_interrupts(), (false, false));
+    assert!(world.recovers());
+}
+
+pub fn basic_reset_02_a_stubborn_request_holds_the_reset_and_status_never_lies<P: Port>(world: &World<P>) {
+    let mut driver = world.live(USUAL);
+    world.device.hold(true);
+    world.device.stubborn(true);
+    world.request(&mut driver, b"cannot be cancelled");
+    world.kick();
+    world.port.set_status(0);
+    assert_ne!(world.port.status(), 0, "a request is in flight");
+    assert_eq!(world.port.host().counts().slow_resets, 1);
+    // A control write waits, and is dropped when that takes too long.
+    world.port.set_status(ACKNOWLEDGE);
+    assert_eq!(world.port.status() & FAILED, FAILED);
+    assert_eq!(world.port.host().counts().failed_resets, 1);
+    // The request ends, and with it the reset.
+    world.device.hold(false);
+    assert_eq!(world.port.status(), 0);
+    assert!(world.recovers());
+}
+
+pub fn basic_cfg_01_config_is_readable_before_features_ok<P: Port>(world: &World<P>) {
+    let read = || {
+        let mut bytes = [0; 16];
+        for (i, chunk) in bytes.chunks_mut(4).enumerate() {
+            world.port.read_config(4 * i as u64, chunk);
+        }
+        bytes
+    };
+    let before = read();
+    assert_eq!(before, std::array::from_fn(|i| i as u8));
+    world.negotiate(USUAL);
+    assert_eq!(read(), before);
+}
+
+pub fn basic_cfg_02_config_is_little_endian_bytes_at_any_width<P: Port>(world: &World<P>) {
+    let mut word = [0; 4];
+    world.port.read_config(4, &mut word);
+    assert_eq!(u32::from_le_bytes(word), 0x0706_0504);
+    let mut byte = [0; 1];
+    world.port.read_config(5, &mut byte);
+    assert_eq!(byte, [5]);
+    let mut half = [0; 2];
+    world.port.read_config(6, &mut half);
+    assert_eq!(u16::from_le_bytes(half), 0x0706);
+}
+
+pub fn basic_cfg_03_generation_moves_when_a_read_may_tear<P: Port>(world: &World<P>) {
+    let mut half = [0; 4];
+    let before = world.port.generation();
+    world.port.read_config(0, &mut half);
+    world.device.config().update(|bytes| bytes[..8].fill(0xff));
+    world.port.read_config(4, &mut half);
+    assert_ne!(world.port.generation(), before);
+    // 256 changes in between do not bring the same 8 bits back.
+    let before = world.port.generation();
+    world.port.read_config(0, &mut half);
+    for value in 0..=255 {
+        world.device.config().update(|bytes| bytes[0] = value);
+    }
+    assert_ne!(world.port.generation() & 0xff, before & 0xff);
+}
+
+// spec: BASIC-CFG-03
+pub fn basic_notf_01_a_config_change_interrupts<P: Port>(world: &World<P>) {
+    let change = |value| world.device.config().update(|bytes| bytes[0] = value);
+    let mut byte = [0; 1];
+    change(1);
+    world.negotiate(USUAL);
+    world.go();
+    assert_eq!(world.port.take_interrupts(), (false, false), "the driver has not read what changed");
+    change(2);
+    assert_eq!(world.port.take_interrupts(), (false, true));
+    change(2);
+    assert_eq!(world.port.take_interrupts(), (false, false), "nothing changed");
+    world.port.set_status(0);
+    world.negotiate(USUAL);
+    world.port.read_config(0, &mut byte);
+    change(3);
+    assert_eq!(world.port.take_interrupts(), (false, false), "not before DRIVER_OK");
+    world.go();
+    assert_eq!(world.port.take_interrupts(), (false, true), "the driver has read what changed");
+}
+
+pub fn basic_notf_03_doorbells_without_buffers_do_nothing<P: Port>(world: &World<P>) {
+    let mut driver = world.live(USUAL);
+    for _ in 0..100 {
+        world.kick();
+    }
+    assert_eq!(driver.used_index(), 0);
+    assert_eq!(world.port.take_interrupts(), (false, false));
+    assert!(world.echoes(&mut driver));
+}
+
+pub fn feat_rsvd_01_version_1_is_offered<P: Port>(world: &World<P>) {
+    assert_eq!(world.port.offered(1) & 1, 1);
+}
+
+pub fn feat_rsvd_02_version_1_is_needed<P: Port>(world: &World<P>) {
+    assert!(!world.negotiate(USUAL - Features::VERSION_1));
+}
+
+pub fn pause_and_resume_lose_nothing<P: Port>(world: &World<P>) {
+    let mut driver = world.live(USUAL);
+    world.device.hold(true);
+    world.request(&mut driver, b"in flight");
+    world.kick();
+    let limit = Duration::from_millis(5);
+    assert!(world.port.host().pause(limit).is_err(), "a request is in flight");
+    world.device.hold(false);
+    world.runtime.poll();
+    assert_eq!(driver.used().map(|used| used.len), Some(9), "the device went on after the failed pause");
+    let positions = world.port.host().pause(limit).expect("nothing is in flight");
+    assert_eq!(positions.len(), 1);
+    world.request(&mut driver, b"paused");
+    world.kick();
+    assert_eq!(driver.used(), None);
+    world.port.host().resume();
+    world.runtime.poll();
+    assert_eq!(driver.used().map(|used| used.len), Some(6), "without another doorbell");
+}
+
+pub fn any_subset_of_queues_may_be_enabled<P: Port>(world: &World<P>) {
+    world.negotiate(USUAL);
+    let mut driver = world.enable(1, 4, USUAL);
+    world.go();
+    assert!(!world.port.is_enabled(0));
+    let to = world.request(&mut driver, b"one");
+    world.port.notify(0);
+    world.port.notify(1);
+    world.runtime.poll();
+    assert_eq!(driver.used().map(|used| used.len), Some(3));
+    assert_eq!(world.memory.bytes(to, 3), b"one");
+    // None at all.
+    world.port.set_status(0);
+    world.negotiate(USUAL);
+    world.go();
+    assert_eq!(world.port.status() & (DRIVER_OK | NEEDS_RESET), DRIVER_OK);
+    assert!(world.recovers());
+}
+
+pub fn removal_while_requests_are_in_flight<P: Port>(_: &World<P>) {
+    let world = World::<P>::new();
+    let mut driver = world.live(USUAL);
+    world.device.hold(true);
+    let to = world.request(&mut driver, b"in flight");
+    world.kick();
+    let World { port, memory, runtime, device } = world;
+    drop(port);
+    device.hold(false);
+    runtime.poll();
+    assert_eq!(memory.bytes(to, 9), [0; 9]);
+    assert_eq!(driver.used(), None);
+    assert_eq!(device.resets(), 1);
+}
+
+pub fn a_device_that_cannot_start_asks_for_a_reset<P: Port>(world: &World<P>) {
+    world.device.refuse_to_start(true);
+    world.negotiate(USUAL);
+    world.enable(0, 16, USUAL);
+    world.go();
+    assert!(world.is_broken());
+    world.device.refuse_to_start(false);
+    assert!(world.recovers());
+}
+
+pub fn a_saved_device_goes_on_elsewhere<P: Port>(world: &World<P>) {
+    let mut driver = world.live(USUAL);
+    assert!(world.echoes(&mut driver));
+    assert!(world.port.host().save().is_err(), "it is live");
+    world.port.host().pause(Duration::from_millis(5)).expect("nothing is in flight");
+    let state = world.port.host().save().expect("it is paused");
+    let to = world.request(&mut driver, b"meanwhile");
+
+    let (device, _) = TestDevice::new(2);
+    let host = crate::DeviceHost::builder(device)
+        .memory(world.memory.ram().clone())
+        .runtime(std::sync::Arc::new(world.runtime.clone()));
+    let other = P::connect(host);
+    other.host().restore(&state).expect("a good state");
+    assert_eq!(other.host().save().as_ref(), Ok(&state), "a round trip keeps everything");
+    other.host().resume();
+    world.runtime.poll();
+    assert_eq!(driver.used().map(|used| used.len), Some(9));
+    assert_eq!(world.memory.bytes(to, 9), b"meanwhile");
+    assert_eq!(other.take_interrupts(), (true, false));
+}
+
+fn offered<P: Port>(world: &World<P>) -> Features {
+    (0..4).fold(Features::NONE, |all, word| all.with_word(word, world.port.offered(word)))
+}

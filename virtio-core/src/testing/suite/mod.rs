@@ -1,0 +1,275 @@
+//! One suite of rules for every transport: what a driver can observe of a [`TestDevice`] behind a [`Port`].
+//!
+//! A transport implements [`Port`] in its tests and says `virtio_core::conformance_suite!(ItsPort);`. Each test carries
+//! the id of the rule that it proves.
+
+// The name of a rule is its documentation; the checklist has the text.
+#[allow(missing_docs)]
+mod basic;
+#[allow(missing_docs)]
+mod hostile;
+#[allow(missing_docs)]
+mod ring;
+#[cfg(test)]
+mod tests;
+
+pub use basic::*;
+pub use hostile::*;
+pub use ring::*;
+
+use std::sync::Arc;
+
+use super::{Buffer, SplitDriver, TestDevice, TestHandle, TestMemory};
+use crate::features::Features;
+use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
+use crate::host::{DeviceHost, HostBuilder};
+use crate::runtime::InlineRuntime;
+
+/// What a driver can do to a transport: nothing but register accesses.
+pub trait Port {
+    /// The transport in front of a device.
+    fn connect(host: HostBuilder) -> Self;
+    /// The device's host, for what only the embedder sees.
+    fn host(&self) -> &DeviceHost;
+    /// Reads the status.
+    fn status(&self) -> u8;
+    /// Writes the status.
+    fn set_status(&self, status: u8);
+    /// Reads a word of the offered features.
+    fn offered(&self, word: u32) -> u32;
+    /// Writes a word of the driver's choice.
+    fn accept(&self, word: u32, value: u32);
+    /// Reads the configuration's generation.
+    fn generation(&self) -> u32;
+    /// Reads the configuration space.
+    fn read_config(&self, offset: u64, data: &mut [u8]);
+    /// Writes the configuration space.
+    fn write_config(&self, offset: u64, data: &[u8]);
+    /// Reads the largest size of a queue.
+    fn queue_max(&self, queue: u16) -> u16;
+    /// Writes the size and the areas of a queue.
+    fn set_queue(&self, queue: u16, size: u16, areas: (u64, u64, u64));
+    /// Enables a queue.
+    fn enable(&self, queue: u16);
+    /// Reads whether a queue is enabled.
+    fn is_enabled(&self, queue: u16) -> bool;
+    /// Rings a queue's doorbell.
+    fn notify(&self, queue: u16);
+    /// Whether the driver was interrupted since the last call: for used buffers, for a change of configuration.
+    fn take_interrupts(&self) -> (bool, bool);
+}
+
+/// A test device behind a port, with a driver's memory, on a runtime that runs when told to.
+pub struct World<P> {
+    /// The transport.
+    pub port: P,
+    /// Guest memory.
+    pub memory: TestMemory,
+    /// What runs the device.
+    pub runtime: InlineRuntime,
+    /// The device.
+    pub device: TestHandle,
+}
+
+/// The features that the suite's driver negotiates unless it says otherwise.
+pub const USUAL: Features = Features::from_bits(
+    Features::VERSION_1.bits() | Features::EVENT_IDX.bits() | Features::INDIRECT_DESC.bits() | TestDevice::ALPHA.bits(),
+);
+
+impl<P: Port> World<P> {
+    /// A device with two queues.
+    #[must_use]
+    pub fn new() -> World<P> {
+        let memory = TestMemory::new(1 << 20);
+        let runtime = InlineRuntime::new();
+        let (device, handle) = TestDevice::new(2);
+        let host = DeviceHost::builder(device)
+            .memory(memory.ram().clone())
+            .runtime(Arc::new(runtime.clone()))
+            .reset_wait(std::time::Duration::from_millis(1))
+            .reset_limit(std::time::Duration::from_millis(20));
+        World { port: P::connect(host), memory, runtime, device: handle }
+    }
+
+    /// Chooses features as a driver does, up to FEATURES_OK; whether it was accepted.
+    pub fn negotiate(&self, features: Features) -> bool {
+        self.port.set_status(ACKNOWLEDGE);
+        self.port.set_status(ACKNOWLEDGE | DRIVER);
+        for word in 0..4 {
+            self.port.accept(word, features.word(word));
+        }
+        self.port.set_status(ACKNOWLEDGE | DRIVER | FEATURES_OK);
+        self.port.status() & FEATURES_OK != 0
+    }
+
+    /// Sets up queue `queue` and enables it.
+    pub fn enable(&self, queue: u16, size: u16, features: Features) -> SplitDriver {
+        let driver = SplitDriver::new(&self.memory, size, features);
+        self.port.set_queue(queue, size, driver.areas());
+        self.port.enable(queue);
+        driver
+    }
+
+    /// Says DRIVER_OK.
+    pub fn go(&self) {
+        self.port.set_status(self.port.status() | DRIVER_OK);
+        self.runtime.poll();
+    }
+
+    /// Brings the device to life with one queue of 16; returns that.
+    pub fn live(&self, features: Features) -> SplitDriver {
+        assert!(self.negotiate(features), "the features are accepted");
+        let driver = self.enable(0, 16, features);
+        assert!(self.port.is_enabled(0), "the queue is enabled");
+        self.go();
+        driver
+    }
+
+    /// Adds a request that copies `bytes`, and publishes it; where the answer will be.
+    pub fn request(&self, driver: &mut SplitDriver, bytes: &[u8]) -> u64 {
+        let from = self.memory.place(bytes);
+        let to = self.memory.alloc(bytes.len() as u64, 1);
+        let len = bytes.len() as u32;
+        driver.add(&[Buffer::readable(from, len), Buffer::writable(to, len)]).expect("free descriptors");
+        driver.publish();
+        to
+    }
+
+    /// Rings the doorbell of queue 0 and lets the device work.
+    pub fn kick(&self) {
+        self.port.notify(0);
+        self.runtime.poll();
+    }
+
+    /// A request and its answer through queue 0: whether it came back right.
+    pub fn echoes(&self, driver: &mut SplitDriver) -> bool {
+        let to = self.request(driver, b"echo");
+        self.kick();
+        driver.used().is_some_and(|used| used.len == 4) && self.memory.bytes(to, 4) == b"echo"
+    }
+
+    /// The device's count of interrupts for queue 0.
+    pub fn interrupts(&self) -> u64 {
+        self.port.host().queue_counts(0).map_or(0, |counts| counts.interrupts)
+    }
+
+    /// Whether the device asks for a reset, and has said so by an interrupt.
+    pub fn is_broken(&self) -> bool {
+        self.port.status() & crate::host::status::NEEDS_RESET != 0 && self.port.take_interrupts().1
+    }
+
+    /// After a fault: a reset recovers the device.
+    pub fn recovers(&self) -> bool {
+        self.port.set_status(0);
+        self.port.status() == 0 && self.echoes(&mut self.live(USUAL))
+    }
+}
+
+impl<P: Port> Default for World<P> {
+    fn default() -> World<P> {
+        World::new()
+    }
+}
+
+/// Makes the suite's tests for a [`Port`].
+#[macro_export]
+macro_rules! conformance_suite {
+    ($port:ty) => {
+        $crate::conformance_tests!($port:
+            basic_status_01_no_buffer_is_taken_before_driver_ok,
+            basic_status_02_no_interrupt_before_driver_ok,
+            basic_status_03_a_corrupt_ring_sets_needs_reset,
+            basic_status_05_status_reads_zero_at_the_start_and_after_reset,
+            basic_feat_01_offered_features_have_what_they_depend_on,
+            basic_feat_02_any_consistent_subset_is_accepted,
+            basic_feat_03_an_unacceptable_choice_leaves_features_ok_clear,
+            basic_feat_04_nothing_unknown_is_offered,
+            basic_feat_05_a_choice_is_accepted_again_after_reset,
+            basic_feat_06_the_choice_is_frozen_by_features_ok,
+            basic_reset_01_reset_from_every_state,
+            basic_reset_02_nothing_is_touched_after_reset,
+            basic_reset_02_a_stubborn_request_holds_the_reset_and_status_never_lies,
+            basic_cfg_01_config_is_readable_before_features_ok,
+            basic_cfg_02_config_is_little_endian_bytes_at_any_width,
+            basic_cfg_03_generation_moves_when_a_read_may_tear,
+            basic_notf_01_a_config_change_interrupts,
+            basic_notf_03_doorbells_without_buffers_do_nothing,
+            feat_rsvd_01_version_1_is_offered,
+            feat_rsvd_02_version_1_is_needed,
+            pause_and_resume_lose_nothing,
+            any_subset_of_queues_may_be_enabled,
+            removal_while_requests_are_in_flight,
+            a_device_that_cannot_start_asks_for_a_reset,
+            a_saved_device_goes_on_elsewhere,
+            ring_split_01_sizes_are_powers_of_two,
+            ring_split_02_readable_buffers_are_not_written,
+            ring_split_03_writable_buffers_are_not_read,
+            ring_split_05_descriptors_are_not_written,
+            ring_split_06_elements_come_before_the_index,
+            ring_split_07_len_never_exceeds_what_was_written,
+            ring_split_10_the_used_index_counts_on_and_wraps,
+            ring_split_11_published_buffers_need_no_doorbell_while_awake,
+            ring_frame_01_any_framing_gives_the_same_answer,
+            ring_frame_02_chains_up_to_the_queue_size,
+            ring_ind_01_write_on_an_indirect_descriptor_is_ignored,
+            ring_ind_02_direct_descriptors_followed_by_a_table,
+            ring_ind_03_tables_in_any_order,
+            ring_evt_01_without_event_idx_used_event_has_no_say,
+            ring_evt_02_without_event_idx_the_flag_suppresses,
+            ring_evt_04_with_event_idx_the_flag_has_no_say,
+            ring_evt_05_crossing_used_event_interrupts,
+            ring_evt_06_other_positions_stay_silent,
+            ring_evt_07_without_event_idx_used_flags_is_zero_or_one,
+            ring_evt_09_with_event_idx_used_flags_stays_zero,
+            ring_evt_10_avail_event_postpones_doorbells_without_a_stall,
+            ring_evt_11_spurious_doorbells_do_nothing,
+            drv_status_01_driver_ok_without_features_ok_does_not_go_live,
+            drv_status_02_bits_left_out_are_kept,
+            drv_status_03_use_after_failed_does_no_harm,
+            drv_status_04_the_driver_cannot_set_needs_reset,
+            drv_feat_01_features_that_were_not_offered_are_refused,
+            drv_feat_02_features_without_their_prerequisite_are_refused,
+            drv_feat_03_reserved_features_are_refused,
+            drv_cfg_01_reads_past_the_end_give_zero,
+            drv_init_01_a_driver_that_does_not_reset_first,
+            drv_init_02_features_written_after_features_ok_are_ignored,
+            drv_init_04_a_doorbell_before_driver_ok_is_picked_up,
+            drv_cleanup_01_a_descriptor_changed_while_in_flight,
+            drv_cleanup_02_buffers_that_go_away_while_live,
+            drv_ring_01_misaligned_areas_are_refused,
+            drv_ring_02_areas_outside_memory_are_refused,
+            drv_ring_03_readable_after_writable,
+            drv_ring_05_a_loop,
+            drv_ring_05_more_than_four_gib,
+            drv_ring_06_next_out_of_range,
+            drv_ring_08_the_index_jumps,
+            drv_ring_09_head_out_of_range,
+            drv_ring_10_the_same_head_twice,
+            drv_ring_11_zero_length_buffers,
+            drv_ind_01_indirect_without_the_feature,
+            drv_ind_02_a_table_in_a_table,
+            drv_ind_03_a_chain_longer_than_the_queue,
+            drv_ind_04_indirect_with_next,
+            drv_ind_05_table_lengths,
+            drv_ind_06_next_beyond_the_table,
+            drv_evt_01_odd_flags,
+            drv_evt_02_used_event_out_of_reach,
+            drv_evt_03_the_driver_overwrites_the_used_ring,
+            drv_pci_18_floods_of_doorbells_are_bounded,
+            areas_that_go_away_break_the_ring,
+            a_broken_queue_leaves_the_others_running,
+        );
+    };
+}
+
+/// One test for each named function of the suite.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_tests {
+    ($port:ty: $($name:ident),* $(,)?) => {$(
+        #[test]
+        fn $name() {
+            $crate::testing::suite::$name(&$crate::testing::suite::World::<$port>::new());
+        }
+    )*};
+}
