@@ -23,12 +23,14 @@ impl TestMemory {
     /// Several regions of (address, length), ascending. The allocator uses the first.
     pub fn with_regions(regions: &[(u64, usize)]) -> TestMemory {
         let ranges: Vec<_> = regions.iter().map(|(start, len)| (GuestAddress(*start), *len)).collect();
-        let mmap = GuestMemoryMmap::<()>::from_ranges(&ranges).expect("map guest memory");
-        let first = regions.first().map_or(0, |region| region.0);
-        TestMemory {
-            ram: GuestRam::from_vm_memory(&mmap).expect("regions that do not overlap"),
-            next: Arc::new(AtomicU64::new(first + 4096)),
-        }
+        TestMemory::over(&GuestMemoryMmap::from_ranges(&ranges).expect("map guest memory"))
+    }
+
+    /// Memory that was mapped before.
+    pub fn over(mmap: &GuestMemoryMmap<()>) -> TestMemory {
+        let ram = GuestRam::from_vm_memory(mmap).expect("regions that stay mapped");
+        let first = ram.regions().first().map_or(0, |region| region.0);
+        TestMemory { ram, next: Arc::new(AtomicU64::new(first + 4096)) }
     }
 
     /// As the devices see it.

@@ -94,6 +94,13 @@ impl SplitDriver {
         }
     }
 
+    /// Goes on as if `index` chains had come and gone before. For a ring that has not been used yet.
+    pub fn start_at(&mut self, index: u16) {
+        (self.next_available, self.published, self.next_used) = (index, index, index);
+        self.set_index(index);
+        self.write_u16(self.used + 2, index);
+    }
+
     /// What a device builds its queue from. Interrupt, counters and fault sink are nobody's.
     pub fn setup(&self) -> QueueSetup {
         let mut setup = QueueSetup::new(self.memory.ram().clone(), self.doorbell.clone());
