@@ -14,7 +14,7 @@ pub mod memory;
 pub mod ring;
 pub mod runtime;
 pub mod task;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use config::ConfigSpace;

@@ -7,8 +7,6 @@ mod lifecycle;
 mod queues;
 mod snapshot;
 pub mod status;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};

@@ -1,1 +1,299 @@
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use ::vm_memory::bitmap::{AtomicBitmap, Bitmap};
+use ::vm_memory::{GuestAddress, GuestMemoryMmap, GuestMemoryRegion};
+
+use super::*;
+use crate::testing::{Buffer, SplitDriver, TestMemory};
+use crate::{Features, Virtqueue};
+
+fn two_that_touch() -> TestMemory {
+    TestMemory::with_regions(&[(0, 0x10000), (0x10000, 0x1000), (0x100_0000, 0x1000)])
+}
+
+fn queue(memory: &TestMemory) -> (SplitDriver, Virtqueue) {
+    let driver = SplitDriver::new(memory, 8, Features::VERSION_1);
+    let queue = Virtqueue::new(driver.setup()).unwrap();
+    (driver, queue)
+}
+
+#[derive(Default)]
+struct Recorder(Mutex<Vec<(u64, u64)>>);
+
+impl DirtyLog for Recorder {
+    fn mark(&self, address: u64, len: u64) {
+        self.0.lock().unwrap().push((address, len));
+    }
+}
+
+#[test]
+fn ranges_may_span_adjacent_regions() {
+    let memory = two_that_touch();
+    let bytes: Vec<u8> = (0..200).collect();
+    memory.write(0xffa0, &bytes);
+    assert_eq!(memory.bytes(0xffa0, 200), bytes);
+    assert_eq!(memory.bytes(0x10000, 104), bytes[96..]);
+    let ram = memory.ram();
+    let mut two = [0; 2];
+    assert_eq!(ram.read(0x10fff, &mut two), Err(MemoryError::Unmapped { address: 0x10fff, len: 2 }));
+    assert_eq!(ram.read(u64::MAX, &mut two), Err(MemoryError::Unmapped { address: u64::MAX, len: 2 }));
+    assert_eq!(ram.write(0x100_0fff, &[1]), Ok(()));
+    assert_eq!(ram.write(0x100_1000, &[1]), Err(MemoryError::Unmapped { address: 0x100_1000, len: 1 }));
+}
+
+#[test]
+fn chains_may_span_adjacent_regions() {
+    let memory = two_that_touch();
+    let (mut driver, mut queue) = queue(&memory);
+    memory.write(0xfff0, b"0123456789abcdefghijklmnopqrstuv");
+    driver.add(&[Buffer::readable(0xfff0, 32), Buffer::writable(0xffff, 2)]);
+    driver.publish();
+    let chain = queue.pop().unwrap();
+    assert_eq!(chain.fault(), None);
+    assert_eq!(&chain.reader().read_array::<32>().unwrap(), b"0123456789abcdefghijklmnopqrstuv");
+    let mut held = GuestBuffers::new();
+    held.hold_writable(&chain.writer()).unwrap();
+    assert_eq!(held.io_slices().len(), 2, "two pieces on the host");
+    chain.writer().write(b"XY").unwrap();
+    chain.complete(2);
+    assert_eq!(memory.bytes(0xfffe, 4), b"eXYh");
+}
+
+#[test]
+fn regions_must_not_overlap_or_wrap() {
+    let owner = || Arc::new(()) as Arc<dyn std::any::Any + Send + Sync>;
+    let mut bytes = [0u64; 16];
+    let host = bytes.as_mut_ptr().cast::<u8>();
+    let make = |regions: &[(u64, usize)]| {
+        let regions = regions.iter().map(|(start, len)| RawRegion::new(*start, host, *len)).collect();
+        // SAFETY: nothing is accessed.
+        unsafe { GuestRam::from_raw(regions, owner()) }.map(|ram| ram.regions())
+    };
+    assert_eq!(make(&[(0, 8), (8, 8)]), Ok(vec![(0, 8), (8, 8)]));
+    assert_eq!(make(&[(8, 8), (0, 9)]), Err(MemoryError::Overlap { start: 8, len: 8 }));
+    assert_eq!(make(&[(0, 0)]), Err(MemoryError::BadRegion { start: 0, len: 0 }));
+    assert_eq!(make(&[(u64::MAX - 7, 8)]), Ok(vec![(u64::MAX - 7, 8)]), "up to the last address");
+    assert_eq!(make(&[(u64::MAX - 7, 9)]), Err(MemoryError::BadRegion { start: u64::MAX - 7, len: 9 }));
+}
+
+#[test]
+fn reader_and_writer_split_anywhere() {
+    let memory = TestMemory::new(0x10000);
+    let (mut driver, mut queue) = queue(&memory);
+    let from = memory.place(b"headerdata");
+    let to = memory.alloc(6, 1);
+    driver.add(&[
+        Buffer::readable(from, 3),
+        Buffer::readable(from + 3, 7),
+        Buffer::writable(to, 1),
+        Buffer::writable(to + 1, 5),
+    ]);
+    driver.publish();
+    let chain = queue.pop().unwrap();
+    let (mut header, mut data) = chain.reader().split_at(6).unwrap();
+    assert_eq!((header.remaining(), data.remaining()), (6, 4));
+    assert_eq!(&header.read_array::<6>().unwrap(), b"header");
+    assert_eq!(header.read(&mut [0]), Err(MemoryError::Short { wanted: 1, left: 0 }));
+    data.skip(1).unwrap();
+    assert_eq!(&data.clone().read_array::<3>().unwrap(), b"ata");
+    assert_eq!(data.read(&mut [0; 4]), Err(MemoryError::Short { wanted: 4, left: 3 }));
+    assert_eq!(&data.read_array::<3>().unwrap(), b"ata", "an error does not move");
+    let (mut body, mut status) = chain.writer().split_at(5).unwrap();
+    status.write(b"!").unwrap();
+    body.skip(2).unwrap();
+    body.write(b"xyz").unwrap();
+    assert_eq!(body.write(b"z"), Err(MemoryError::Short { wanted: 1, left: 0 }));
+    assert!(chain.writer().split_at(7).is_err());
+    chain.complete(6);
+    assert_eq!(memory.bytes(to, 6), b"\0\0xyz!");
+}
+
+#[test]
+fn what_is_not_memory_cannot_be_accessed() {
+    let memory = TestMemory::new(0x10000);
+    let (mut driver, mut queue) = queue(&memory);
+    let from = memory.place(b"good");
+    driver.add(&[Buffer::readable(from, 4), Buffer::readable(0xdead_0000, 4), Buffer::writable(0xfffe, 4)]);
+    driver.publish();
+    let chain = queue.pop().unwrap();
+    assert!(matches!(chain.fault(), Some(crate::ChainFault::Unmapped { address: 0xdead_0000, len: 4 })));
+    let mut reader = chain.reader();
+    assert_eq!(&reader.read_array::<4>().unwrap(), b"good");
+    assert_eq!(reader.read(&mut [0]), Err(MemoryError::Unmapped { address: 0xdead_0000, len: 1 }));
+    assert!(chain.writer().write(b"ok").is_ok());
+    assert!(chain.writer().write(b"bad").is_err());
+    let mut held = GuestBuffers::new();
+    assert!(held.hold_readable(&chain.reader()).is_err());
+    assert!(held.hold_writable(&chain.writer()).is_err());
+    assert!(held.is_empty());
+}
+
+#[test]
+fn copies_of_every_length_and_alignment() {
+    let memory = TestMemory::new(0x10000);
+    let bytes: Vec<u8> = (0..300u32).map(|i| (i * 7) as u8).collect();
+    for start in 0..9 {
+        for len in (0..40).chain([127, 128, 129, 200, 290]) {
+            memory.write(0x2000, &[0; 320]);
+            memory.write(0x2000 + start, &bytes[..len]);
+            assert_eq!(memory.bytes(0x2000 + start, len), bytes[..len]);
+            assert_eq!(memory.bytes(0x2000 + start + len as u64, 4), [0; 4]);
+        }
+    }
+}
+
+#[test]
+fn every_write_of_a_device_is_in_the_log() {
+    let memory = TestMemory::new(0x10000);
+    let driver_features = Features::VERSION_1 | Features::EVENT_IDX;
+    let mut driver = SplitDriver::new(&memory, 8, driver_features);
+    let mut queue = Virtqueue::new(driver.setup()).unwrap();
+    let log = Arc::new(Recorder::default());
+    let (from, to) = (memory.place(b"in"), memory.alloc(8, 8));
+
+    // A request that is in flight when the log starts marks in it when it completes.
+    driver.add(&[Buffer::writable(to, 8)]);
+    driver.publish();
+    let chain = queue.pop().unwrap();
+    let mut held = GuestBuffers::new();
+    held.hold_writable(&chain.writer()).unwrap();
+    let ticket = chain.into_ticket();
+
+    let barrier = memory.ram().set_log(Some(log.clone()));
+    assert!(!barrier.is_complete(), "the queue has not passed a batch boundary");
+    assert!(queue.pop().is_none());
+    assert!(barrier.is_complete(), "although a request of before is in flight");
+    held.mark_written(queue.view(), 5);
+    queue.complete(ticket, 5).unwrap();
+
+    driver.add(&[Buffer::readable(from, 2), Buffer::writable(to, 8)]);
+    driver.publish();
+    let chain = queue.pop().unwrap();
+    chain.writer().write(b"out").unwrap();
+    chain.complete(3);
+    queue.publish();
+    assert!(!queue.arm());
+
+    let (_, _, used) = driver.areas();
+    // Behind the driver's own areas: what the test's driver writes is in the log too.
+    let marks: Vec<_> = log.0.lock().unwrap().iter().copied().filter(|(address, _)| *address >= used).collect();
+    let expected = [(to, 5), (used + 4, 8), (to, 3), (used + 12, 8), (used + 2, 2), (used + 4 + 64, 2)];
+    for mark in expected {
+        assert!(marks.contains(&mark), "{mark:x?} of {marks:x?}");
+    }
+    assert_eq!(marks.len(), expected.len(), "{marks:x?}");
+    memory.ram().set_log(None).on_complete(|| {});
+    queue.refresh_memory();
+    let before = log.0.lock().unwrap().len();
+    memory.write(to, b"quiet");
+    assert_eq!(log.0.lock().unwrap().len(), before);
+}
+
+#[test]
+fn the_bitmap_of_vm_memory_is_marked() {
+    let ranges = [(GuestAddress(0), 0x10000), (GuestAddress(0x10000), 0x10000)];
+    let mmap = GuestMemoryMmap::<AtomicBitmap>::from_ranges(&ranges).unwrap();
+    let ram = GuestRam::from_vm_memory(&mmap).unwrap();
+    ram.write(0xfffe, &[1; 4]).unwrap();
+    let dirty: Vec<Vec<usize>> = ::vm_memory::GuestMemoryBackend::iter(&mmap)
+        .map(|region| (0..0x10000).step_by(0x1000).filter(|at| region.bitmap().dirty_at(*at)).collect())
+        .collect();
+    assert_eq!(dirty, [vec![0xf000], vec![0]]);
+}
+
+#[test]
+fn a_change_is_complete_when_nobody_uses_what_was() {
+    let memory = two_that_touch();
+    let (mut driver, mut queue) = queue(&memory);
+    driver.add(&[Buffer::writable(0x10000, 8)]);
+    driver.publish();
+    let chain = queue.pop().unwrap();
+    let mut held = GuestBuffers::new();
+    held.hold_writable(&chain.writer()).unwrap();
+    let ticket = chain.into_ticket();
+    queue.setup().doorbell.take();
+
+    let barrier = memory.ram().unmap(0x10000, 0x1000).unwrap();
+    let fired = Arc::new(AtomicBool::new(false));
+    assert_eq!(queue.setup().doorbell.take(), 1, "the task is woken, idle or not");
+    assert!(!barrier.wait(Duration::ZERO));
+    assert!(queue.pop().is_none());
+    assert!(!barrier.is_complete(), "the queue has moved on, but the operation has not ended");
+    let flag = fired.clone();
+    barrier.on_complete(move || flag.store(true, SeqCst));
+
+    held.writer(queue.view()).write(b"safe").unwrap();
+    queue.complete(ticket, 4).unwrap();
+    assert!(!fired.load(SeqCst));
+    held.clear();
+    assert!(fired.load(SeqCst));
+    assert_eq!(queue.fault(), None);
+    assert!(memory.ram().write(0x10000, &[1]).is_err());
+}
+
+#[test]
+fn a_mapping_lives_as_long_as_it_is_used() {
+    struct Owner(Arc<AtomicU64>, #[allow(dead_code)] Vec<u64>);
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    let dropped = Arc::new(AtomicU64::new(0));
+    let region = |start| {
+        let mut words = vec![0u64; 512];
+        let raw = RawRegion::new(start, words.as_mut_ptr().cast(), 4096);
+        (vec![raw], Arc::new(Owner(dropped.clone(), words)))
+    };
+    let (first, owner) = region(0);
+    // SAFETY: the owner holds the words, which nobody else touches.
+    let ram = unsafe { GuestRam::from_raw(first, owner) }.unwrap();
+    let (second, owner) = region(0x1000);
+    // SAFETY: as above.
+    unsafe { ram.map(second, owner) }.unwrap().on_complete(|| {});
+    assert_eq!(ram.regions(), [(0, 4096), (0x1000, 4096)]);
+    let view = ram.view(None);
+    let barrier = ram.unmap(0, 4096).unwrap();
+    assert_eq!(ram.unmap(0, 4096).map(|_| ()), Err(MemoryError::NoRegion { start: 0, len: 4096 }));
+    assert_eq!((dropped.load(SeqCst), barrier.is_complete()), (0, false));
+    view.write(0, b"still there").unwrap();
+    drop(view);
+    assert_eq!((dropped.load(SeqCst), barrier.is_complete()), (1, true));
+    drop(ram);
+    assert_eq!(dropped.load(SeqCst), 2);
+}
+
+#[test]
+fn a_barrier_can_be_waited_for() {
+    let memory = two_that_touch();
+    let view = memory.ram().view(None);
+    let barrier = memory.ram().unmap(0x10000, 0x1000).unwrap();
+    let waiter = std::thread::spawn(move || barrier.wait(Duration::from_secs(60)));
+    drop(view);
+    assert!(waiter.join().unwrap());
+}
+
+#[test]
+fn discards_are_inhibited_while_somebody_asks() {
+    let memory = two_that_touch();
+    let ram = memory.ram();
+    assert!(!ram.discards_inhibited());
+    let (one, two) = (ram.inhibit_discards(), ram.clone().inhibit_discards());
+    drop(one);
+    assert!(ram.discards_inhibited());
+    drop(two);
+    assert!(!ram.discards_inhibited());
+}
+
+#[test]
+fn many_regions_are_found() {
+    let regions: Vec<_> = (0..64).map(|i| (i * 0x10000, 0x1000)).collect();
+    let memory = TestMemory::with_regions(&regions);
+    for (start, len) in regions {
+        memory.write(start + len as u64 - 8, &start.to_le_bytes());
+        assert_eq!(memory.bytes(start + len as u64 - 8, 8), start.to_le_bytes());
+        assert!(memory.ram().write(start + len as u64, &[0]).is_err());
+    }
+}

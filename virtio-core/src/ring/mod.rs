@@ -38,8 +38,6 @@ mod counters;
 mod error;
 mod setup;
 mod split;
-#[cfg(test)]
-mod tests;
 mod walk;
 
 use std::fmt;

@@ -1,7 +1,7 @@
 //! What runs the tasks.
 
 mod inline;
-#[cfg(test)]
+#[cfg(all(test, feature = "eventfd", target_os = "linux"))]
 mod tests;
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
 mod thread;
