@@ -1,4 +1,5 @@
 //! The suite over no transport at all, and the suite's own completeness.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
