@@ -133,9 +133,10 @@ impl Common<'_> {
 
     /// The driver writes, at any offset and width: each register that is touched, in the order of their offsets.
     pub(crate) fn write(&self, offset: u64, data: &[u8]) {
+        let mut settled = None;
         for register in REGISTERS.iter().filter(|register| register.is_touched(offset, data.len())) {
             // DRV-PCI-06: nothing is set up that the end of a reset would take back.
-            if register.offset != DEVICE_STATUS && !self.host.settle() {
+            if register.offset != DEVICE_STATUS && !*settled.get_or_insert_with(|| self.host.settle()) {
                 continue;
             }
             let old = if register.is_covered(offset, data.len()) { 0 } else { (register.read)(self) };

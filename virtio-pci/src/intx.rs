@@ -95,6 +95,8 @@ impl Intx {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     struct Pin(Arc<AtomicBool>);
@@ -147,9 +149,59 @@ mod tests {
                     let intx = &intx;
                     scope.spawn(move || (0..50).for_each(|_| intx.raise(bit)));
                 }
-                scope.spawn(|| (0..50).for_each(|_| drop(intx.acknowledge())));
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        intx.acknowledge();
+                    }
+                });
             });
             assert_eq!(pin.load(Ordering::SeqCst), intx.status() != 0);
         }
+    }
+
+    type Hook = Box<dyn FnOnce() + Send>;
+
+    /// A pin that lets another thread come first, the first time that it is set to a level.
+    struct Slow {
+        level: Arc<AtomicBool>,
+        other: Mutex<Option<(bool, Hook)>>,
+    }
+
+    impl Slow {
+        fn set(&self, asserted: bool) {
+            let other = self.other.lock().unwrap().take_if(|(level, _)| *level == asserted);
+            if let Some((_, other)) = other {
+                other();
+            }
+            self.level.store(asserted, Ordering::SeqCst);
+        }
+    }
+
+    fn interleave(at: bool, other: fn(&Intx), first: fn(&Intx)) -> bool {
+        let slow = Arc::new(Slow { level: Arc::default(), other: Mutex::default() });
+        let pin = slow.clone();
+        let line = move |level| pin.set(level);
+        let intx = Arc::new(Intx::new(Some(Box::new(line)), Arc::default()));
+        let hook = intx.clone();
+        if !at {
+            intx.raise(ISR_QUEUE);
+        }
+        *slow.other.lock().unwrap() = Some((at, Box::new(move || other(&hook))));
+        first(&intx);
+        assert!(slow.other.lock().unwrap().is_none());
+        assert_eq!(slow.level.load(Ordering::SeqCst), intx.status() != 0);
+        intx.status() != 0
+    }
+
+    #[test]
+    fn a_status_that_is_read_while_the_pin_rises_leaves_it_low() {
+        let acknowledge = |intx: &Intx| assert_eq!(intx.acknowledge(), ISR_QUEUE);
+        assert!(!interleave(true, acknowledge, |intx| intx.raise(ISR_QUEUE)));
+    }
+
+    #[test]
+    fn an_interrupt_that_is_raised_while_the_pin_falls_leaves_it_high() {
+        let acknowledge = |intx: &Intx| assert_eq!(intx.acknowledge(), ISR_QUEUE);
+        assert!(interleave(false, |intx| intx.raise(ISR_CONFIG), acknowledge));
     }
 }
