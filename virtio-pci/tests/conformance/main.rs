@@ -13,4 +13,5 @@ mod msix;
 mod notify;
 mod random;
 mod state;
+mod suite;
 mod window;
