@@ -17,7 +17,7 @@ mod operation;
 mod sync;
 #[cfg(all(feature = "file", unix))]
 mod sys;
-#[cfg(test)]
+#[cfg(all(test, feature = "file", unix))]
 mod tests;
 
 use std::io;

@@ -23,7 +23,15 @@ const _: () = {
 /// Reads into, or writes from, the memory of `operation`, until all is done or the file takes or has no more. Returns
 /// how many bytes were moved.
 pub(super) fn transfer(file: &File, operation: &Operation) -> io::Result<usize> {
-    let mut pieces = operation.io_slices();
+    drive(operation.io_slices(), operation.offset(), |pieces, offset| call(file, operation, pieces, offset))
+}
+
+/// Has `call` move `pieces` to or from `offset` on, again and again where it moves less than all of them.
+pub(super) fn drive(
+    mut pieces: &[RawIoSlice],
+    offset: u64,
+    mut call: impl FnMut(&[RawIoSlice], libc::off_t) -> io::Result<usize>,
+) -> io::Result<usize> {
     let mut done = 0;
     // Bytes of the first piece that were moved already.
     let mut skip = 0;
@@ -39,9 +47,8 @@ pub(super) fn transfer(file: &File, operation: &Operation) -> io::Result<usize> 
         };
         let tail = [RawIoSlice { base: first.base.wrapping_add(skip), len: first.len - skip }];
         let now = if skip == 0 { pieces.get(..MOST_PIECES).unwrap_or(pieces) } else { &tail };
-        let offset = operation.offset().checked_add(done as u64).and_then(|offset| libc::off_t::try_from(offset).ok());
-        let offset = offset.ok_or(io::ErrorKind::FileTooLarge)?;
-        match call(file, operation, now, offset) {
+        let offset = offset.checked_add(done as u64).and_then(|offset| libc::off_t::try_from(offset).ok());
+        match call(now, offset.ok_or(io::ErrorKind::FileTooLarge)?) {
             Ok(0) => return Ok(done),
             Ok(moved) => {
                 done += moved;

@@ -127,9 +127,8 @@ proptest! {
 
 #[test]
 fn ring_frame_01_every_request_cut_to_bytes() {
-    let request = |kind, payload: &[u8], writable| {
-        Request { readable: [&header(kind, 3)[..], payload].concat(), writable }
-    };
+    let request =
+        |kind, payload: &[u8], writable| Request { readable: [&header(kind, 3)[..], payload].concat(), writable };
     let bytes = || Cut { pieces: vec![1], indirect: false, gap: 1 };
     let requests = [
         request(IN, &[], 1025),

@@ -8,7 +8,7 @@ use virtio_core::{Event, Source, Sources};
 
 /// A disk whose operations stay in flight until the test finishes them. Clones are the same disk.
 #[derive(Clone)]
-pub struct Held {
+pub(crate) struct Held {
     shared: Arc<Mutex<State>>,
     event: Event,
     disk: Arc<Mutex<Vec<u8>>>,
@@ -31,7 +31,7 @@ struct State {
 struct HeldQueue(Held);
 
 impl Held {
-    pub fn new(len: usize) -> Held {
+    pub(crate) fn new(len: usize) -> Held {
         Held {
             shared: Arc::default(),
             event: Event::new().expect("an event"),
@@ -43,57 +43,57 @@ impl Held {
         self.shared.lock().expect("no test has panicked")
     }
 
-    pub fn disk(&self) -> Vec<u8> {
+    pub(crate) fn disk(&self) -> Vec<u8> {
         self.disk.lock().expect("no test has panicked").clone()
     }
 
-    pub fn fail_to_open(&self) {
+    pub(crate) fn fail_to_open(&self) {
         self.state().fails_to_open = true;
     }
 
-    pub fn refuse_cancel(&self, refuse: bool) {
+    pub(crate) fn refuse_cancel(&self, refuse: bool) {
         self.state().refuses_cancel = refuse;
     }
 
-    pub fn cancelled(&self) -> u64 {
+    pub(crate) fn cancelled(&self) -> u64 {
         self.state().cancelled
     }
 
-    pub fn queues(&self) -> u64 {
+    pub(crate) fn queues(&self) -> u64 {
         self.state().queues
     }
 
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.state().in_flight.len()
     }
 
     /// What was submitted since the last call.
-    pub fn take_log(&self) -> Vec<(OperationKind, u64, usize)> {
+    pub(crate) fn take_log(&self) -> Vec<(OperationKind, u64, usize)> {
         std::mem::take(&mut self.state().log)
     }
 
     /// Does the operation at `index` among those in flight.
-    pub fn finish(&self, index: usize) {
+    pub(crate) fn finish(&self, index: usize) {
         let operation = self.state().in_flight.remove(index);
         let moved = self.perform(&operation, operation.len());
         self.complete(operation, Ok(moved));
     }
 
-    pub fn finish_all(&self) {
+    pub(crate) fn finish_all(&self) {
         while self.in_flight() > 0 {
             self.finish(0);
         }
     }
 
     /// Moves only `len` bytes of the operation at `index`.
-    pub fn finish_short(&self, index: usize, len: usize) {
+    pub(crate) fn finish_short(&self, index: usize, len: usize) {
         let operation = self.state().in_flight.remove(index);
         let moved = self.perform(&operation, len);
         self.complete(operation, Ok(moved));
     }
 
     /// Fails the operation at `index`.
-    pub fn fail(&self, index: usize, error: io::ErrorKind) {
+    pub(crate) fn fail(&self, index: usize, error: io::ErrorKind) {
         let operation = self.state().in_flight.remove(index);
         self.complete(operation, Err(error.into()));
     }

@@ -1,12 +1,14 @@
 //! Reset, pause and changes of memory while requests are in flight.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use virtio_blk::Block;
+use virtio_blk::{Block, MemoryBackend};
+use virtio_core::ThreadRuntime;
 use virtio_core::host::PauseError;
 use virtio_core::memory::DirtyLog;
-use virtio_core::testing::SplitDriver;
+use virtio_core::testing::{SplitDriver, TestMemory};
 
 use crate::held::Held;
 use crate::rig::*;
@@ -194,4 +196,42 @@ fn payload_of_writes_is_not_marked() {
     assert!(log.covers(pending.status, 1));
     let marks = log.0.lock().expect("no test has panicked").clone();
     assert!(marks.iter().all(|(start, len)| *start + *len <= before || *start >= pending.status));
+}
+
+#[test]
+fn queues_on_threads_of_their_own() {
+    let disk = MemoryBackend::zeroed(512 * 64);
+    let block = Block::builder(disk.clone()).queues(4).build().expect("a device");
+    let rig = Rig::with(block, TestMemory::new(32 << 20), |host| host.runtime(Arc::new(ThreadRuntime::new())));
+    assert!(rig.negotiate(USUAL));
+    let drivers: Vec<_> = (0..4).map(|index| rig.enable(index, 16, USUAL)).collect();
+    rig.go();
+    thread::scope(|scope| {
+        for (index, mut driver) in (0u16..).zip(drivers) {
+            let rig = &rig;
+            scope.spawn(move || {
+                let mut serve = |kind, payload: &[u8], answer| {
+                    let pending = rig.add(&mut driver, kind, 16 * u64::from(index), payload, answer);
+                    rig.host.notify(index);
+                    let deadline = Instant::now() + Duration::from_secs(20);
+                    let used = loop {
+                        match driver.used() {
+                            Some(used) => break used,
+                            None if Instant::now() < deadline => thread::yield_now(),
+                            None => panic!("no answer"),
+                        }
+                    };
+                    rig.answer(&pending, used)
+                };
+                for round in 0..100 {
+                    let data = pattern(8192, round ^ index as u8);
+                    assert_eq!(serve(OUT, &data, 0).status, OK);
+                    assert_eq!(serve(IN, &[], 8192).data, data);
+                }
+            });
+        }
+    });
+    assert_eq!(rig.handle.counts().writes, 400);
+    rig.host.write_status(0);
+    assert_eq!(rig.host.status(), 0);
 }

@@ -62,7 +62,7 @@ fn states_that_do_not_fit_are_refused() {
     assert!(matches!(refused(limits(), &|_| {}), StateError::Mismatch { .. }));
     let version = |state: &mut HostState| state.device.version = 2;
     assert!(matches!(refused(block(&disk), &version), StateError::Version { version: 2 }));
-    let short = |state: &mut HostState| drop(state.device.data.pop());
+    let short = |state: &mut HostState| state.device.data.truncate(10);
     assert!(matches!(refused(block(&disk), &short), StateError::Corrupt { .. }));
     let mode = |state: &mut HostState| state.device.data[32] = 2;
     assert!(matches!(refused(block(&disk), &mode), StateError::Corrupt { .. }));
