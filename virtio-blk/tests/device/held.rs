@@ -15,6 +15,7 @@ pub(crate) struct Held {
 }
 
 #[derive(Default)]
+#[allow(clippy::vec_box)] // an operation stays in its box from submission to completion
 struct State {
     submitted: Vec<Box<Operation>>,
     /// Those that `kick` has handed on.
