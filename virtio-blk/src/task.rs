@@ -177,6 +177,7 @@ impl Work {
         };
         // The chain has no fault, so all of it can be held.
         if held.and_then(|()| slot.status.hold_writable(&request.status)).is_err() {
+            operation.buffers.clear();
             return Step::Mute;
         }
         Step::Submit { bytes }

@@ -5,6 +5,7 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{BlockBackend, BlockQueue, Operation, OperationKind, SyncDisk, SyncQueue, sys};
 use crate::wire::SECTOR;
@@ -21,11 +22,13 @@ pub struct FileBackend {
 }
 
 #[derive(Debug)]
-struct Disk {
+pub(super) struct Disk {
     file: File,
     read_only: bool,
     /// A regular file: it would grow by a write behind its end.
     grows: bool,
+    /// The system could not write out what it had taken, and may have forgotten it: no later sync can make it good.
+    pub(super) lost: AtomicBool,
 }
 
 /// A file cannot be a disk. The messages say what to do.
@@ -131,7 +134,7 @@ impl FileBackend {
         if flags & libc::O_DIRECT != 0 {
             return Err(OpenError::Flag { flag: "O_DIRECT" });
         }
-        let disk = Disk { file, read_only: flags & libc::O_ACCMODE == libc::O_RDONLY, grows: metadata.is_file() };
+        let disk = Disk::new(file, flags & libc::O_ACCMODE == libc::O_RDONLY, metadata.is_file());
         let size = disk.size().map_err(failed)?;
         if !size.is_multiple_of(SECTOR) {
             return Err(OpenError::Size { path: path.to_owned(), size });
@@ -161,6 +164,10 @@ impl OpenError {
 }
 
 impl Disk {
+    pub(super) fn new(file: File, read_only: bool, grows: bool) -> Disk {
+        Disk { file, read_only, grows, lost: AtomicBool::new(false) }
+    }
+
     fn size(&self) -> io::Result<u64> {
         if self.grows {
             return Ok(self.file.metadata()?.len());
@@ -175,6 +182,21 @@ impl Disk {
         let end = operation.offset().saturating_add(operation.len() as u64);
         Ok(!self.grows || end <= self.size()?)
     }
+
+    /// BLK-STABLE-01: everything that was written is on stable storage after this.
+    ///
+    /// The system reports lost data once, to whoever asks next, and takes its pages for clean from then on. So after a
+    /// failure nothing can be promised any more, and every later sync fails as well.
+    fn sync(&self) -> io::Result<()> {
+        let synced = self.file.sync_data();
+        if synced.is_err() {
+            self.lost.store(true, Ordering::SeqCst);
+        }
+        if self.lost.load(Ordering::SeqCst) {
+            return synced.and(Err(io::Error::other("data was lost when it was written out before")));
+        }
+        synced
+    }
 }
 
 impl SyncDisk for Disk {
@@ -186,14 +208,12 @@ impl SyncDisk for Disk {
                     return Ok(0);
                 }
                 let done = sys::transfer(&self.file, operation)?;
-                // BLK-STABLE-01
                 if durable {
-                    self.file.sync_data()?;
+                    self.sync()?;
                 }
                 Ok(done)
             }
-            // BLK-STABLE-01
-            OperationKind::Flush => self.file.sync_data().map(|()| 0),
+            OperationKind::Flush => self.sync().map(|()| 0),
         }
     }
 }

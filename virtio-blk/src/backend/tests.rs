@@ -1,11 +1,16 @@
-//! System calls that move less than they were asked to.
+//! System calls that move less than they were asked to, and storage that loses data.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering::SeqCst;
 
 use virtio_core::memory::RawIoSlice;
 
+use super::file::Disk;
 use super::sys::drive;
+use super::{Operation, SyncDisk};
 
 /// Pieces of these lengths, side by side from address 0 on: an address says which byte it is.
 fn pieces(lengths: &[usize]) -> Vec<RawIoSlice> {
@@ -69,4 +74,20 @@ fn offsets_that_the_system_cannot_take_are_errors() {
         assert!(drive(&pieces(&[512]), offset, |_, _| Ok(512)).is_err());
     }
     assert!(drive(&pieces(&[4, 4]), i64::MAX as u64 - 2, |_, _| Ok(4)).is_err());
+}
+
+#[test]
+fn a_sync_that_failed_is_never_made_good_by_a_later_one() {
+    let flush = Operation::new(0);
+    // A pipe cannot be synced.
+    let (_reader, writer) = io::pipe().expect("a pipe");
+    let disk = Disk::new(File::from(OwnedFd::from(writer)), false, false);
+    assert!(disk.perform(&flush).is_err());
+    assert!(disk.lost.load(SeqCst));
+
+    let file = File::open(std::env::current_exe().expect("this test")).expect("a file");
+    let disk = Disk::new(file, true, true);
+    assert!(disk.perform(&flush).is_ok());
+    disk.lost.store(true, SeqCst);
+    assert!(disk.perform(&flush).is_err());
 }

@@ -202,7 +202,9 @@ fn payload_of_writes_is_not_marked() {
 fn queues_on_threads_of_their_own() {
     let disk = MemoryBackend::zeroed(512 * 64);
     let block = Block::builder(disk.clone()).queues(4).build().expect("a device");
-    let rig = Rig::with(block, TestMemory::new(32 << 20), |host| host.runtime(Arc::new(ThreadRuntime::new())));
+    let rig = Rig::with(block, TestMemory::new(32 << 20), |host| {
+        host.runtime(Arc::new(ThreadRuntime::new())).reset_wait(Duration::from_secs(20))
+    });
     assert!(rig.negotiate(USUAL));
     let drivers: Vec<_> = (0..4).map(|index| rig.enable(index, 16, USUAL)).collect();
     rig.go();
