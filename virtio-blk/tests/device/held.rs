@@ -1,0 +1,178 @@
+//! A backend that does what a test tells it, when it tells it: asynchronous, out of order, with errors.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use virtio_blk::{BlockBackend, BlockQueue, Completion, Operation, OperationKind};
+use virtio_core::{Event, Source, Sources};
+
+/// A disk whose operations stay in flight until the test finishes them. Clones are the same disk.
+#[derive(Clone)]
+pub(crate) struct Held {
+    shared: Arc<Mutex<State>>,
+    event: Event,
+    disk: Arc<Mutex<Vec<u8>>>,
+}
+
+#[derive(Default)]
+#[allow(clippy::vec_box)] // an operation stays in its box from submission to completion
+struct State {
+    submitted: Vec<Box<Operation>>,
+    /// Those that `kick` has handed on.
+    in_flight: Vec<Box<Operation>>,
+    done: Vec<Completion>,
+    /// Everything that was ever submitted.
+    log: Vec<(OperationKind, u64, usize)>,
+    refuses_cancel: bool,
+    cancelled: u64,
+    fails_to_open: bool,
+    queues: u64,
+}
+
+struct HeldQueue(Held);
+
+impl Held {
+    pub(crate) fn new(len: usize) -> Held {
+        Held {
+            shared: Arc::default(),
+            event: Event::new().expect("an event"),
+            disk: Arc::new(Mutex::new(crate::rig::pattern(len, 0))),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.lock().expect("no test has panicked")
+    }
+
+    pub(crate) fn disk(&self) -> Vec<u8> {
+        self.disk.lock().expect("no test has panicked").clone()
+    }
+
+    pub(crate) fn fail_to_open(&self) {
+        self.state().fails_to_open = true;
+    }
+
+    pub(crate) fn refuse_cancel(&self, refuse: bool) {
+        self.state().refuses_cancel = refuse;
+    }
+
+    pub(crate) fn cancelled(&self) -> u64 {
+        self.state().cancelled
+    }
+
+    pub(crate) fn queues(&self) -> u64 {
+        self.state().queues
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.state().in_flight.len()
+    }
+
+    /// What was submitted since the last call.
+    pub(crate) fn take_log(&self) -> Vec<(OperationKind, u64, usize)> {
+        std::mem::take(&mut self.state().log)
+    }
+
+    /// Does the operation at `index` among those in flight.
+    pub(crate) fn finish(&self, index: usize) {
+        let operation = self.state().in_flight.remove(index);
+        let moved = self.perform(&operation, operation.len());
+        self.complete(operation, Ok(moved));
+    }
+
+    pub(crate) fn finish_all(&self) {
+        while self.in_flight() > 0 {
+            self.finish(0);
+        }
+    }
+
+    /// Moves only `len` bytes of the operation at `index`.
+    pub(crate) fn finish_short(&self, index: usize, len: usize) {
+        let operation = self.state().in_flight.remove(index);
+        let moved = self.perform(&operation, len);
+        self.complete(operation, Ok(moved));
+    }
+
+    /// Fails the operation at `index`.
+    pub(crate) fn fail(&self, index: usize, error: io::ErrorKind) {
+        let operation = self.state().in_flight.remove(index);
+        self.complete(operation, Err(error.into()));
+    }
+
+    fn complete(&self, operation: Box<Operation>, result: io::Result<usize>) {
+        self.state().done.push(Completion { operation, result });
+        self.event.signal();
+    }
+
+    fn perform(&self, operation: &Operation, len: usize) -> usize {
+        let mut disk = self.disk.lock().expect("no test has panicked");
+        let start = operation.offset() as usize;
+        let place = &mut disk[start..start + len];
+        match operation.kind() {
+            OperationKind::Read => operation.writer().write(place).expect("held memory"),
+            OperationKind::Write { .. } => operation.reader().read(place).expect("held memory"),
+            _ => {}
+        }
+        len
+    }
+}
+
+impl BlockBackend for Held {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.disk.lock().expect("no test has panicked").len() as u64)
+    }
+
+    fn open_queue(&self, _depth: u16) -> io::Result<Box<dyn BlockQueue>> {
+        if self.state().fails_to_open {
+            return Err(io::ErrorKind::Other.into());
+        }
+        self.state().queues += 1;
+        Ok(Box::new(HeldQueue(self.clone())))
+    }
+}
+
+impl BlockQueue for HeldQueue {
+    fn sources(&self, sources: &mut Sources) {
+        sources.add(Source::Event(self.0.event.clone()));
+    }
+
+    fn submit(&mut self, operation: Box<Operation>) {
+        let mut state = self.0.state();
+        state.log.push((operation.kind(), operation.offset(), operation.len()));
+        state.submitted.push(operation);
+    }
+
+    fn kick(&mut self) {
+        let mut state = self.0.state();
+        let mut submitted = std::mem::take(&mut state.submitted);
+        state.in_flight.append(&mut submitted);
+    }
+
+    fn completions(&mut self, most: usize, done: &mut dyn FnMut(Completion)) {
+        let mut state = self.0.state();
+        let most = most.min(state.done.len());
+        let finished: Vec<_> = state.done.drain(..most).collect();
+        drop(state);
+        finished.into_iter().for_each(done);
+    }
+
+    fn cancel(&mut self) {
+        let mut state = self.0.state();
+        state.cancelled += 1;
+        if !state.refuses_cancel {
+            for operation in std::mem::take(&mut state.in_flight) {
+                state.done.push(Completion { operation, result: Err(io::ErrorKind::Interrupted.into()) });
+            }
+        }
+    }
+}
+
+impl Drop for HeldQueue {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.queues -= 1;
+        state.in_flight.clear();
+        state.submitted.clear();
+        state.done.clear();
+    }
+}

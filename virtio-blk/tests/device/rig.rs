@@ -1,0 +1,233 @@
+//! A block device with a driver's side in front of it, without a transport.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use virtio_blk::{Block, BlockHandle};
+use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
+use virtio_core::testing::{Buffer, SplitDriver, TestMemory, Used};
+use virtio_core::{DeviceHost, Features, HostBuilder, InlineRuntime, Interrupt, Interrupts};
+
+/// Request types.
+pub(crate) const IN: u32 = 0;
+pub(crate) const OUT: u32 = 1;
+pub(crate) const FLUSH: u32 = 4;
+pub(crate) const GET_ID: u32 = 8;
+
+/// Statuses.
+pub(crate) const OK: u8 = 0;
+pub(crate) const IOERR: u8 = 1;
+pub(crate) const UNSUPP: u8 = 2;
+/// What the driver puts where the status will be.
+pub(crate) const UNTOUCHED: u8 = 0xee;
+
+/// Features.
+pub(crate) const RO: Features = Features::bit(5);
+pub(crate) const FLUSH_FEATURE: Features = Features::bit(9);
+pub(crate) const CONFIG_WCE: Features = Features::bit(11);
+pub(crate) const USUAL: Features = Features::from_bits(1 << 32 | 1 << 28 | 1 << 29 | 1 << 9);
+
+/// Counts interrupts.
+#[derive(Default)]
+pub(crate) struct Signals {
+    pub(crate) queue: Arc<AtomicU64>,
+    pub(crate) config: AtomicU64,
+}
+
+impl Interrupts for Signals {
+    fn queue(&self, _index: u16) -> Arc<dyn Interrupt> {
+        let count = self.queue.clone();
+        Arc::new(move || {
+            count.fetch_add(1, SeqCst);
+        })
+    }
+
+    fn config(&self) {
+        self.config.fetch_add(1, SeqCst);
+    }
+
+    fn reset(&self) {}
+}
+
+pub(crate) struct Rig {
+    pub(crate) host: DeviceHost,
+    pub(crate) handle: BlockHandle,
+    pub(crate) memory: TestMemory,
+    pub(crate) runtime: InlineRuntime,
+    pub(crate) signals: Arc<Signals>,
+}
+
+/// A request that is with the device.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    /// Where the device writes: data, then the status.
+    pub(crate) data: u64,
+    pub(crate) data_len: usize,
+    pub(crate) status: u64,
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u8,
+    pub(crate) len: u32,
+    pub(crate) data: Vec<u8>,
+}
+
+impl Rig {
+    pub(crate) fn new(block: Block) -> Rig {
+        Rig::with(block, TestMemory::new(16 << 20), |builder| builder)
+    }
+
+    pub(crate) fn with(block: Block, memory: TestMemory, change: impl FnOnce(HostBuilder) -> HostBuilder) -> Rig {
+        let handle = block.handle();
+        let runtime = InlineRuntime::new();
+        let signals = Arc::new(Signals::default());
+        let builder = DeviceHost::builder(block)
+            .memory(memory.ram().clone())
+            .runtime(Arc::new(runtime.clone()))
+            .reset_wait(Duration::from_millis(1))
+            .reset_limit(Duration::from_millis(20));
+        let host = change(builder).build(signals.clone()).expect("a host");
+        Rig { host, handle, memory, runtime, signals }
+    }
+
+    /// Negotiates; whether the device agreed.
+    pub(crate) fn negotiate(&self, features: Features) -> bool {
+        self.host.write_status(ACKNOWLEDGE | DRIVER);
+        for word in 0..4 {
+            self.host.write_features(word, features.word(word));
+        }
+        self.host.write_status(ACKNOWLEDGE | DRIVER | FEATURES_OK);
+        self.host.status() & FEATURES_OK != 0
+    }
+
+    /// Sets up a queue.
+    pub(crate) fn enable(&self, index: u16, size: u16, features: Features) -> SplitDriver {
+        let driver = SplitDriver::new(&self.memory, size, features);
+        let (descriptors, available, used) = driver.areas();
+        self.host.configure_queue(index, |queue| {
+            queue.size = size;
+            (queue.descriptor_area, queue.driver_area, queue.device_area) = (descriptors, available, used);
+        });
+        self.host.enable_queue(index);
+        assert!(self.host.queue(index).expect("a queue").enabled, "queue {index} is enabled");
+        driver
+    }
+
+    pub(crate) fn go(&self) {
+        self.host.write_status(self.host.status() | DRIVER_OK);
+        self.runtime.poll();
+    }
+
+    /// A live device with one queue, as large as it can be.
+    pub(crate) fn live(&self, features: Features) -> SplitDriver {
+        assert!(self.negotiate(features), "the features are accepted");
+        let driver = self.enable(0, self.host.queue_max_size(0), features);
+        self.go();
+        driver
+    }
+
+    pub(crate) fn kick(&self) {
+        self.host.notify(0);
+        self.runtime.poll();
+    }
+
+    /// Adds a request in the usual framing; the device is not told.
+    pub(crate) fn add(
+        &self,
+        driver: &mut SplitDriver,
+        kind: u32,
+        sector: u64,
+        payload: &[u8],
+        answer: usize,
+    ) -> Pending {
+        let header = self.memory.place(&header(kind, sector));
+        let data = self.memory.place(&vec![UNTOUCHED; answer + 1]);
+        let status = data + answer as u64;
+        let mut chain = vec![Buffer::readable(header, 16)];
+        if !payload.is_empty() {
+            chain.push(Buffer::readable(self.memory.place(payload), payload.len() as u32));
+        }
+        if answer != 0 {
+            chain.push(Buffer::writable(data, answer as u32));
+        }
+        chain.push(Buffer::writable(status, 1));
+        driver.add(&chain).expect("room in the ring");
+        driver.publish();
+        Pending { data, data_len: answer, status }
+    }
+
+    /// One request, from begin to end.
+    pub(crate) fn request(
+        &self,
+        driver: &mut SplitDriver,
+        kind: u32,
+        sector: u64,
+        payload: &[u8],
+        answer: usize,
+    ) -> Answer {
+        let pending = self.add(driver, kind, sector, payload, answer);
+        self.kick();
+        self.answer(&pending, driver.used().expect("an answer"))
+    }
+
+    pub(crate) fn read(&self, driver: &mut SplitDriver, sector: u64, len: usize) -> Answer {
+        self.request(driver, IN, sector, &[], len)
+    }
+
+    pub(crate) fn write(&self, driver: &mut SplitDriver, sector: u64, data: &[u8]) -> Answer {
+        self.request(driver, OUT, sector, data, 0)
+    }
+
+    pub(crate) fn answer(&self, pending: &Pending, used: Used) -> Answer {
+        Answer {
+            status: self.memory.bytes(pending.status, 1)[0],
+            len: used.len,
+            data: self.memory.bytes(pending.data, pending.data_len),
+        }
+    }
+
+    /// A chain of any buffers; none where the device does not give it back.
+    pub(crate) fn chain(&self, driver: &mut SplitDriver, chain: &[Buffer]) -> Option<Used> {
+        driver.add(chain).expect("room in the ring");
+        driver.publish();
+        self.kick();
+        driver.used()
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.host.status() & NEEDS_RESET != 0
+    }
+
+    pub(crate) fn config_interrupts(&self) -> u64 {
+        self.signals.config.swap(0, SeqCst)
+    }
+
+    pub(crate) fn config<const N: usize>(&self, offset: u64) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.host.read_config(offset, &mut bytes);
+        bytes
+    }
+
+    pub(crate) fn config_capacity(&self) -> u64 {
+        u64::from_le_bytes(self.config(0))
+    }
+
+    pub(crate) fn config_writeback(&self) -> u8 {
+        self.config::<1>(32)[0]
+    }
+}
+
+pub(crate) fn header(kind: u32, sector: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&kind.to_le_bytes());
+    bytes[8..].copy_from_slice(&sector.to_le_bytes());
+    bytes
+}
+
+/// Bytes in which no two sectors are the same.
+pub(crate) fn pattern(len: usize, seed: u8) -> Vec<u8> {
+    (0..len).map(|i| (i / 512) as u8 ^ (i as u8).wrapping_mul(31) ^ seed).collect()
+}

@@ -1,0 +1,85 @@
+//! Serving requests allocates nothing once the device has warmed up.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[allow(dead_code)]
+#[path = "device/rig.rs"]
+mod rig;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::Ordering::SeqCst;
+
+use rig::*;
+use virtio_blk::{Block, BlockBackend, FileBackend, MemoryBackend};
+use virtio_core::testing::SplitDriver;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, with a count of what each thread asked it for.
+struct Counting;
+
+// SAFETY: every call is passed on as it is.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A batch of every kind of request, bad ones included.
+fn submit(rig: &Rig, driver: &mut SplitDriver) {
+    for sector in 0..8 {
+        rig.add(driver, IN, sector, &[], 1024);
+        rig.add(driver, OUT, 16 + sector, &[1; 512], 0);
+    }
+    rig.add(driver, FLUSH, 0, &[], 0);
+    rig.add(driver, GET_ID, 0, &[], 20);
+    rig.add(driver, IN, 1 << 40, &[], 512);
+    rig.add(driver, 99, 0, &[], 0);
+}
+
+fn allocations_of(backend: impl BlockBackend + 'static) -> u64 {
+    let rig = Rig::new(Block::builder(backend).build().expect("a device"));
+    let driver = &mut rig.live(USUAL);
+    let mut counted = 0;
+    for round in 0..20 {
+        submit(&rig, driver);
+        let before = ALLOCATIONS.get();
+        rig.kick();
+        if round >= 2 {
+            counted += ALLOCATIONS.get() - before;
+        }
+        assert_eq!(std::iter::from_fn(|| driver.used()).count(), 20);
+    }
+    let counts = rig.handle.counts();
+    assert_eq!((counts.reads, counts.writes, counts.flushes, counts.refused), (160, 160, 20, 20));
+    assert!(rig.signals.queue.load(SeqCst) >= 20);
+    counted
+}
+
+#[test]
+fn requests_allocate_nothing_in_the_long_run() {
+    assert_eq!(allocations_of(MemoryBackend::zeroed(1 << 20)), 0, "in memory");
+    let path = std::env::temp_dir().join(format!("virtio-blk-no-alloc-{}.img", std::process::id()));
+    std::fs::write(&path, vec![0; 1 << 20]).expect("a temporary file");
+    let backend = FileBackend::open(&path);
+    let _ = std::fs::remove_file(&path);
+    assert_eq!(allocations_of(backend.expect("an image")), 0, "in a file");
+    // The count counts.
+    let before = ALLOCATIONS.get();
+    drop(std::hint::black_box(Box::new(1)));
+    assert_eq!(ALLOCATIONS.get() - before, 1);
+}
