@@ -8,11 +8,11 @@ pub const ROUNDS: usize = 21;
 
 /// The same work for two implementations.
 pub trait Contest {
-    /// Does `batches` batches with this project's code; the time they took.
-    fn ours(&mut self, batches: u32) -> Duration;
+    /// Does `batches` batches with this project's code; the time that each took.
+    fn ours(&mut self, batches: u32) -> Vec<Duration>;
 
-    /// Does `batches` batches with the baseline; the time they took.
-    fn baseline(&mut self, batches: u32) -> Duration;
+    /// Does `batches` batches with the baseline; the time that each took.
+    fn baseline(&mut self, batches: u32) -> Vec<Duration>;
 }
 
 /// A line of the table.
@@ -30,11 +30,13 @@ pub struct Case {
 impl Case {
     /// Compares for [`ROUNDS`] rounds, after one that does not count.
     ///
-    /// A round runs ours, the baseline, and ours again, so that a drift of the machine's speed falls on both alike.
+    /// A round runs ours, the baseline, and ours again, so that a drift of the machine's speed falls on both alike. Each
+    /// counts with its median batch: one in which the machine did something else does not show.
     pub fn measure(&self) -> Outcome {
         let mut contest = (self.contest)();
-        let chains = f64::from(self.batches) * f64::from(self.chains);
-        let per_chain = |time: Duration| time.as_secs_f64() * 1e9 / chains;
+        let per_chain = |batches: Vec<Duration>| {
+            median(batches.iter().map(|batch| batch.as_secs_f64() * 1e9)) / f64::from(self.chains)
+        };
         let mut round = || {
             let first = per_chain(contest.ours(self.batches));
             let baseline = per_chain(contest.baseline(self.batches));

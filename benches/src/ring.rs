@@ -168,6 +168,20 @@ impl Driver {
         region * STRIDE + BUFFERS + number * u64::from(BUFFER)
     }
 
+    /// Has `device` serve batches, and times it.
+    fn time(&mut self, batches: u32, mut device: impl FnMut(&GuestMemoryMmap<()>)) -> Vec<Duration> {
+        let times = (0..batches).map(|_| {
+            self.refill();
+            let start = Instant::now();
+            device(&self.memory);
+            start.elapsed()
+        });
+        let times = times.collect();
+        let used: u16 = self.memory.read_obj(GuestAddress(USED + 2)).expect("the ring");
+        assert_eq!(used, self.next, "chains did not come back");
+        times
+    }
+
     fn write(&self, address: u64, value: impl vm_memory::ByteValued) {
         self.memory.write_obj(value, GuestAddress(address)).expect("the ring");
     }
@@ -180,26 +194,19 @@ impl Driver {
 }
 
 impl Contest for Driver {
-    fn ours(&mut self, batches: u32) -> Duration {
+    fn ours(&mut self, batches: u32) -> Vec<Duration> {
         self.restart();
         let mut setup = QueueSetup::new(self.ram.clone(), Event::new().expect("an event"));
         setup.size = SIZE;
         (setup.descriptor_area, setup.driver_area, setup.device_area) = (DESCRIPTORS, AVAILABLE, USED);
         setup.features = Features::EVENT_IDX | Features::INDIRECT_DESC;
         let mut queue = Virtqueue::new(setup).expect("a valid ring");
-        let mut time = Duration::ZERO;
-        for _ in 0..batches {
-            self.refill();
-            let start = Instant::now();
-            serve(&mut queue);
-            time += start.elapsed();
-        }
+        let times = self.time(batches, |_| serve(&mut queue));
         assert_eq!(queue.fault(), None);
-        self.check();
-        time
+        times
     }
 
-    fn baseline(&mut self, batches: u32) -> Duration {
+    fn baseline(&mut self, batches: u32) -> Vec<Duration> {
         self.restart();
         let mut queue = Queue::new(SIZE).expect("a valid size");
         queue.set_size(SIZE);
@@ -209,23 +216,7 @@ impl Contest for Driver {
         queue.set_event_idx(true);
         queue.set_ready(true);
         let serve = if self.shape.resolved { serve_baseline::<true> } else { serve_baseline::<false> };
-        let mut time = Duration::ZERO;
-        for _ in 0..batches {
-            self.refill();
-            let start = Instant::now();
-            serve(&mut queue, &self.memory);
-            time += start.elapsed();
-        }
-        self.check();
-        time
-    }
-}
-
-impl Driver {
-    /// All chains came back.
-    fn check(&self) {
-        let used: u16 = self.memory.read_obj(GuestAddress(USED + 2)).expect("the ring");
-        assert_eq!(used, self.next);
+        self.time(batches, |memory| serve(&mut queue, memory))
     }
 }
 
@@ -233,7 +224,7 @@ impl Driver {
 #[inline(never)]
 fn serve(queue: &mut Virtqueue) {
     while let Some(chain) = queue.pop() {
-        black_box(chain.fault());
+        black_box(chain.fault().is_some());
         black_box(chain.reader().remaining());
         black_box(chain.writer().remaining());
         chain.complete(BUFFER);
