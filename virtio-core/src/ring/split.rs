@@ -20,7 +20,8 @@ const ENTRIES: usize = 4;
 
 pub(super) struct Split {
     areas: Areas,
-    size: u16,
+    /// Wider than it need be, for speed: read together with a neighbour that was just written, it would have to wait.
+    size: u32,
     event_idx: bool,
     indirect: bool,
     /// The next entry of the available ring to take.
@@ -51,7 +52,7 @@ impl Split {
         // Chains cannot be in flight at a position that is kept, so both count the same.
         Ok(Split {
             areas,
-            size,
+            size: size.into(),
             event_idx,
             indirect: setup.features.contains(Features::INDIRECT_DESC),
             next,
@@ -85,8 +86,8 @@ impl Split {
         let available = self.areas.available.load_u16(INDEX, Ordering::Acquire);
         let in_flight = self.next.wrapping_sub(self.published);
         let ahead = available.wrapping_sub(self.next);
-        if ahead > self.size.saturating_sub(in_flight) {
-            return Err(RingFault::Index { available, seen: self.next, in_flight, size: self.size });
+        if ahead > self.size().saturating_sub(in_flight) {
+            return Err(RingFault::Index { available, seen: self.next, in_flight, size: self.size() });
         }
         self.seen = available;
         Ok(ahead != 0)
@@ -100,8 +101,8 @@ impl Split {
         list: &mut SegmentList,
         fault: &mut Option<ChainFault>,
     ) -> Result<Walked, RingFault> {
-        let slot = self.next & (self.size - 1);
-        let head = self.areas.available.load_u16(ENTRIES + 2 * usize::from(slot), Ordering::Relaxed);
+        let slot = u32::from(self.next) & (self.size - 1);
+        let head = self.areas.available.load_u16(ENTRIES + 2 * slot as usize, Ordering::Relaxed);
         let walked = self.walk(Walk::new(view, list, fault), head)?;
         self.next = self.next.wrapping_add(1);
         Ok(walked)
@@ -110,8 +111,8 @@ impl Split {
     /// Follows the chain at `head`.
     #[inline(always)]
     fn walk(&self, mut walk: Walk<'_>, head: u16) -> Result<Walked, RingFault> {
-        let (mut index, mut left) = (head, self.size);
-        let mut descriptor = self.descriptor(head).ok_or(RingFault::Head { head, size: self.size })?;
+        let (mut index, mut left) = (head, self.size());
+        let mut descriptor = self.descriptor(head).ok_or(RingFault::Head { head, size: self.size() })?;
         loop {
             if descriptor.is_indirect() {
                 let place = Place { head, index, left };
@@ -124,10 +125,10 @@ impl Split {
             left -= 1;
             // A chain that loops has more descriptors than the table.
             if left == 0 {
-                return Err(RingFault::Endless { head, limit: self.size });
+                return Err(RingFault::Endless { head, limit: self.size() });
             }
             let next = descriptor.next(index + 1);
-            descriptor = self.descriptor(next).ok_or(RingFault::Next { index, next, size: self.size.into() })?;
+            descriptor = self.descriptor(next).ok_or(RingFault::Next { index, next, size: self.size })?;
             index = next;
         }
     }
@@ -161,7 +162,7 @@ impl Split {
             }
             left -= 1;
             if left == 0 {
-                return Err(RingFault::Endless { head, limit: self.size });
+                return Err(RingFault::Endless { head, limit: self.size() });
             }
             let next = descriptor.next(index + 1);
             if u32::from(next) >= size {
@@ -186,8 +187,8 @@ impl Split {
     /// Writes a used element that the driver does not see before `publish`.
     #[inline]
     pub(super) fn stage(&mut self, head: u16, len: u32) {
-        let slot = self.staged & (self.size - 1);
-        let offset = ENTRIES + 8 * usize::from(slot);
+        let slot = u32::from(self.staged) & (self.size - 1);
+        let offset = ENTRIES + 8 * slot as usize;
         self.areas.used.store_pair(offset, u32::from(head), len);
         self.areas.used.mark(offset, 8);
         self.staged = self.staged.wrapping_add(1);
@@ -246,10 +247,15 @@ impl Split {
         }
     }
 
+    #[inline(always)]
+    fn size(&self) -> u16 {
+        self.size as u16
+    }
+
     /// The event index at the end of a ring whose entries have `entry` bytes.
     #[inline]
     fn event_offset(&self, entry: usize) -> usize {
-        ENTRIES + entry * usize::from(self.size)
+        ENTRIES + entry * self.size as usize
     }
 
     pub(super) fn position(&self) -> QueuePosition {
