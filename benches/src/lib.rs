@@ -13,5 +13,13 @@ pub mod ring;
 
 use contest::Case;
 
-/// What `compare` can measure: the name of each area, and its cases.
-pub const AREAS: &[(&str, fn() -> Vec<Case>)] = &[("ring", ring::cases)];
+/// Something that `compare` can measure.
+pub struct Area {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Its cases.
+    pub cases: fn() -> Vec<Case>,
+}
+
+/// All that `compare` can measure.
+pub const AREAS: &[Area] = &[Area { name: "ring", cases: ring::cases }];

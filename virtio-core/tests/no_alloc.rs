@@ -1,5 +1,7 @@
 //! In steady state no chain costs an allocation.
 
+#![allow(clippy::unwrap_used)] // tests may panic
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 

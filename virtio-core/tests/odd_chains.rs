@@ -1,6 +1,8 @@
 //! Chains that leave the usual path of the walk: parts out of order, in several regions, not in memory, empty, or more
 //! than there is room for.
 
+#![allow(clippy::unwrap_used)] // tests may panic
+
 use virtio_core::testing::{Buffer, SplitDriver, TestMemory};
 use virtio_core::{ChainFault, Features, RingFault, Virtqueue};
 

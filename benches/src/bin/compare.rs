@@ -11,15 +11,15 @@ fn main() -> ExitCode {
         println!("Usage: compare [AREA]...\n\nCompares with the peers in the named areas, or in all: {}.", names());
         return ExitCode::SUCCESS;
     }
-    if let Some(unknown) = arguments.iter().find(|argument| !AREAS.iter().any(|area| area.0 == *argument)) {
+    if let Some(unknown) = arguments.iter().find(|argument| !AREAS.iter().any(|area| area.name == *argument)) {
         eprintln!("compare: no area is named {unknown:?}; there are: {}", names());
         return ExitCode::from(2);
     }
     println!("# ours and baseline: ns per chain, medians of {ROUNDS} rounds in turns; ratio: baseline / ours");
     println!("# {:<26} {:>9} {:>9} {:>7} {:>6}", "case", "ours", "baseline", "ratio", "a/a");
-    for (name, cases) in AREAS {
-        if arguments.is_empty() || arguments.iter().any(|argument| argument == name) {
-            cases().iter().for_each(print);
+    for area in AREAS {
+        if arguments.is_empty() || arguments.iter().any(|argument| argument == area.name) {
+            (area.cases)().iter().for_each(print);
         }
     }
     ExitCode::SUCCESS
@@ -30,5 +30,5 @@ fn print(case: &Case) {
 }
 
 fn names() -> String {
-    AREAS.iter().map(|area| area.0).collect::<Vec<_>>().join(", ")
+    AREAS.iter().map(|area| area.name).collect::<Vec<_>>().join(", ")
 }
