@@ -1,1 +1,25 @@
-//! Measurements.
+//! Measurements of the workspace against its peers, both in one process and in turns.
+//!
+//! - [`contest`]: what is measured, and the arithmetic of `compare`'s table.
+//! - [`ring`]: the split virtqueue against virtio-queue's.
+//!
+//! An area is a module with a function that lists its contests; [`AREAS`] names them all.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::expect_used)] // a measurement fails by panicking
+
+pub mod contest;
+pub mod ring;
+
+use contest::Case;
+
+/// Something that `compare` can measure.
+pub struct Area {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Its cases.
+    pub cases: fn() -> Vec<Case>,
+}
+
+/// All that `compare` can measure.
+pub const AREAS: &[Area] = &[Area { name: "ring", cases: ring::cases }];

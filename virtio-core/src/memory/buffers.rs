@@ -1,6 +1,5 @@
 //! Pieces of guest memory that outlive the look at one descriptor chain.
 
-use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,95 +11,211 @@ use super::view::{MemoryView, Pin};
 /// The pieces of one chain while it is looked at. Reused from chain to chain.
 pub(crate) struct SegmentList {
     pin: Arc<Pin>,
-    readable: Vec<Segment>,
-    writable: Vec<Segment>,
+    /// Room for pieces; those of the chain come first. All of them were found in `pin`'s table, or are holes.
+    slots: Vec<Segment>,
+    /// Where the readable pieces end, and the writable ones start.
+    turn: Extent,
+    /// Where the writable pieces end.
+    end: Extent,
+    /// Whether a writable buffer was added.
+    writing: bool,
+    /// As `slots`, for readable pieces that came behind writable ones, until the whole chain is there.
+    late: Vec<Segment>,
+    late_end: Extent,
+}
+
+/// A place in a list of pieces: how many there are before it, and of how many bytes.
+#[derive(Clone, Copy, Default)]
+struct Extent {
+    pieces: usize,
+    bytes: u64,
 }
 
 impl SegmentList {
-    /// A list with room for `capacity` pieces of each direction.
+    /// A list with room for `capacity` pieces; it grows where that is not enough.
     pub(crate) fn new(view: &MemoryView, capacity: usize) -> SegmentList {
         SegmentList {
             pin: view.pin.clone(),
-            readable: Vec::with_capacity(capacity),
-            writable: Vec::with_capacity(capacity),
+            slots: vec![Segment::hole(0, 0); capacity],
+            turn: Extent::default(),
+            end: Extent::default(),
+            writing: false,
+            late: Vec::new(),
+            late_end: Extent::default(),
         }
     }
 
     /// Empties the list.
-    #[inline]
-    pub(crate) fn clear(&mut self) {
-        self.readable.clear();
-        self.writable.clear();
+    #[inline(always)]
+    fn clear(&mut self) {
+        (self.turn, self.end, self.writing, self.late_end) = Default::default();
     }
 
-    /// Takes over a view that was refreshed. The list must be empty.
+    /// Takes over a view that was refreshed, and empties the list.
     pub(crate) fn renew(&mut self, view: &MemoryView) {
         self.clear();
         self.pin = view.pin.clone();
     }
 
-    /// Adds a buffer. What is not guest memory is added as a hole that cannot be accessed; says whether there was one.
-    #[inline]
-    pub(crate) fn push(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
-        debug_assert!(Arc::ptr_eq(&view.pin, &self.pin), "the list's pieces belong to another version");
-        let list = if writable { &mut self.writable } else { &mut self.readable };
-        match view.pin.table.piece(address, len, &view.hint) {
-            Some(piece) if piece.len == len => {
-                list.push(piece);
-                true
-            }
-            Some(piece) => push_spanning(list, &view.pin, piece, len),
-            None => {
-                list.push(Segment::hole(address, len));
-                false
-            }
-        }
+    /// Empties the list, to be filled with pieces found in `view`, which must be of the list's own version.
+    #[inline(always)]
+    pub(crate) fn fill<'a>(&'a mut self, view: &'a MemoryView) -> Filling<'a> {
+        self.clear();
+        self.go_on(view)
     }
 
-    /// Whether a writable piece has been added.
-    #[inline]
-    pub(crate) fn has_writable(&self) -> bool {
-        !self.writable.is_empty()
+    /// Goes on with filling.
+    #[inline(always)]
+    pub(crate) fn go_on<'a>(&'a mut self, view: &'a MemoryView) -> Filling<'a> {
+        debug_assert!(Arc::ptr_eq(&view.pin, &self.pin), "the list's pieces belong to another version");
+        let (end, writing) = (self.end, self.writing);
+        Filling { view, list: self, end, writing }
+    }
+
+    /// Whether a buffer of this direction may follow.
+    pub(crate) fn in_order(&self, writable: bool) -> bool {
+        writable || !self.writing
+    }
+
+    /// Adds any buffer that is not empty. What is not guest memory is added as a hole that cannot be accessed; says
+    /// whether there was none.
+    pub(crate) fn add(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
+        let mapped;
+        if !self.in_order(writable) {
+            // Not a chain that a driver may build, but its parts can be told apart.
+            (self.late_end, mapped) = put_buffer(&mut self.late, self.late_end, view, address, len);
+            return mapped;
+        }
+        if writable && !self.writing {
+            self.writing = true;
+            self.turn = self.end;
+        }
+        (self.end, mapped) = put_buffer(&mut self.slots, self.end, view, address, len);
+        mapped
+    }
+
+    /// Moves the late pieces to the end of the readable ones.
+    #[cold]
+    fn merge_late(&mut self) {
+        let late = std::mem::take(&mut self.late_end);
+        for piece in self.late.iter().take(late.pieces) {
+            self.end = put(&mut self.slots, self.end, *piece);
+        }
+        if let Some(pieces) = self.slots.get_mut(self.turn.pieces..self.end.pieces) {
+            pieces.rotate_right(late.pieces);
+        }
+        self.turn = Extent { pieces: self.turn.pieces + late.pieces, bytes: self.turn.bytes + late.bytes };
     }
 
     /// The device-readable part.
     #[inline]
     pub(crate) fn reader(&self) -> Reader<'_> {
-        Reader::new(&self.readable, std::slice::from_ref(&self.pin))
+        let pieces = self.slots.get(..self.turn.pieces).unwrap_or_default();
+        Reader::of_len(pieces, std::slice::from_ref(&self.pin), self.turn.bytes as usize)
     }
 
     /// The device-writable part.
     #[inline]
     pub(crate) fn writer(&self) -> Writer<'_> {
-        Writer::new(&self.writable, std::slice::from_ref(&self.pin), Some(&self.pin))
+        let pieces = self.slots.get(self.turn.pieces..self.end.pieces).unwrap_or_default();
+        let len = self.end.bytes.saturating_sub(self.turn.bytes) as usize;
+        Writer::of_len(pieces, std::slice::from_ref(&self.pin), Some(&*self.pin), len)
     }
 }
 
-/// A buffer that lies in several regions.
-#[cold]
-fn push_spanning(list: &mut Vec<Segment>, pin: &Pin, first: Segment, len: u32) -> bool {
-    list.push(first);
-    let (mut address, mut left) = (first.address, len);
-    let mut last = first;
-    let hint = Cell::new(0);
-    loop {
-        address = address.wrapping_add(u64::from(last.len));
-        left -= last.len;
-        if left == 0 {
-            return true;
-        }
-        match pin.table.piece(address, left, &hint) {
-            // Address zero is only reached by wrapping around.
-            Some(piece) if address != 0 => {
-                list.push(piece);
-                last = piece;
-            }
-            _ => {
-                list.push(Segment::hole(address, left));
+/// A list while the pieces of a chain are put into it.
+///
+/// What changes with every buffer is held here, where the compiler can keep it in registers, and given back to the list
+/// for everything that is not inlined.
+pub(crate) struct Filling<'a> {
+    view: &'a MemoryView,
+    list: &'a mut SegmentList,
+    end: Extent,
+    writing: bool,
+}
+
+impl<'a> Filling<'a> {
+    /// Adds a buffer that is as usual: not empty, in order, and wholly in the region of the last one. Says whether it
+    /// was; if not, nothing has happened.
+    #[inline(always)]
+    pub(crate) fn add_usual(&mut self, address: u64, len: u32, writable: bool) -> bool {
+        let Some(piece) = self.view.nearby(address, len) else { return false };
+        let Some(slot) = self.list.slots.get_mut(self.end.pieces) else { return false };
+        if writable != self.writing {
+            if self.writing {
                 return false;
             }
+            self.writing = true;
+            self.list.turn = self.end;
+        }
+        *slot = piece;
+        self.end.pieces += 1;
+        self.end.bytes += u64::from(len);
+        true
+    }
+
+    /// Does something with the list itself.
+    #[inline(always)]
+    pub(crate) fn with_list<R>(&mut self, act: impl FnOnce(&MemoryView, &mut SegmentList) -> R) -> R {
+        (self.list.end, self.list.writing) = (self.end, self.writing);
+        let result = act(self.view, self.list);
+        (self.end, self.writing) = (self.list.end, self.list.writing);
+        result
+    }
+
+    /// Makes what was added the content of the list; its bytes.
+    #[inline(always)]
+    pub(crate) fn done(self) -> u64 {
+        let Filling { list, end, writing, .. } = self;
+        list.end = end;
+        if !writing {
+            list.turn = end;
+        }
+        if list.late_end.pieces != 0 {
+            list.merge_late();
+        }
+        list.end.bytes
+    }
+}
+
+/// Puts a piece into the list that ends at `end`; the new end.
+#[inline(always)]
+fn put(slots: &mut Vec<Segment>, end: Extent, piece: Segment) -> Extent {
+    match slots.get_mut(end.pieces) {
+        Some(slot) => *slot = piece,
+        None => grow(slots, piece),
+    }
+    Extent { pieces: end.pieces + 1, bytes: end.bytes + u64::from(piece.len) }
+}
+
+#[cold]
+fn grow(slots: &mut Vec<Segment>, piece: Segment) {
+    slots.push(piece);
+    slots.resize(slots.capacity(), Segment::hole(0, 0));
+}
+
+/// Puts a buffer into the list that ends at `end`: in several pieces where it lies in several regions, with a hole where
+/// it is not guest memory. The new end, and whether all is guest memory.
+fn put_buffer(
+    slots: &mut Vec<Segment>,
+    mut end: Extent,
+    view: &MemoryView,
+    mut address: u64,
+    mut left: u32,
+) -> (Extent, bool) {
+    while let Some(piece) = view.find(address, left) {
+        end = put(slots, end, piece);
+        left -= piece.len;
+        if left == 0 {
+            return (end, true);
+        }
+        address = address.wrapping_add(u64::from(piece.len));
+        // Not around the end of the address space.
+        if address == 0 {
+            break;
         }
     }
+    (put(slots, end, Segment::hole(address, left)), false)
 }
 
 impl Segment {

@@ -23,19 +23,25 @@ pub(super) unsafe fn from_guest(src: *const u8, dst: &mut [u8]) {
     let (head, rest) = dst.split_at_mut(head);
     for (i, byte) in head.iter_mut().enumerate() {
         // SAFETY: `i` is below the length the caller vouches for.
-        *byte = unsafe { src.add(i).read_volatile() };
+        let at = unsafe { src.add(i) };
+        // SAFETY: as above.
+        *byte = unsafe { at.read_volatile() };
     }
     // SAFETY: within, or one past the end of, what the caller vouches for.
     let src = unsafe { src.add(head.len()) };
     let (words, tail) = rest.as_chunks_mut::<8>();
     for (i, word) in words.iter_mut().enumerate() {
         // SAFETY: aligned by `head`, and within what the caller vouches for.
-        *word = unsafe { src.cast::<u64>().add(i).read_volatile() }.to_ne_bytes();
+        let at = unsafe { src.cast::<u64>().add(i) };
+        // SAFETY: as above.
+        *word = unsafe { at.read_volatile() }.to_ne_bytes();
     }
     let done = 8 * words.len();
     for (i, byte) in tail.iter_mut().enumerate() {
         // SAFETY: within what the caller vouches for.
-        *byte = unsafe { src.add(done + i).read_volatile() };
+        let at = unsafe { src.add(done + i) };
+        // SAFETY: as above.
+        *byte = unsafe { at.read_volatile() };
     }
 }
 
@@ -54,19 +60,25 @@ pub(super) unsafe fn to_guest(src: &[u8], dst: *mut u8) {
     let (head, rest) = src.split_at(head);
     for (i, byte) in head.iter().enumerate() {
         // SAFETY: `i` is below the length the caller vouches for.
-        unsafe { dst.add(i).write_volatile(*byte) };
+        let at = unsafe { dst.add(i) };
+        // SAFETY: as above.
+        unsafe { at.write_volatile(*byte) };
     }
     // SAFETY: within, or one past the end of, what the caller vouches for.
     let dst = unsafe { dst.add(head.len()) };
     let (words, tail) = rest.as_chunks::<8>();
     for (i, word) in words.iter().enumerate() {
         // SAFETY: aligned by `head`, and within what the caller vouches for.
-        unsafe { dst.cast::<u64>().add(i).write_volatile(u64::from_ne_bytes(*word)) };
+        let at = unsafe { dst.cast::<u64>().add(i) };
+        // SAFETY: as above.
+        unsafe { at.write_volatile(u64::from_ne_bytes(*word)) };
     }
     let done = 8 * words.len();
     for (i, byte) in tail.iter().enumerate() {
         // SAFETY: within what the caller vouches for.
-        unsafe { dst.add(done + i).write_volatile(*byte) };
+        let at = unsafe { dst.add(done + i) };
+        // SAFETY: as above.
+        unsafe { at.write_volatile(*byte) };
     }
 }
 

@@ -20,7 +20,12 @@ struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     #[inline]
     fn new(segments: &'a [Segment]) -> Cursor<'a> {
-        let left = segments.iter().map(|piece| piece.len as usize).sum();
+        Cursor::of_len(segments, segments.iter().map(|piece| piece.len as usize).sum())
+    }
+
+    /// All of `segments`, which have `left` bytes together.
+    #[inline]
+    fn of_len(segments: &'a [Segment], left: usize) -> Cursor<'a> {
         Cursor { segments, offset: 0, left }
     }
 
@@ -109,6 +114,12 @@ impl<'a> Reader<'a> {
         Reader { cursor: Cursor::new(segments), pins }
     }
 
+    /// Of pieces that have `len` bytes together.
+    #[inline]
+    pub(super) fn of_len(segments: &'a [Segment], pins: &'a [Arc<Pin>], len: usize) -> Reader<'a> {
+        Reader { cursor: Cursor::of_len(segments, len), pins }
+    }
+
     /// Bytes left to read.
     #[inline]
     pub fn remaining(&self) -> usize {
@@ -181,6 +192,12 @@ impl<'a> Writer<'a> {
     #[inline]
     pub(super) fn new(segments: &'a [Segment], pins: &'a [Arc<Pin>], log: Option<&'a Pin>) -> Writer<'a> {
         Writer { cursor: Cursor::new(segments), pins, log }
+    }
+
+    /// Of pieces that have `len` bytes together.
+    #[inline]
+    pub(super) fn of_len(segments: &'a [Segment], pins: &'a [Arc<Pin>], log: Option<&'a Pin>, len: usize) -> Writer<'a> {
+        Writer { cursor: Cursor::of_len(segments, len), pins, log }
     }
 
     /// Bytes left to write.

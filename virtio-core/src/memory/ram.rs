@@ -1,7 +1,6 @@
 //! The memory that a device may access.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -182,7 +181,7 @@ impl GuestRam {
     /// # Errors
     /// [`MemoryError::Unmapped`]; `data` may be partly written then.
     pub fn read(&self, address: u64, data: &mut [u8]) -> Result<(), MemoryError> {
-        Pin { table: self.table() }.read(address, data, &Cell::new(0))
+        Pin { table: self.table() }.read(address, data)
     }
 
     /// Copies `data` into guest memory at `address`, and marks it dirty. For cold paths.
@@ -190,7 +189,7 @@ impl GuestRam {
     /// # Errors
     /// [`MemoryError::Unmapped`]; memory may be partly written then.
     pub fn write(&self, address: u64, data: &[u8]) -> Result<(), MemoryError> {
-        Pin { table: self.table() }.write(address, data, &Cell::new(0))
+        Pin { table: self.table() }.write(address, data)
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {

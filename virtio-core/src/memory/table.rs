@@ -1,7 +1,6 @@
 //! The table of regions that one version of guest memory consists of.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,11 +26,48 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// The offset of `address` in this region, if it lies inside.
     #[inline]
-    fn offset(&self, address: u64) -> Option<u64> {
+    pub(super) fn place(&self) -> Place {
+        Place { start: self.start, len: self.len, host: self.host }
+    }
+}
+
+/// Where a region is, or (by default) no place at all. Valid as long as the table that it came from.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    start: u64,
+    len: u64,
+    host: *mut u8,
+}
+
+impl Default for Place {
+    fn default() -> Place {
+        Place { start: 0, len: 0, host: std::ptr::null_mut() }
+    }
+}
+
+// SAFETY: as for `Region`.
+unsafe impl Send for Place {}
+
+impl Place {
+    /// `[address, address + len)`, where that is not empty and wholly in this place.
+    #[inline(always)]
+    pub(super) fn whole(self, address: u64, len: u32) -> Option<Segment> {
         let offset = address.wrapping_sub(self.start);
-        (offset < self.len).then_some(offset)
+        // An empty range wraps around, and is larger than any place.
+        if offset >= self.len || u64::from(len).wrapping_sub(1) >= self.len - offset {
+            return None;
+        }
+        // SAFETY: `offset` is below the region's length, so it fits a usize (`Table::sorted` has checked the length)
+        // and the pointer stays inside the mapping.
+        let host = unsafe { self.host.add(offset as usize) };
+        Some(Segment { address, host, len })
+    }
+
+    /// As much of `[address, address + len)` as is in this place, if `address` is.
+    pub(super) fn piece(self, address: u64, len: u32) -> Option<Segment> {
+        let left = self.len.checked_sub(address.wrapping_sub(self.start))?;
+        self.whole(address, len.min(u32::try_from(left).unwrap_or(u32::MAX)))
     }
 }
 
@@ -90,37 +126,17 @@ impl Table {
         Ok(regions.into_boxed_slice())
     }
 
-    /// The index of the region that holds `address`; `hint` is the index that served last.
+    /// The region that holds `address`.
     #[inline]
-    fn find(&self, address: u64, hint: &Cell<usize>) -> Option<usize> {
-        if let Some(region) = self.regions.get(hint.get())
-            && region.offset(address).is_some()
-        {
-            return Some(hint.get());
-        }
+    pub(super) fn find(&self, address: u64) -> Option<&Region> {
         let after = self.regions.partition_point(|region| region.start <= address);
-        let index = after.checked_sub(1)?;
-        self.regions[index].offset(address)?;
-        hint.set(index);
-        Some(index)
+        let region = self.regions.get(after.checked_sub(1)?)?;
+        (address - region.start < region.len).then_some(region)
     }
 
     /// The first host-contiguous piece of `[address, address + len)`, at most `len` bytes long.
-    #[inline]
-    pub(super) fn piece(&self, address: u64, len: u32, hint: &Cell<usize>) -> Option<Segment> {
-        let region = &self.regions[self.find(address, hint)?];
-        let offset = address - region.start;
-        // Both fit: `sorted` saw that the region's length fits a usize.
-        let left = region.len - offset;
-        let len = if u64::from(len) <= left { len } else { left as u32 };
-        // SAFETY: `offset` is below the region's length, so the pointer stays inside the mapping.
-        let host = unsafe { region.host.add(offset as usize) };
-        Some(Segment { address, host, len })
-    }
-
-    /// The whole of `[address, address + len)` as one host-contiguous piece.
-    pub(super) fn contiguous(&self, address: u64, len: u32) -> Option<Segment> {
-        self.piece(address, len, &Cell::new(0)).filter(|piece| piece.len == len)
+    pub(super) fn piece(&self, address: u64, len: u32) -> Option<Segment> {
+        self.find(address)?.place().piece(address, len)
     }
 
     /// Marks `[address, address + len)` as written by the device.
@@ -129,12 +145,10 @@ impl Table {
         if let Some(log) = &self.log {
             log.mark(address, len);
         }
-        let hint = Cell::new(0);
         while len > 0 {
-            let Some(index) = self.find(address, &hint) else {
+            let Some(region) = self.find(address) else {
                 return;
             };
-            let region = &self.regions[index];
             let offset = address - region.start;
             let piece = len.min(region.len - offset);
             if let Some(dirty) = &region.dirty {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::ram::GuestRam;
-use super::table::Table;
+use super::table::{Place, Segment, Table};
 use super::window::DescriptorTable;
 use super::{MemoryError, Window, copy};
 use crate::event::Event;
@@ -33,8 +33,8 @@ impl ViewSlot {
 pub struct MemoryView {
     ram: GuestRam,
     pub(super) pin: Arc<Pin>,
-    /// Index of the region that the last look-up found.
-    pub(super) hint: Cell<usize>,
+    /// Where the last look-up found something, in `pin`'s table.
+    last: Cell<Place>,
     _slot: Arc<ViewSlot>,
 }
 
@@ -42,7 +42,7 @@ impl MemoryView {
     pub(super) fn new(ram: GuestRam, wake: Option<Event>) -> MemoryView {
         let slot = Arc::new(ViewSlot { wake });
         let table = ram.register(&slot);
-        MemoryView { ram, pin: Arc::new(Pin { table }), hint: Cell::new(0), _slot: slot }
+        MemoryView { ram, pin: Arc::new(Pin { table }), last: Cell::default(), _slot: slot }
     }
 
     /// Whether memory has changed since the view was made or refreshed.
@@ -55,8 +55,8 @@ impl MemoryView {
     pub fn refresh(&mut self) {
         let table = self.ram.table();
         let (from, to) = (self.pin.table.version, table.version);
+        self.last.set(Place::default());
         self.pin = Arc::new(Pin { table });
-        self.hint.set(0);
         self.ram.0.versions.moved(Some(from), Some(to));
     }
 
@@ -65,17 +65,39 @@ impl MemoryView {
         &self.ram
     }
 
-    /// A window on ring memory: one host-contiguous piece, aligned to `align` on both sides.
-    pub(crate) fn window(&self, address: u64, len: u32, align: usize) -> Option<Window> {
-        let piece = self.pin.table.contiguous(address, len)?;
-        Window::new(piece, align, self.pin.clone())
+    /// A window on ring memory: one host-contiguous piece, aligned to `ALIGN` on both sides.
+    pub(crate) fn window<const ALIGN: usize>(&self, address: u64, len: u32) -> Option<Window<ALIGN>> {
+        Window::new(self.whole(address, len)?, self.pin.clone())
     }
 
-    /// A table of 16-byte entries at any address.
+    /// A table of `entries` descriptors at any address.
     #[inline]
-    pub(crate) fn table(&self, address: u64, len: u32) -> DescriptorTable<'_> {
-        let whole = self.pin.table.piece(address, len, &self.hint).filter(|piece| piece.len == len);
-        DescriptorTable::new(self, address, whole)
+    pub(crate) fn table(&self, address: u64, entries: u32) -> DescriptorTable<'_> {
+        DescriptorTable::new(self, address, entries)
+    }
+
+    /// `[address, address + len)`, where it is one host-contiguous piece.
+    pub(super) fn whole(&self, address: u64, len: u32) -> Option<Segment> {
+        self.nearby(address, len).or_else(|| self.find(address, len).filter(|piece| piece.len == len))
+    }
+
+    /// `[address, address + len)`, where that is not empty and wholly in the region of the last look-up.
+    #[inline(always)]
+    pub(super) fn nearby(&self, address: u64, len: u32) -> Option<Segment> {
+        self.last.get().whole(address, len)
+    }
+
+    /// The first host-contiguous piece of `[address, address + len)`, at most `len` bytes long.
+    pub(super) fn find(&self, address: u64, len: u32) -> Option<Segment> {
+        self.seek(address);
+        self.last.get().piece(address, len)
+    }
+
+    /// Goes to the region that holds `address`, if there is one.
+    fn seek(&self, address: u64) {
+        if let Some(region) = self.pin.table.find(address) {
+            self.last.set(region.place());
+        }
     }
 
     /// Copies guest memory at `address` into `data`.
@@ -83,7 +105,7 @@ impl MemoryView {
     /// # Errors
     /// [`MemoryError::Unmapped`]; `data` may be partly written then.
     pub fn read(&self, address: u64, data: &mut [u8]) -> Result<(), MemoryError> {
-        self.pin.read(address, data, &self.hint)
+        self.pin.read(address, data)
     }
 
     /// Copies `data` into guest memory at `address`, and marks it dirty.
@@ -91,17 +113,17 @@ impl MemoryView {
     /// # Errors
     /// [`MemoryError::Unmapped`]; memory may be partly written then.
     pub fn write(&self, address: u64, data: &[u8]) -> Result<(), MemoryError> {
-        self.pin.write(address, data, &self.hint)
+        self.pin.write(address, data)
     }
 }
 
 impl Pin {
-    pub(super) fn read(&self, address: u64, data: &mut [u8], hint: &Cell<usize>) -> Result<(), MemoryError> {
+    pub(super) fn read(&self, address: u64, data: &mut [u8]) -> Result<(), MemoryError> {
         let error = MemoryError::Unmapped { address, len: data.len() as u64 };
         let (mut at, mut rest) = (address, data);
         while !rest.is_empty() {
             let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-            let piece = self.table.piece(at, len, hint).ok_or(error)?;
+            let piece = self.table.piece(at, len).ok_or(error)?;
             let (now, later) = rest.split_at_mut(piece.len as usize);
             // SAFETY: the piece was checked against the table that `self` keeps mapped.
             unsafe { copy::from_guest(piece.host, now) };
@@ -110,12 +132,12 @@ impl Pin {
         Ok(())
     }
 
-    pub(super) fn write(&self, address: u64, data: &[u8], hint: &Cell<usize>) -> Result<(), MemoryError> {
+    pub(super) fn write(&self, address: u64, data: &[u8]) -> Result<(), MemoryError> {
         let error = MemoryError::Unmapped { address, len: data.len() as u64 };
         let (mut at, mut rest) = (address, data);
         while !rest.is_empty() {
             let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-            let piece = self.table.piece(at, len, hint).ok_or(error)?;
+            let piece = self.table.piece(at, len).ok_or(error)?;
             let (now, later) = rest.split_at(piece.len as usize);
             // SAFETY: the piece was checked against the table that `self` keeps mapped.
             unsafe { copy::to_guest(now, piece.host) };

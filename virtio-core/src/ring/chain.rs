@@ -14,20 +14,19 @@ use crate::memory::{Reader, Writer};
 pub struct Chain<'q> {
     queue: &'q mut Virtqueue,
     head: u16,
-    fault: Option<ChainFault>,
 }
 
 impl<'q> Chain<'q> {
     #[inline]
-    pub(super) fn new(queue: &'q mut Virtqueue, head: u16, fault: Option<ChainFault>) -> Chain<'q> {
-        Chain { queue, head, fault }
+    pub(super) fn new(queue: &'q mut Virtqueue, head: u16) -> Chain<'q> {
+        Chain { queue, head }
     }
 
     /// What is wrong with the chain's buffers, if anything is. The parts that are not guest memory give errors when
     /// they are read or written; the others can be used, to answer the driver.
     #[inline]
     pub fn fault(&self) -> Option<ChainFault> {
-        self.fault
+        self.queue.chain_fault
     }
 
     /// The buffers that the driver gave for the device to read.
@@ -93,7 +92,7 @@ impl fmt::Debug for Chain<'_> {
             .field("head", &self.head)
             .field("reader", &self.reader())
             .field("writer", &self.writer())
-            .field("fault", &self.fault)
+            .field("fault", &self.fault())
             .finish_non_exhaustive()
     }
 }

@@ -69,6 +69,8 @@ pub struct Virtqueue {
     view: MemoryView,
     /// The buffers of the chain that is looked at.
     list: SegmentList,
+    /// What is wrong with them.
+    chain_fault: Option<ChainFault>,
     setup: QueueSetup,
     /// Tells tickets of different queues apart.
     id: u64,
@@ -94,6 +96,7 @@ impl Virtqueue {
         Ok(Virtqueue {
             ring,
             list,
+            chain_fault: None,
             view,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             in_flight: 0,
@@ -113,14 +116,14 @@ impl Virtqueue {
         if !each_layout!(&self.ring, ring => ring.has_seen()) && !self.look() {
             return None;
         }
-        match each_layout!(&mut self.ring, ring => ring.take(&self.view, &mut self.list)) {
-            Ok(Walked { head, bytes, fault }) => {
+        match each_layout!(&mut self.ring, ring => ring.take(&self.view, &mut self.list, &mut self.chain_fault)) {
+            Ok(Walked { head, bytes }) => {
                 self.tally.chains += 1;
                 self.tally.bytes += bytes;
-                if fault.is_some() {
+                if self.chain_fault.is_some() {
                     self.tally.chain_faults += 1;
                 }
-                Some(Chain::new(self, head, fault))
+                Some(Chain::new(self, head))
             }
             Err(fault) => {
                 self.break_ring(fault);
@@ -130,6 +133,7 @@ impl Virtqueue {
     }
 
     /// The begin of a batch: takes over changes of memory, and reads the available index.
+    #[inline(never)]
     fn look(&mut self) -> bool {
         if self.stopped || !self.refresh_memory() {
             return false;

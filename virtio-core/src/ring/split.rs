@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{Ordering, fence};
 
-use super::error::{Area, RingFault};
+use super::error::{Area, ChainFault, RingFault};
 use super::walk::{Descriptor, Walk, Walked};
 use super::{QueuePosition, QueueSetup};
 use crate::Features;
@@ -19,10 +19,9 @@ const INDEX: usize = 2;
 const ENTRIES: usize = 4;
 
 pub(super) struct Split {
-    descriptors: Window,
-    available: Window,
-    used: Window,
-    size: u16,
+    areas: Areas,
+    /// Wider than it need be, for speed: read together with a neighbour that was just written, it would have to wait.
+    size: u32,
     event_idx: bool,
     indirect: bool,
     /// The next entry of the available ring to take.
@@ -45,17 +44,15 @@ impl Split {
             return Err(RingFault::Size { size });
         }
         let event_idx = setup.features.contains(Features::EVENT_IDX);
-        let [descriptors, available, used] = windows(setup, event_idx, view)?;
+        let areas = Areas::new(setup, event_idx, view)?;
         let (next, published, decided) = match setup.position {
             Some(QueuePosition::Split { available, used, decided }) => (available, used, decided),
             None => (0, 0, None),
         };
         // Chains cannot be in flight at a position that is kept, so both count the same.
         Ok(Split {
-            descriptors,
-            available,
-            used,
-            size,
+            areas,
+            size: size.into(),
             event_idx,
             indirect: setup.features.contains(Features::INDIRECT_DESC),
             next,
@@ -68,8 +65,7 @@ impl Split {
 
     /// Looks the areas up again, in memory that has changed.
     pub(super) fn renew(&mut self, setup: &QueueSetup, view: &MemoryView) -> Result<(), RingFault> {
-        let [descriptors, available, used] = windows(setup, self.event_idx, view)?;
-        (self.descriptors, self.available, self.used) = (descriptors, available, used);
+        self.areas = Areas::new(setup, self.event_idx, view)?;
         Ok(())
     }
 
@@ -87,11 +83,11 @@ impl Split {
     #[inline]
     pub(super) fn look(&mut self) -> Result<bool, RingFault> {
         // Acquire: the entries and descriptors of what the index covers are read after it.
-        let available = self.available.load_u16(INDEX, Ordering::Acquire);
+        let available = self.areas.available.load_u16(INDEX, Ordering::Acquire);
         let in_flight = self.next.wrapping_sub(self.published);
         let ahead = available.wrapping_sub(self.next);
-        if ahead > self.size.saturating_sub(in_flight) {
-            return Err(RingFault::Index { available, seen: self.next, in_flight, size: self.size });
+        if ahead > self.size().saturating_sub(in_flight) {
+            return Err(RingFault::Index { available, seen: self.next, in_flight, size: self.size() });
         }
         self.seen = available;
         Ok(ahead != 0)
@@ -99,40 +95,82 @@ impl Split {
 
     /// Takes the next chain that was seen, and puts its buffers into `list`.
     #[inline]
-    pub(super) fn take(&mut self, view: &MemoryView, list: &mut SegmentList) -> Result<Walked, RingFault> {
-        let slot = self.next & (self.size - 1);
-        let head = self.available.load_u16(ENTRIES + 2 * usize::from(slot), Ordering::Relaxed);
-        if head >= self.size {
-            return Err(RingFault::Head { head, size: self.size });
-        }
-        let mut walk = Walk::new(view, list);
-        let mut index = head;
-        let mut left = self.size;
+    pub(super) fn take(
+        &mut self,
+        view: &MemoryView,
+        list: &mut SegmentList,
+        fault: &mut Option<ChainFault>,
+    ) -> Result<Walked, RingFault> {
+        let slot = u32::from(self.next) & (self.size - 1);
+        let head = self.areas.available.load_u16(ENTRIES + 2 * slot as usize, Ordering::Relaxed);
+        let walked = self.walk(Walk::new(view, list, fault), head)?;
+        self.next = self.next.wrapping_add(1);
+        Ok(walked)
+    }
+
+    /// Follows the chain at `head`.
+    #[inline(always)]
+    fn walk(&self, mut walk: Walk<'_>, head: u16) -> Result<Walked, RingFault> {
+        let (mut index, mut left) = (head, self.size());
+        let mut descriptor = self.descriptor(head).ok_or(RingFault::Head { head, size: self.size() })?;
         loop {
-            let descriptor = self.descriptor(index);
             if descriptor.is_indirect() {
-                if !self.indirect || descriptor.has_next() {
-                    return Err(RingFault::Indirect { index });
-                }
-                walk_table(&mut walk, head, index, descriptor, left, self.size)?;
-                break;
+                let place = Place { head, index, left };
+                return walk.detour(|view, list, fault| self.walk_table(view, list, fault, descriptor, place));
             }
             walk.add(index, descriptor);
             if !descriptor.has_next() {
-                break;
+                return Ok(walk.done(head));
             }
             left -= 1;
             // A chain that loops has more descriptors than the table.
             if left == 0 {
-                return Err(RingFault::Endless { head, limit: self.size });
+                return Err(RingFault::Endless { head, limit: self.size() });
             }
-            if descriptor.next >= self.size {
-                return Err(RingFault::Next { index, next: descriptor.next, size: u32::from(self.size) });
-            }
-            index = descriptor.next;
+            let next = descriptor.next(index + 1);
+            descriptor = self.descriptor(next).ok_or(RingFault::Next { index, next, size: self.size })?;
+            index = next;
         }
-        self.next = self.next.wrapping_add(1);
-        Ok(walk.done(head))
+    }
+
+    /// Goes on in the indirect table of the descriptor `table` (RING-IND-02, RING-IND-03).
+    #[inline(never)]
+    fn walk_table(
+        &self,
+        view: &MemoryView,
+        list: &mut SegmentList,
+        fault: &mut Option<ChainFault>,
+        table: Descriptor,
+        Place { head, index, mut left }: Place,
+    ) -> Result<Walked, RingFault> {
+        if !self.indirect || table.has_next() {
+            return Err(RingFault::Indirect { index });
+        }
+        let size = table.entries().ok_or(RingFault::TableLength { index, len: table.len() })?;
+        let unmapped = RingFault::TableUnmapped { address: table.address };
+        let descriptors = view.table(table.address, size);
+        let mut walk = Walk::go_on(view, list, fault);
+        let mut index = 0;
+        let mut descriptor = Descriptor::new(descriptors.entry(index).ok_or(unmapped)?);
+        loop {
+            if descriptor.is_indirect() {
+                return Err(RingFault::Indirect { index });
+            }
+            walk.add(index, descriptor);
+            if !descriptor.has_next() {
+                return Ok(walk.done(head));
+            }
+            left -= 1;
+            if left == 0 {
+                return Err(RingFault::Endless { head, limit: self.size() });
+            }
+            let next = descriptor.next(index + 1);
+            if u32::from(next) >= size {
+                return Err(RingFault::Next { index, next, size });
+            }
+            descriptor = Descriptor::new(descriptors.entry(next).ok_or(unmapped)?);
+            index = next;
+        }
     }
 
     /// Gives back the chain that was taken last, as if it had not been.
@@ -140,19 +178,19 @@ impl Split {
         self.next = self.next.wrapping_sub(1);
     }
 
-    #[inline]
-    fn descriptor(&self, index: u16) -> Descriptor {
-        let offset = 16 * usize::from(index);
-        Descriptor::new([self.descriptors.load_u64(offset), self.descriptors.load_u64(offset + 8)])
+    /// The descriptor at `index`, if the table has that many.
+    #[inline(always)]
+    fn descriptor(&self, index: u16) -> Option<Descriptor> {
+        self.areas.descriptors.descriptor(index).map(Descriptor::new)
     }
 
     /// Writes a used element that the driver does not see before `publish`.
     #[inline]
     pub(super) fn stage(&mut self, head: u16, len: u32) {
-        let slot = self.staged & (self.size - 1);
-        let offset = ENTRIES + 8 * usize::from(slot);
-        self.used.store_pair(offset, u32::from(head), len);
-        self.used.mark(offset, 8);
+        let slot = u32::from(self.staged) & (self.size - 1);
+        let offset = ENTRIES + 8 * slot as usize;
+        self.areas.used.store_pair(offset, u32::from(head), len);
+        self.areas.used.mark(offset, 8);
         self.staged = self.staged.wrapping_add(1);
     }
 
@@ -166,19 +204,19 @@ impl Split {
     pub(super) fn publish(&mut self) -> bool {
         self.published = self.staged;
         // RING-SPLIT-06. Release: the elements, and the buffers they speak of, are written before the index.
-        self.used.store_u16(INDEX, self.published, Ordering::Release);
-        self.used.mark(INDEX, 2);
+        self.areas.used.store_u16(INDEX, self.published, Ordering::Release);
+        self.areas.used.mark(INDEX, 2);
         // The index must be visible before the driver's wish is read: else the driver could arm after our read, find
         // the old index, and sleep.
         fence(Ordering::SeqCst);
         if self.event_idx {
             // RING-EVT-04, -05, -06: the flags have no say.
-            let event = self.available.load_u16(self.event_offset(2), Ordering::Relaxed);
+            let event = self.areas.available.load_u16(self.event_offset(2), Ordering::Relaxed);
             let before = self.decided.replace(self.published);
             before.is_none_or(|before| crosses(event, self.published, before))
         } else {
             // RING-EVT-01, -02, -03: used_event has no say.
-            self.available.load_u16(FLAGS, Ordering::Relaxed) & NO_INTERRUPT == 0
+            self.areas.available.load_u16(FLAGS, Ordering::Relaxed) & NO_INTERRUPT == 0
         }
     }
 
@@ -187,11 +225,11 @@ impl Split {
     pub(super) fn arm(&mut self) -> Result<bool, RingFault> {
         if self.event_idx {
             let offset = self.event_offset(8);
-            self.used.store_u16(offset, self.next, Ordering::Relaxed);
-            self.used.mark(offset, 2);
+            self.areas.used.store_u16(offset, self.next, Ordering::Relaxed);
+            self.areas.used.mark(offset, 2);
         } else {
-            self.used.store_u16(FLAGS, 0, Ordering::Relaxed);
-            self.used.mark(FLAGS, 2);
+            self.areas.used.store_u16(FLAGS, 0, Ordering::Relaxed);
+            self.areas.used.mark(FLAGS, 2);
         }
         // The wish must be visible before the index is read again: else the driver could publish after our read, find
         // the old wish, and not ring.
@@ -204,15 +242,20 @@ impl Split {
     pub(super) fn disarm(&mut self) {
         // RING-EVT-09: with event indexes the flags stay zero; an index that is not moved on does the same.
         if !self.event_idx {
-            self.used.store_u16(FLAGS, NO_NOTIFY, Ordering::Relaxed);
-            self.used.mark(FLAGS, 2);
+            self.areas.used.store_u16(FLAGS, NO_NOTIFY, Ordering::Relaxed);
+            self.areas.used.mark(FLAGS, 2);
         }
+    }
+
+    #[inline(always)]
+    fn size(&self) -> u16 {
+        self.size as u16
     }
 
     /// The event index at the end of a ring whose entries have `entry` bytes.
     #[inline]
     fn event_offset(&self, entry: usize) -> usize {
-        ENTRIES + entry * usize::from(self.size)
+        ENTRIES + entry * self.size as usize
     }
 
     pub(super) fn position(&self) -> QueuePosition {
@@ -220,52 +263,40 @@ impl Split {
     }
 }
 
-/// The windows on the three areas, in the order descriptors, available, used.
-fn windows(setup: &QueueSetup, event_idx: bool, view: &MemoryView) -> Result<[Window; 3], RingFault> {
-    let size = u32::from(setup.size);
-    let event = if event_idx { 2 } else { 0 };
-    let window =
-        |area, address, len, align| view.window(address, len, align).ok_or(RingFault::Area { area, address, len });
-    Ok([
-        window(Area::Descriptor, setup.descriptor_area, 16 * size, 16)?,
-        window(Area::Driver, setup.driver_area, 4 + 2 * size + event, 2)?,
-        window(Area::Device, setup.device_area, 4 + 8 * size + event, 4)?,
-    ])
-}
-
-/// Walks an indirect table (RING-IND-02, RING-IND-03): `left` descriptors may follow in a queue of `size`.
-#[inline]
-fn walk_table(
-    walk: &mut Walk<'_>,
+/// Where the walk of a chain has got to.
+struct Place {
     head: u16,
     index: u16,
-    table: Descriptor,
-    mut left: u16,
-    size: u16,
-) -> Result<(), RingFault> {
-    let entries = table.entries().ok_or(RingFault::TableLength { index, len: table.len })?;
-    let unmapped = RingFault::TableUnmapped { address: table.address };
-    let view = walk.view();
-    let descriptors = view.table(table.address, table.len);
-    let mut index = 0;
-    loop {
-        let descriptor = Descriptor::new(descriptors.entry(u32::from(index)).ok_or(unmapped)?);
-        if descriptor.is_indirect() {
-            return Err(RingFault::Indirect { index });
-        }
-        walk.add(index, descriptor);
-        if !descriptor.has_next() {
-            return Ok(());
-        }
-        left -= 1;
-        if left == 0 {
-            return Err(RingFault::Endless { head, limit: size });
-        }
-        if u32::from(descriptor.next) >= entries {
-            return Err(RingFault::Next { index, next: descriptor.next, size: entries });
-        }
-        index = descriptor.next;
+    /// Descriptors that may follow.
+    left: u16,
+}
+
+/// The windows on the three areas.
+struct Areas {
+    descriptors: Window<16>,
+    available: Window<2>,
+    used: Window<4>,
+}
+
+impl Areas {
+    fn new(setup: &QueueSetup, event_idx: bool, view: &MemoryView) -> Result<Areas, RingFault> {
+        let size = u32::from(setup.size);
+        let event = if event_idx { 2 } else { 0 };
+        Ok(Areas {
+            descriptors: window(view, Area::Descriptor, setup.descriptor_area, 16 * size)?,
+            available: window(view, Area::Driver, setup.driver_area, 4 + 2 * size + event)?,
+            used: window(view, Area::Device, setup.device_area, 4 + 8 * size + event)?,
+        })
     }
+}
+
+fn window<const ALIGN: usize>(
+    view: &MemoryView,
+    area: Area,
+    address: u64,
+    len: u32,
+) -> Result<Window<ALIGN>, RingFault> {
+    view.window(address, len).ok_or(RingFault::Area { area, address, len })
 }
 
 /// Whether a move of an index from `before` to `now` passes `event` (virtio 1.4, section 2.7.7.1): the one rule for

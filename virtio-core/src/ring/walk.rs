@@ -1,7 +1,7 @@
 //! From descriptors to buffers: what all layouts have in common in walking a chain.
 
 use super::error::ChainFault;
-use crate::memory::{MemoryView, SegmentList};
+use crate::memory::{Filling, MemoryView, SegmentList};
 
 const NEXT: u16 = 1;
 const WRITE: u16 = 2;
@@ -11,33 +11,55 @@ const INDIRECT: u16 = 4;
 #[derive(Clone, Copy)]
 pub(super) struct Descriptor {
     pub(super) address: u64,
-    pub(super) len: u32,
-    flags: u16,
-    /// The next descriptor's index (split layout).
-    pub(super) next: u16,
+    /// From the low bits up: length (32 bits), flags (16), next (16).
+    rest: u64,
 }
 
 impl Descriptor {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new([address, rest]: [u64; 2]) -> Descriptor {
-        Descriptor { address, len: rest as u32, flags: (rest >> 32) as u16, next: (rest >> 48) as u16 }
+        Descriptor { address, rest }
     }
 
-    #[inline]
+    #[inline(always)]
+    pub(super) fn len(self) -> u32 {
+        self.rest as u32
+    }
+
+    #[inline(always)]
+    fn has(self, flag: u16) -> bool {
+        self.rest & (u64::from(flag) << 32) != 0
+    }
+
+    #[inline(always)]
     pub(super) fn has_next(self) -> bool {
-        self.flags & NEXT != 0
+        self.has(NEXT)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_indirect(self) -> bool {
-        self.flags & INDIRECT != 0
+        self.has(INDIRECT)
+    }
+
+    /// The next descriptor's index (split layout), which is `following` in most chains.
+    ///
+    /// Deciding by a branch lets the processor go on with its guess before this descriptor has arrived.
+    #[inline(always)]
+    pub(super) fn next(self, following: u16) -> u16 {
+        if (self.rest >> 48) as u16 == following { following } else { self.elsewhere() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn elsewhere(self) -> u16 {
+        (self.rest >> 48) as u16
     }
 
     /// Entries of the indirect table that this points at; none if its length is no table's. `WRITE` does not matter
     /// (RING-IND-01).
     #[inline]
     pub(super) fn entries(self) -> Option<u32> {
-        (self.len != 0 && self.len.is_multiple_of(16)).then_some(self.len / 16)
+        (self.len() != 0 && self.len().is_multiple_of(16)).then_some(self.len() / 16)
     }
 }
 
@@ -47,55 +69,81 @@ pub(super) struct Walked {
     pub(super) head: u16,
     /// Bytes of all its buffers.
     pub(super) bytes: u64,
-    /// The first thing that is wrong with its buffers.
-    pub(super) fault: Option<ChainFault>,
 }
 
-/// Collects the buffers of one chain.
+/// Collects the buffers of one chain, and the first thing that is wrong with them.
 pub(super) struct Walk<'a> {
-    view: &'a MemoryView,
-    list: &'a mut SegmentList,
-    bytes: u64,
-    fault: Option<ChainFault>,
+    pieces: Filling<'a>,
+    fault: &'a mut Option<ChainFault>,
 }
 
 impl<'a> Walk<'a> {
-    #[inline]
-    pub(super) fn new(view: &'a MemoryView, list: &'a mut SegmentList) -> Walk<'a> {
-        list.clear();
-        Walk { view, list, bytes: 0, fault: None }
-    }
-
-    pub(super) fn view(&self) -> &'a MemoryView {
-        self.view
+    #[inline(always)]
+    pub(super) fn new(view: &'a MemoryView, list: &'a mut SegmentList, fault: &'a mut Option<ChainFault>) -> Walk<'a> {
+        *fault = None;
+        Walk { pieces: list.fill(view), fault }
     }
 
     /// Adds the buffer of a descriptor.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add(&mut self, index: u16, descriptor: Descriptor) {
-        let Descriptor { address, len, flags, .. } = descriptor;
-        let writable = flags & WRITE != 0;
-        if !writable && self.list.has_writable() {
-            self.found(ChainFault::Order { index });
-        }
-        if len == 0 {
-            self.found(ChainFault::Empty { index });
-            return;
-        }
-        self.bytes += u64::from(len);
-        if !self.list.push(self.view, address, len, writable) {
-            self.found(ChainFault::Unmapped { address, len });
+        if !self.pieces.add_usual(descriptor.address, descriptor.len(), descriptor.has(WRITE)) {
+            self.detour(|view, list, fault| add_unusual(view, list, fault, index, descriptor));
         }
     }
 
-    #[cold]
-    fn found(&mut self, fault: ChainFault) {
-        self.fault.get_or_insert(fault);
+    /// Leaves the list to a function that is not inlined.
+    #[inline(always)]
+    pub(super) fn detour<R>(
+        &mut self,
+        act: impl FnOnce(&MemoryView, &mut SegmentList, &mut Option<ChainFault>) -> R,
+    ) -> R {
+        let fault = &mut *self.fault;
+        self.pieces.with_list(|view, list| act(view, list, fault))
     }
 
-    #[inline]
+    /// Goes on with a chain, in the function that its list was left to.
+    #[inline(always)]
+    pub(super) fn go_on(
+        view: &'a MemoryView,
+        list: &'a mut SegmentList,
+        fault: &'a mut Option<ChainFault>,
+    ) -> Walk<'a> {
+        Walk { pieces: list.go_on(view), fault }
+    }
+
+    #[inline(always)]
     pub(super) fn done(self, head: u16) -> Walked {
-        let too_long = (self.bytes > u64::from(u32::MAX)).then_some(ChainFault::TooLong { len: self.bytes });
-        Walked { head, bytes: self.bytes, fault: self.fault.or(too_long) }
+        let bytes = self.pieces.done();
+        if bytes > u64::from(u32::MAX) {
+            found(self.fault, ChainFault::TooLong { len: bytes });
+        }
+        Walked { head, bytes }
     }
+}
+
+/// Adds a buffer that is in another region than the last one, or has something wrong with it.
+#[inline(never)]
+fn add_unusual(
+    view: &MemoryView,
+    list: &mut SegmentList,
+    fault: &mut Option<ChainFault>,
+    index: u16,
+    descriptor: Descriptor,
+) {
+    let (address, len, writable) = (descriptor.address, descriptor.len(), descriptor.has(WRITE));
+    if !list.in_order(writable) {
+        found(fault, ChainFault::Order { index });
+    }
+    if len == 0 {
+        found(fault, ChainFault::Empty { index });
+    } else if !list.add(view, address, len, writable) {
+        found(fault, ChainFault::Unmapped { address, len });
+    }
+}
+
+/// The first fault counts.
+#[cold]
+fn found(fault: &mut Option<ChainFault>, new: ChainFault) {
+    fault.get_or_insert(new);
 }

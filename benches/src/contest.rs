@@ -1,0 +1,112 @@
+//! Two implementations doing the same work in turns.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Rounds of one comparison. Odd, so that a median is a value that was measured.
+pub const ROUNDS: usize = 21;
+
+/// The same work for two implementations.
+pub trait Contest {
+    /// Does `batches` batches with this project's code; the time that each took.
+    fn ours(&mut self, batches: u32) -> Vec<Duration>;
+
+    /// Does `batches` batches with the baseline; the time that each took.
+    fn baseline(&mut self, batches: u32) -> Vec<Duration>;
+}
+
+/// A line of the table.
+pub struct Case {
+    /// Its name: area, shape and variant, separated by slashes.
+    pub name: &'static str,
+    /// Batches that make a round.
+    pub batches: u32,
+    /// Chains (requests, packets) in a batch.
+    pub chains: u32,
+    /// Makes the contest.
+    pub contest: Box<dyn Fn() -> Box<dyn Contest>>,
+}
+
+impl Case {
+    /// Compares for [`ROUNDS`] rounds, after one that does not count.
+    ///
+    /// A round runs ours, the baseline, and ours again, so that a drift of the machine's speed falls on both alike. Each
+    /// counts with its median batch: one in which the machine did something else does not show.
+    pub fn measure(&self) -> Outcome {
+        let mut contest = (self.contest)();
+        let per_chain = |batches: Vec<Duration>| {
+            median(batches.iter().map(|batch| batch.as_secs_f64() * 1e9)) / f64::from(self.chains)
+        };
+        let mut round = || {
+            let first = per_chain(contest.ours(self.batches));
+            let baseline = per_chain(contest.baseline(self.batches));
+            let second = per_chain(contest.ours(self.batches));
+            (first, baseline, second)
+        };
+        round();
+        let rounds: Vec<_> = (0..ROUNDS).map(|_| round()).collect();
+        Outcome::of(&rounds)
+    }
+}
+
+/// What came out of a comparison. Times are nanoseconds per chain.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// Median of all rounds of ours.
+    pub ours: f64,
+    /// Median of all rounds of the baseline.
+    pub baseline: f64,
+    /// How often ours goes into the baseline: above 1, ours is faster.
+    pub ratio: f64,
+    /// The spread of ours against itself: the median over all rounds of the difference of its two runs in that round,
+    /// as a fraction of their mean.
+    pub spread: f64,
+}
+
+impl Outcome {
+    /// The outcome of rounds of (ours, baseline, ours again).
+    fn of(rounds: &[(f64, f64, f64)]) -> Outcome {
+        let ours = median(rounds.iter().flat_map(|round| [round.0, round.2]));
+        let baseline = median(rounds.iter().map(|round| round.1));
+        let spread = median(rounds.iter().map(|round| 2.0 * (round.0 - round.2).abs() / (round.0 + round.2)));
+        Outcome { ours, baseline, ratio: baseline / ours, spread }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome { ours, baseline, ratio, spread } = self;
+        write!(f, "{ours:>9.2} {baseline:>9.2} {ratio:>7.2} {spread:>6.3}")
+    }
+}
+
+/// The middle value, or the mean of the two in the middle; 0 of nothing.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = |offset| values.get((values.len().wrapping_sub(offset)) / 2).copied().unwrap_or(0.0);
+    (middle(0) + middle(1)) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_of_odd_even_and_none() {
+        assert_eq!(median([3.0, 1.0, 9.0].into_iter()), 3.0);
+        assert_eq!(median([4.0, 1.0, 9.0, 2.0].into_iter()), 3.0);
+        assert_eq!(median([].into_iter()), 0.0);
+    }
+
+    #[test]
+    fn an_outlier_moves_nothing_and_the_ratio_says_how_much_better_ours_is() {
+        let outcome = Outcome::of(&[(2.0, 10.0, 2.0), (2.0, 10.0, 2.0), (90.0, 500.0, 2.0)]);
+        assert_eq!(outcome, Outcome { ours: 2.0, baseline: 10.0, ratio: 5.0, spread: 0.0 });
+    }
+
+    #[test]
+    fn the_spread_is_a_fraction_of_the_mean() {
+        assert_eq!(Outcome::of(&[(3.0, 10.0, 5.0)]).spread, 0.5);
+    }
+}

@@ -1,0 +1,249 @@
+//! The split virtqueue against `virtio_queue::Queue`.
+//!
+//! A ring of 256 with event indexes. A batch is 32 chains; the driver fills them in and publishes them outside of the
+//! time, the device takes them all, completes each with a length, publishes, and decides on the interrupt. Both
+//! devices serve the same driver in the same memory, one after the other.
+//!
+//! - **Ours** pops (which walks the chain, checks it and resolves every buffer), asks for the length of either half,
+//!   completes, and publishes once per batch.
+//! - **The baseline** calls `pop_descriptor_chain` with a plain reference to memory, looks at each descriptor, calls
+//!   `add_used` per chain (it has no publish of its own) and `needs_notification` per batch. It does not look at the
+//!   memory behind a descriptor, as a device would have to: the cases named `resolved` add that.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use virtio_core::{Event, Features, GuestRam, QueueSetup, Virtqueue};
+use virtio_queue::desc::RawDescriptor;
+use virtio_queue::desc::split::Descriptor;
+use virtio_queue::{Queue, QueueT};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+
+use crate::contest::{Case, Contest};
+
+/// Descriptors in the ring.
+const SIZE: u16 = 256;
+/// Chains in a batch.
+const BATCH: u16 = 32;
+/// Bytes of a buffer.
+const BUFFER: u32 = 1024;
+
+const DESCRIPTORS: u64 = 0x1000;
+const AVAILABLE: u64 = 0x3000;
+const USED: u64 = 0x4000;
+/// Where the indirect tables of a batch start.
+const TABLES: u64 = 0x1_0000;
+/// Where the buffers start in each region.
+const BUFFERS: u64 = 0x10_0000;
+const REGION: u64 = 16 << 20;
+/// From the start of one region to that of the next: they are no neighbours.
+const STRIDE: u64 = 2 * REGION;
+
+const NEXT: u16 = 1;
+const WRITE: u16 = 2;
+const INDIRECT: u16 = 4;
+
+/// What a batch consists of.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Buffers of a chain: the first is for the device to read, the others to write.
+    buffers: u16,
+    indirect: bool,
+    /// Regions that memory has.
+    regions: u64,
+    placement: Placement,
+    /// Whether the baseline looks up the memory behind each descriptor.
+    resolved: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Placement {
+    /// All buffers are in the last region.
+    Local,
+    /// Each buffer is in any region.
+    Random,
+}
+
+/// The cases of this area.
+pub fn cases() -> Vec<Case> {
+    let direct = |buffers| Shape { buffers, indirect: false, regions: 1, placement: Placement::Local, resolved: false };
+    let indirect = |buffers| Shape { indirect: true, ..direct(buffers) };
+    let resolved = |shape| Shape { resolved: true, ..shape };
+    let regions = |placement| Shape { regions: 64, placement, ..direct(1) };
+    [
+        ("split/1", direct(1)),
+        ("split/1/resolved", resolved(direct(1))),
+        ("split/4", direct(4)),
+        ("split/4/resolved", resolved(direct(4))),
+        ("split/indirect-4", indirect(4)),
+        ("split/indirect-4/resolved", resolved(indirect(4))),
+        ("split/indirect-19", indirect(19)),
+        ("split/indirect-128", indirect(128)),
+        ("split/1/regions-64-local", regions(Placement::Local)),
+        ("split/1/regions-64-random", regions(Placement::Random)),
+    ]
+    .into_iter()
+    .map(|(name, shape)| Case {
+        name,
+        batches: 4096 / u32::from(shape.buffers),
+        chains: u32::from(BATCH),
+        contest: Box::new(move || Box::new(Driver::new(shape))),
+    })
+    .collect()
+}
+
+/// The driver, and the memory that it shares with both devices.
+struct Driver {
+    shape: Shape,
+    memory: GuestMemoryMmap<()>,
+    ram: GuestRam,
+    /// The available index.
+    next: u16,
+    /// State of the generator that places buffers.
+    random: u64,
+    /// The descriptors of a chain, before they are written.
+    chain: Vec<Descriptor>,
+}
+
+impl Driver {
+    fn new(shape: Shape) -> Driver {
+        let regions: Vec<_> =
+            (0..shape.regions).map(|region| (GuestAddress(region * STRIDE), REGION as usize)).collect();
+        let memory = GuestMemoryMmap::from_ranges(&regions).expect("map guest memory");
+        let ram = GuestRam::from_vm_memory(&memory).expect("regions that do not overlap");
+        Driver { shape, memory, ram, next: 0, random: 1, chain: Vec::new() }
+    }
+
+    /// An empty ring.
+    fn restart(&mut self) {
+        self.next = 0;
+        for area in [AVAILABLE, USED] {
+            self.write(area, 0u32);
+        }
+    }
+
+    /// Makes the chains of a batch available, and asks for an interrupt when the first comes back.
+    fn refill(&mut self) {
+        self.write(AVAILABLE + 4 + 2 * u64::from(SIZE), self.next);
+        for slot in 0..BATCH {
+            let position = self.next.wrapping_add(slot);
+            let head = self.place(slot, position);
+            self.write(AVAILABLE + 4 + 2 * u64::from(position % SIZE), head);
+        }
+        self.next = self.next.wrapping_add(BATCH);
+        self.write(AVAILABLE + 2, self.next);
+    }
+
+    /// Writes the descriptors of the chain at `position`, number `slot` of its batch; its head.
+    fn place(&mut self, slot: u16, position: u16) -> u16 {
+        let buffers = self.shape.buffers;
+        let head = if self.shape.indirect { position } else { position.wrapping_mul(buffers) } % SIZE;
+        let first = if self.shape.indirect { 0 } else { head };
+        self.chain.clear();
+        for i in 0..buffers {
+            let address = self.address(u64::from(slot) * u64::from(buffers) + u64::from(i));
+            let next = if i + 1 < buffers { NEXT } else { 0 };
+            let write = if i > 0 { WRITE } else { 0 };
+            self.chain.push(Descriptor::new(address, BUFFER, next | write, first + i + 1));
+        }
+        if self.shape.indirect {
+            let len = 16 * u32::from(buffers);
+            let table = TABLES + u64::from(slot) * u64::from(len);
+            self.write_chain(table);
+            self.chain = vec![Descriptor::new(table, len, INDIRECT, 0)];
+        }
+        self.write_chain(DESCRIPTORS + 16 * u64::from(head));
+        head
+    }
+
+    /// Where buffer `number` of a batch is.
+    fn address(&mut self, number: u64) -> u64 {
+        let region = match self.shape.placement {
+            Placement::Local => self.shape.regions - 1,
+            Placement::Random => {
+                self.random = self.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                (self.random >> 32) % self.shape.regions
+            }
+        };
+        region * STRIDE + BUFFERS + number * u64::from(BUFFER)
+    }
+
+    /// Has `device` serve batches, and times it.
+    fn time(&mut self, batches: u32, mut device: impl FnMut(&GuestMemoryMmap<()>)) -> Vec<Duration> {
+        let times = (0..batches).map(|_| {
+            self.refill();
+            let start = Instant::now();
+            device(&self.memory);
+            start.elapsed()
+        });
+        let times = times.collect();
+        let used: u16 = self.memory.read_obj(GuestAddress(USED + 2)).expect("the ring");
+        assert_eq!(used, self.next, "chains did not come back");
+        times
+    }
+
+    fn write(&self, address: u64, value: impl vm_memory::ByteValued) {
+        self.memory.write_obj(value, GuestAddress(address)).expect("the ring");
+    }
+
+    fn write_chain(&self, address: u64) {
+        let place = self.memory.get_slice(GuestAddress(address), 16 * self.chain.len()).expect("the descriptors");
+        let raw: Vec<_> = self.chain.iter().map(|descriptor| RawDescriptor::from(*descriptor)).collect();
+        place.copy_from(&raw);
+    }
+}
+
+impl Contest for Driver {
+    fn ours(&mut self, batches: u32) -> Vec<Duration> {
+        self.restart();
+        let mut setup = QueueSetup::new(self.ram.clone(), Event::new().expect("an event"));
+        setup.size = SIZE;
+        (setup.descriptor_area, setup.driver_area, setup.device_area) = (DESCRIPTORS, AVAILABLE, USED);
+        setup.features = Features::EVENT_IDX | Features::INDIRECT_DESC;
+        let mut queue = Virtqueue::new(setup).expect("a valid ring");
+        let times = self.time(batches, |_| serve(&mut queue));
+        assert_eq!(queue.fault(), None);
+        times
+    }
+
+    fn baseline(&mut self, batches: u32) -> Vec<Duration> {
+        self.restart();
+        let mut queue = Queue::new(SIZE).expect("a valid size");
+        queue.set_size(SIZE);
+        queue.set_desc_table_address(Some(DESCRIPTORS as u32), None);
+        queue.set_avail_ring_address(Some(AVAILABLE as u32), None);
+        queue.set_used_ring_address(Some(USED as u32), None);
+        queue.set_event_idx(true);
+        queue.set_ready(true);
+        let serve = if self.shape.resolved { serve_baseline::<true> } else { serve_baseline::<false> };
+        self.time(batches, |memory| serve(&mut queue, memory))
+    }
+}
+
+/// One batch of ours.
+#[inline(never)]
+fn serve(queue: &mut Virtqueue) {
+    while let Some(chain) = queue.pop() {
+        black_box(chain.fault().is_some());
+        black_box(chain.reader().remaining());
+        black_box(chain.writer().remaining());
+        chain.complete(BUFFER);
+    }
+    queue.publish();
+}
+
+/// One batch of the baseline's.
+#[inline(never)]
+fn serve_baseline<const RESOLVED: bool>(queue: &mut Queue, memory: &GuestMemoryMmap<()>) {
+    while let Some(chain) = queue.pop_descriptor_chain(memory) {
+        let head = chain.head_index();
+        for descriptor in chain {
+            black_box(&descriptor);
+            if RESOLVED {
+                black_box(memory.get_slice(descriptor.addr(), descriptor.len() as usize).is_ok());
+            }
+        }
+        queue.add_used(memory, head, BUFFER).expect("the used ring");
+    }
+    black_box(queue.needs_notification(memory).expect("the rings"));
+}

@@ -1,0 +1,133 @@
+//! In steady state no chain costs an allocation.
+
+#![allow(clippy::unwrap_used)] // tests may panic
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use virtio_core::testing::{Buffer, SplitDriver, TestMemory};
+use virtio_core::{Features, Ticket, Virtqueue};
+
+/// Counts the allocations of each thread.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: all is left to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's duties are the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations while `work` is done.
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+struct Ring {
+    driver: SplitDriver,
+    queue: Virtqueue,
+    buffers: Vec<Buffer>,
+    /// The indirect table of each chain; none for direct chains.
+    tables: Option<u64>,
+}
+
+const BATCH: usize = 16;
+
+impl Ring {
+    fn new(buffers: usize, indirect: bool) -> Ring {
+        let memory = TestMemory::new(1 << 20);
+        let driver = SplitDriver::new(&memory, 256, Features::EVENT_IDX | Features::INDIRECT_DESC);
+        let queue = Virtqueue::new(driver.setup()).unwrap();
+        let buffers = (0..buffers)
+            .map(|i| Buffer { address: memory.alloc(64, 16), len: 64, writable: i > 0 })
+            .collect::<Vec<_>>();
+        let tables = indirect.then(|| memory.alloc((BATCH * buffers.len() * 16) as u64, 16));
+        Ring { driver, queue, buffers, tables }
+    }
+
+    /// The driver's side of a batch; what it allocates does not count.
+    fn refill(&mut self) {
+        while self.driver.used().is_some() {}
+        for chain in 0..BATCH {
+            let added = match self.tables {
+                Some(tables) => {
+                    let table = tables + (chain * self.buffers.len() * 16) as u64;
+                    self.driver.add_table(table, &self.buffers)
+                }
+                None => self.driver.add(&self.buffers),
+            };
+            assert!(added.is_some());
+        }
+        self.driver.publish();
+    }
+
+    /// Allocations of the device in `batches` batches.
+    fn serve(&mut self, batches: usize, mut batch: impl FnMut(&mut Virtqueue)) -> u64 {
+        (0..batches)
+            .map(|_| {
+                self.refill();
+                allocations(|| batch(&mut self.queue))
+            })
+            .sum()
+    }
+}
+
+fn complete_at_once(queue: &mut Virtqueue) {
+    let mut chains = 0;
+    while let Some(chain) = queue.pop() {
+        chain.reader().read_array::<16>().unwrap();
+        chain.writer().write(&[1; 16]).ok();
+        chain.complete(16);
+        chains += 1;
+    }
+    assert_eq!(chains, BATCH);
+    queue.publish();
+    assert!(!queue.arm());
+}
+
+#[test]
+fn the_count_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 1);
+}
+
+#[test]
+fn direct_chains_allocate_nothing() {
+    assert_eq!(Ring::new(4, false).serve(100, complete_at_once), 0);
+}
+
+#[test]
+fn indirect_chains_allocate_nothing() {
+    assert_eq!(Ring::new(128, true).serve(100, complete_at_once), 0);
+}
+
+#[test]
+fn tickets_allocate_nothing() {
+    let mut tickets: Vec<Ticket> = Vec::with_capacity(BATCH);
+    let later = |queue: &mut Virtqueue| {
+        while let Some(chain) = queue.pop() {
+            tickets.push(chain.into_ticket());
+        }
+        assert_eq!(tickets.len(), BATCH);
+        while let Some(ticket) = tickets.pop() {
+            queue.complete(ticket, 0).unwrap();
+        }
+        queue.publish();
+    };
+    assert_eq!(Ring::new(2, false).serve(100, later), 0);
+}

@@ -1,0 +1,137 @@
+//! Chains that leave the usual path of the walk: parts out of order, in several regions, not in memory, empty, or more
+//! than there is room for.
+
+#![allow(clippy::unwrap_used)] // tests may panic
+
+use virtio_core::testing::{Buffer, SplitDriver, TestMemory};
+use virtio_core::{ChainFault, Features, RingFault, Virtqueue};
+
+const PAGE: u64 = 4096;
+
+/// A ring in the first of three regions; the second and third touch, and end at `END`.
+const SECOND: u64 = 0x10_0000;
+const THIRD: u64 = SECOND + PAGE;
+const END: u64 = THIRD + PAGE;
+
+fn ring() -> (TestMemory, SplitDriver, Virtqueue) {
+    let memory = TestMemory::with_regions(&[(0, 1 << 16), (SECOND, PAGE as usize), (THIRD, PAGE as usize)]);
+    let driver = SplitDriver::new(&memory, 16, Features::EVENT_IDX | Features::INDIRECT_DESC);
+    let queue = Virtqueue::new(driver.setup()).unwrap();
+    (memory, driver, queue)
+}
+
+#[test]
+fn a_buffer_over_two_regions_is_whole() {
+    let (memory, mut driver, mut queue) = ring();
+    memory.write(THIRD - 2, b"abcd");
+    driver.add(&[Buffer::readable(THIRD - 2, 4), Buffer::writable(THIRD - 3, 6)]);
+    driver.publish();
+    let chain = queue.pop().unwrap();
+    assert_eq!(chain.fault(), None);
+    assert_eq!((chain.reader().remaining(), chain.writer().remaining()), (4, 6));
+    assert_eq!(&chain.reader().read_array::<4>().unwrap(), b"abcd");
+    chain.writer().write(b"uvwxyz").unwrap();
+    chain.complete(6);
+    assert_eq!(memory.bytes(THIRD - 3, 6), b"uvwxyz");
+}
+
+#[test]
+fn what_is_readable_behind_writable_is_a_fault_but_can_be_told_apart() {
+    let (memory, mut driver, mut queue) = ring();
+    let [first, second] = [b"first", b"other"].map(|text| memory.place(text));
+    let answers = [memory.alloc(2, 1), memory.alloc(3, 1)];
+    driver.add(&[
+        Buffer::readable(first, 5),
+        Buffer::writable(answers[0], 2),
+        Buffer::readable(second, 5),
+        Buffer::writable(answers[1], 3),
+    ]);
+    driver.publish();
+    let chain = queue.pop().unwrap();
+    assert!(matches!(chain.fault(), Some(ChainFault::Order { .. })));
+    assert_eq!(&chain.reader().read_array::<10>().unwrap(), b"firstother");
+    assert_eq!(chain.reader().remaining(), 10);
+    assert_eq!(chain.writer().remaining(), 5);
+    chain.writer().write(b"12345").unwrap();
+    chain.complete(5);
+    assert_eq!(memory.bytes(answers[0], 2), b"12");
+    assert_eq!(memory.bytes(answers[1], 3), b"345");
+
+    // And the next chain is as if nothing had been.
+    driver.add(&[Buffer::readable(first, 5)]);
+    driver.publish();
+    let chain = queue.pop().unwrap();
+    assert_eq!((chain.fault(), chain.reader().remaining(), chain.writer().remaining()), (None, 5, 0));
+}
+
+#[test]
+fn what_is_not_in_memory_is_a_hole_and_the_rest_can_be_used() {
+    let (memory, mut driver, mut queue) = ring();
+    driver.add(&[Buffer::readable(END - 1, 3), Buffer::writable(SECOND, 1), Buffer::writable(u64::MAX, 2)]);
+    driver.publish();
+    let chain = queue.pop().unwrap();
+    assert_eq!(chain.fault(), Some(ChainFault::Unmapped { address: END - 1, len: 3 }));
+    assert_eq!((chain.reader().remaining(), chain.writer().remaining()), (3, 3));
+    let mut reader = chain.reader();
+    assert!(reader.read_array::<1>().is_ok());
+    assert!(reader.read_array::<1>().is_err());
+    let mut writer = chain.writer();
+    assert!(writer.write(b"!").is_ok());
+    assert!(writer.write(b"!").is_err());
+    chain.complete(1);
+    assert_eq!(memory.bytes(SECOND, 1), b"!");
+}
+
+#[test]
+fn an_empty_buffer_is_a_fault_and_adds_nothing() {
+    let (_memory, mut driver, mut queue) = ring();
+    driver.add(&[Buffer::writable(SECOND, 0), Buffer::readable(SECOND, 4), Buffer::writable(SECOND, 4)]);
+    driver.publish();
+    let chain = queue.pop().unwrap();
+    assert!(matches!(chain.fault(), Some(ChainFault::Empty { .. })));
+    assert_eq!((chain.reader().remaining(), chain.writer().remaining()), (4, 4));
+}
+
+#[test]
+fn more_pieces_than_descriptors_find_room() {
+    let (_memory, mut driver, mut queue) = ring();
+    let buffers = [Buffer::writable(THIRD - 1, 2); 16];
+    driver.add_indirect(&buffers);
+    driver.publish();
+    let chain = queue.pop().unwrap();
+    assert_eq!((chain.fault(), chain.writer().remaining()), (None, 32));
+    chain.writer().write(&[7; 32]).unwrap();
+}
+
+#[test]
+fn an_indirect_table_may_be_unaligned_and_lie_in_two_regions() {
+    let (memory, mut driver, mut queue) = ring();
+    let text = memory.place(b"text");
+    for table in [THIRD - 24, SECOND + 1] {
+        driver.add_table(table, &[Buffer::readable(text, 4); 3]);
+        driver.publish();
+        let chain = queue.pop().unwrap();
+        assert_eq!((chain.fault(), chain.reader().remaining()), (None, 12));
+        chain.complete(0);
+    }
+}
+
+#[test]
+fn a_next_outside_of_the_table_breaks_the_ring() {
+    let (_memory, mut driver, mut queue) = ring();
+    let head = driver.add(&[Buffer::readable(SECOND, 4)]).unwrap();
+    driver.set_descriptor(head, SECOND, 4, SplitDriver::NEXT, 16);
+    driver.publish();
+    assert!(queue.pop().is_none());
+    assert_eq!(queue.fault(), Some(RingFault::Next { index: head, next: 16, size: 16 }));
+}
+
+#[test]
+fn a_head_outside_of_the_table_breaks_the_ring() {
+    let (_memory, mut driver, mut queue) = ring();
+    driver.add(&[Buffer::readable(SECOND, 4)]);
+    driver.set_available(0, 16);
+    driver.publish();
+    assert!(queue.pop().is_none());
+    assert_eq!(queue.fault(), Some(RingFault::Head { head: 16, size: 16 }));
+}
