@@ -9,7 +9,9 @@ use kvm_ioctls::Error as Errno;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// There is no `/dev/kvm`.
-    #[error("/dev/kvm does not exist: enable virtualisation in the firmware and load kvm-intel or kvm-amd (inside a virtual machine: enable nesting for it)")]
+    #[error(
+        "/dev/kvm does not exist: enable virtualisation in the firmware and load kvm-intel or kvm-amd (inside a virtual machine: enable nesting for it)"
+    )]
     NoKvm,
     /// `/dev/kvm` may not be opened.
     #[error("no permission to open /dev/kvm: run as a member of its group (often kvm) or as root")]
@@ -21,7 +23,9 @@ pub(crate) enum Error {
     #[error("KVM on this machine lacks {0}: use a newer host kernel")]
     MissingCapability(&'static str),
     /// KVM answers, but cannot run 64-bit code.
-    #[error("KVM on this machine cannot run a 64-bit Linux ({0}): use a machine with hardware virtualisation, or nest this one in an emulator that has it (QEMU: -accel tcg -cpu max,+svm)")]
+    #[error(
+        "KVM on this machine cannot run a 64-bit Linux ({0}): use a machine with hardware virtualisation, or nest this one in an emulator that has it (QEMU: -accel tcg -cpu max,+svm)"
+    )]
     KvmCannotRun(String),
     /// More CPUs than KVM can give.
     #[error("--cpus {wanted}: KVM on this machine gives at most {most}")]

@@ -29,7 +29,9 @@ pub(crate) const COMMAND_LINE: u64 = 0x2_0000;
 pub(crate) const CONVENTIONAL_END: u64 = 0x9_fc00;
 /// ACPI tables, in the area where firmware would keep them.
 pub(crate) const ACPI_TABLES: u64 = 0xE_0000;
-/// End of that area, and where a bzImage is loaded.
+/// Where a CPU in real mode begins, and a guest goes to in order to reset the machine. Ends the tables' area.
+pub(crate) const RESET_VECTOR: u64 = 0xF_FFF0;
+/// End of what firmware would keep, and where a bzImage is loaded.
 pub(crate) const HIGH_MEMORY: u64 = 0x10_0000;
 
 /// Window for 32-bit PCI BARs.

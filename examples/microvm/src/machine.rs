@@ -47,6 +47,8 @@ pub(crate) fn run(boot: &Boot) -> Result<Ending, Error> {
         .transpose()?;
     boot::params::write(&memory, boot.mem, &kernel, initrd, &boot.cmdline)?;
 
+    boot::reset_vector::write(&memory)?;
+
     let vm = host.create_vm(&memory)?;
     let stop = Arc::new(Stop::new()?);
     let mut board = Board::new(&vm, memory.clone());

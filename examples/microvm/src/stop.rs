@@ -73,10 +73,7 @@ impl Stop {
 
     /// Lets SIGINT, SIGTERM and SIGHUP end the machine.
     pub(crate) fn on_signals(&self) -> Result<(), Error> {
-        let event = self
-            .event
-            .try_clone()
-            .map_err(Error::setup("an eventfd"))?;
+        let event = self.event.try_clone().map_err(Error::setup("an eventfd"))?;
         // A second machine in the same process would keep the first one's event; there is none.
         let _ = SIGNALLED.set(event);
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {

@@ -7,7 +7,7 @@ use acpi_tables::aml::{
 use acpi_tables::sdt::Sdt;
 use acpi_tables::{Aml, AmlSink};
 
-use super::{MmioDevice, Machine, OEM, OEM_REVISION, OEM_TABLE};
+use super::{Machine, MmioDevice, OEM, OEM_REVISION, OEM_TABLE};
 use crate::layout;
 use crate::legacy::power::SLEEP_TYPE_OFF;
 use crate::pci;

@@ -18,7 +18,7 @@ use acpi_tables::xsdt::XSDT;
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::error::Error;
-use crate::layout::{ACPI_TABLES, HIGH_MEMORY};
+use crate::layout::{ACPI_TABLES, RESET_VECTOR};
 use crate::memory::GuestMemory;
 
 /// Who made the tables.
@@ -97,7 +97,7 @@ fn build(machine: &Machine) -> Vec<u8> {
 /// Writes the tables into guest memory, where the boot parameters point at them.
 pub(crate) fn write(memory: &GuestMemory, machine: &Machine) -> Result<(), Error> {
     let tables = build(machine);
-    if tables.len() as u64 > HIGH_MEMORY - ACPI_TABLES {
+    if tables.len() as u64 > RESET_VECTOR - ACPI_TABLES {
         return Err(Error::Acpi);
     }
     memory

@@ -9,6 +9,3 @@
 pub(crate) mod attach;
 pub(crate) mod board;
 pub(crate) mod control;
-
-#[cfg(test)]
-mod tests;

@@ -58,7 +58,9 @@ impl Routes {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let number = IO_APIC_PINS + table.used;
         if number >= MAX_ROUTES {
-            return Err(Error::MissingCapability("interrupt numbers for more devices"));
+            return Err(Error::MissingCapability(
+                "interrupt numbers for more devices",
+            ));
         }
         table.used += 1;
         Ok(number)

@@ -16,7 +16,6 @@ const NOTHING_THERE: u8 = 0xff;
 impl Vcpu {
     /// Runs the CPU until the machine is to end.
     pub(super) fn run(mut self) {
-        // A panicking or returning CPU must not leave the others running.
         let stop = self.stop.clone();
         while !stop.requested() {
             let outcome = match self.fd.run() {
@@ -27,11 +26,17 @@ impl Vcpu {
                 stop.request(Ending::Failed(self.explain(reason)));
             }
         }
+        log::debug!("CPU {} ended at {:#x}", self.id, self.instruction());
+    }
+
+    /// Where the CPU is.
+    fn instruction(&self) -> u64 {
+        self.fd.get_regs().map_or(0, |regs| regs.rip)
     }
 
     fn explain(&self, reason: Reason) -> Error {
         let cpu = self.id;
-        let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
+        let rip = self.instruction();
         match reason {
             Reason::TripleFault => Error::TripleFault { cpu },
             Reason::Kvm(reason) => Error::CpuStopped { cpu, rip, reason },

@@ -35,15 +35,16 @@ pub(super) fn set_msrs(cpu: &VcpuFd) -> Result<(), Error> {
     let set = cpu
         .set_msrs(&msrs)
         .map_err(Error::kvm("set model-specific registers"))?;
-    log::debug!("{set} of {} model-specific registers set", msrs.as_slice().len());
+    log::debug!(
+        "{set} of {} model-specific registers set",
+        msrs.as_slice().len()
+    );
     Ok(())
 }
 
 /// Connects the pins of the local APIC as on every PC: external interrupts and NMI.
 pub(super) fn set_apic(cpu: &VcpuFd) -> Result<(), Error> {
-    let mut apic = cpu
-        .get_lapic()
-        .map_err(Error::kvm("show the local APIC"))?;
+    let mut apic = cpu.get_lapic().map_err(Error::kvm("show the local APIC"))?;
     for (register, mode) in [(APIC_LINT0, DELIVERY_EXTERNAL), (APIC_LINT1, DELIVERY_NMI)] {
         let Some(bytes) = apic.regs.get_mut(register..register + 4) else {
             continue;
