@@ -1,6 +1,13 @@
-//! KVM: what this program needs of it, the machine's file descriptor, and the few calls that need `unsafe`.
+//! KVM: what this program needs of it, and the machine's file descriptor.
+//!
+//! | File | Idea |
+//! |---|---|
+//! | `probe.rs` | whether KVM can run 64-bit code at all |
+//! | `doorbell.rs` | writes that become eventfds inside the kernel |
+//! | `sys.rs` | the calls that need `unsafe` |
 
 pub(crate) mod doorbell;
+mod probe;
 mod sys;
 
 use std::sync::Arc;
@@ -56,6 +63,7 @@ impl Host {
         if !long_mode {
             return Err(Error::KvmCannotRun("its CPUs have no 64-bit mode".into()));
         }
+        probe::run(&kvm)?;
         Ok(Self { kvm, cpuid })
     }
 

@@ -11,7 +11,7 @@
 mod cpuid;
 mod exit;
 mod local;
-mod start;
+pub(crate) mod start;
 pub(crate) mod threads;
 
 #[cfg(test)]

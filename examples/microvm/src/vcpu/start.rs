@@ -35,7 +35,7 @@ const ENTRIES: u64 = 512;
 const TABLE: u64 = 4096;
 
 /// Writes the descriptor table and page tables that map the first GiB to itself.
-pub(super) fn write_tables(memory: &GuestMemory) -> Result<(), Error> {
+pub(crate) fn write_tables(memory: &GuestMemory) -> Result<(), Error> {
     let put = |at: u64, value: u64| {
         memory
             .write_obj(value.to_le(), GuestAddress(at))
@@ -74,7 +74,7 @@ fn segment(selector: u16, code: bool) -> kvm_segment {
 }
 
 /// Lets the CPU begin at `entry` in 64-bit mode.
-pub(super) fn set_registers(cpu: &VcpuFd, entry: u64) -> Result<(), Error> {
+pub(crate) fn set_registers(cpu: &VcpuFd, entry: u64) -> Result<(), Error> {
     let mut special = cpu
         .get_sregs()
         .map_err(Error::kvm("show the registers of a CPU"))?;
