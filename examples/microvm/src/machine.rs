@@ -33,18 +33,11 @@ use crate::{acpi, boot, layout, memory};
 pub(crate) fn run(boot: &Boot) -> Result<Ending, Error> {
     let host = Host::open()?;
     if usize::from(boot.cpus) > host.max_cpus() {
-        return Err(Error::TooManyCpus {
-            wanted: boot.cpus,
-            most: host.max_cpus(),
-        });
+        return Err(Error::TooManyCpus { wanted: boot.cpus, most: host.max_cpus() });
     }
     let memory = memory::map(boot.mem)?;
     let kernel = boot::kernel::load(&memory, &boot.kernel)?;
-    let initrd = boot
-        .initrd
-        .as_ref()
-        .map(|path| kernel.load_initrd(&memory, boot.mem, path))
-        .transpose()?;
+    let initrd = boot.initrd.as_ref().map(|path| kernel.load_initrd(&memory, boot.mem, path)).transpose()?;
     boot::params::write(&memory, boot.mem, &kernel, initrd, &boot.cmdline)?;
 
     boot::reset_vector::write(&memory)?;
@@ -75,11 +68,7 @@ pub(crate) fn run(boot: &Boot) -> Result<Ending, Error> {
         first.start_at(&memory, kernel.entry)?;
     }
 
-    let _control = boot
-        .control
-        .as_deref()
-        .map(|path| ControlServer::start(path, controls))
-        .transpose()?;
+    let _control = boot.control.as_deref().map(|path| ControlServer::start(path, controls)).transpose()?;
     stop.on_signals()?;
     let _raw = RawMode::enter();
     console::pass_input(com1, stop.clone())?;
@@ -91,23 +80,14 @@ pub(crate) fn run(boot: &Boot) -> Result<Ending, Error> {
 
 fn legacy_devices(board: &mut Board, vm: &Vm, stop: &Arc<Stop>) -> Result<Arc<Com1<File>>, Error> {
     // The guest writes single bytes: they go out unbuffered.
-    let output = std::io::stdout()
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(Error::setup("standard output"))?;
+    let output = std::io::stdout().as_fd().try_clone_to_owned().map_err(Error::setup("standard output"))?;
     let line = EdgeLine::new(&vm.fd, layout::SERIAL_GSI)?;
     let com1 = Arc::new(Com1::new(line, File::from(output)));
     ports_at(board, "COM1", layout::SERIAL_PORTS, 8, com1.clone())?;
     let keyboard = Arc::new(Keyboard::new(stop.clone()));
     ports_at(board, "the keyboard", layout::I8042_PORTS, 5, keyboard)?;
     let power = Arc::new(Power::new(stop.clone()));
-    ports_at(
-        board,
-        "the power registers",
-        layout::POWER_PORTS,
-        power::REGISTERS,
-        power,
-    )?;
+    ports_at(board, "the power registers", layout::POWER_PORTS, power::REGISTERS, power)?;
     Ok(com1)
 }
 
@@ -119,13 +99,7 @@ fn pci_bus(board: &mut Board, window_64: std::ops::Range<u64>) -> Result<(), Err
         memory_at(board, "a PCI window", window, Arc::new(Window(bus.clone())))?;
     }
     let config = Arc::new(ConfigPorts::new(bus));
-    ports_at(
-        board,
-        "the PCI ports",
-        layout::PCI_CONFIG_PORTS,
-        ports::PORTS,
-        config,
-    )
+    ports_at(board, "the PCI ports", layout::PCI_CONFIG_PORTS, ports::PORTS, config)
 }
 
 fn ports_at(

@@ -21,9 +21,7 @@ pub(crate) fn regions(size: u64) -> Vec<(u64, u64)> {
 
 /// First address behind the RAM of a machine with `size` bytes.
 pub(crate) fn end(size: u64) -> u64 {
-    regions(size)
-        .last()
-        .map_or(0, |(start, length)| start.saturating_add(*length))
+    regions(size).last().map_or(0, |(start, length)| start.saturating_add(*length))
 }
 
 /// Maps `size` bytes of guest memory.

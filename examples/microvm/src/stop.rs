@@ -40,10 +40,7 @@ impl Stop {
 
     /// Asks for the end. The first reason counts.
     pub(crate) fn request(&self, ending: Ending) {
-        self.ending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(ending);
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(ending);
         self.requested.store(true, Ordering::Release);
         // The counter cannot overflow by these few writes.
         let _ = self.event.write(1);
@@ -64,11 +61,7 @@ impl Stop {
         }
         self.requested.store(true, Ordering::Release);
         // A signal handler can only write the eventfd: no reason given means the user.
-        self.ending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .unwrap_or(Ending::User)
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(Ending::User)
     }
 
     /// Lets SIGINT, SIGTERM and SIGHUP end the machine.

@@ -1,8 +1,8 @@
 //! The devices, in AML.
 
 use acpi_tables::aml::{
-    AddressSpace, AddressSpaceCacheable, Device, EISAName, IO, Interrupt, Memory32Fixed, Name,
-    Package, PackageBuilder, Path, ResourceTemplate, Scope,
+    AddressSpace, AddressSpaceCacheable, Device, EISAName, IO, Interrupt, Memory32Fixed, Name, Package, PackageBuilder,
+    Path, ResourceTemplate, Scope,
 };
 use acpi_tables::sdt::Sdt;
 use acpi_tables::{Aml, AmlSink};
@@ -52,11 +52,7 @@ fn soft_off(aml: &mut dyn AmlSink) {
 }
 
 fn processor(cpu: u8, aml: &mut dyn AmlSink) {
-    device(
-        &format!("C{cpu:03X}"),
-        vec![&name("_HID", &"ACPI0007"), &name("_UID", &cpu)],
-        aml,
-    );
+    device(&format!("C{cpu:03X}"), vec![&name("_HID", &"ACPI0007"), &name("_UID", &cpu)], aml);
 }
 
 fn serial(aml: &mut dyn AmlSink) {
@@ -89,12 +85,7 @@ fn reserved(aml: &mut dyn AmlSink) {
 
 fn host_bridge(window_64: &std::ops::Range<u64>, aml: &mut dyn AmlSink) {
     let buses = AddressSpace::new_bus_number(0u16, 0);
-    let config = IO::new(
-        layout::PCI_CONFIG_PORTS,
-        layout::PCI_CONFIG_PORTS,
-        1,
-        pci::ports::PORTS as u8,
-    );
+    let config = IO::new(layout::PCI_CONFIG_PORTS, layout::PCI_CONFIG_PORTS, 1, pci::ports::PORTS as u8);
     let window_32 = layout::PCI_WINDOW_32;
     let low = AddressSpace::new_memory(
         AddressSpaceCacheable::NotCacheable,
@@ -103,13 +94,8 @@ fn host_bridge(window_64: &std::ops::Range<u64>, aml: &mut dyn AmlSink) {
         (window_32.end - 1) as u32,
         None,
     );
-    let high = AddressSpace::new_memory(
-        AddressSpaceCacheable::NotCacheable,
-        true,
-        window_64.start,
-        window_64.end - 1,
-        None,
-    );
+    let high =
+        AddressSpace::new_memory(AddressSpaceCacheable::NotCacheable, true, window_64.start, window_64.end - 1, None);
     device(
         "PCI0",
         vec![
@@ -118,10 +104,7 @@ fn host_bridge(window_64: &std::ops::Range<u64>, aml: &mut dyn AmlSink) {
             &name("_UID", &0u8),
             &name("_SEG", &0u8),
             &name("_BBN", &0u8),
-            &name(
-                "_CRS",
-                &ResourceTemplate::new(vec![&buses, &config, &low, &high]),
-            ),
+            &name("_CRS", &ResourceTemplate::new(vec![&buses, &config, &low, &high])),
             &name("_PRT", &interrupt_routing()),
         ],
         aml,

@@ -2,9 +2,7 @@
 
 use acpi_tables::fadt::{FADT, FADTBuilder, Flags, PmProfile};
 use acpi_tables::gas::{AccessSize, AddressSpace, GAS};
-use acpi_tables::madt::{
-    EnabledStatus, IoApic, LocalInterruptController, MADT, ProcessorLocalApic,
-};
+use acpi_tables::madt::{EnabledStatus, IoApic, LocalInterruptController, MADT, ProcessorLocalApic};
 use acpi_tables::mcfg::MCFG;
 
 use super::{OEM, OEM_REVISION, OEM_TABLE};
@@ -16,13 +14,7 @@ const NO_VGA: u16 = 1 << 2;
 const NO_CMOS_CLOCK: u16 = 1 << 5;
 
 fn port(offset: u16) -> GAS {
-    GAS::new(
-        AddressSpace::SystemIo,
-        8,
-        0,
-        AccessSize::ByteAccess,
-        (POWER_PORTS + offset).into(),
-    )
+    GAS::new(AddressSpace::SystemIo, 8, 0, AccessSize::ByteAccess, (POWER_PORTS + offset).into())
 }
 
 /// Power-off and reset registers, and where the DSDT is.
@@ -46,12 +38,7 @@ pub(super) fn fadt(dsdt: u64) -> FADT {
 
 /// The interrupt controllers and with them the CPUs.
 pub(super) fn madt(cpus: u8) -> MADT {
-    let mut table = MADT::new(
-        OEM,
-        OEM_TABLE,
-        OEM_REVISION,
-        LocalInterruptController::Address(LOCAL_APIC),
-    );
+    let mut table = MADT::new(OEM, OEM_TABLE, OEM_REVISION, LocalInterruptController::Address(LOCAL_APIC));
     for cpu in 0..cpus {
         table.add_structure(ProcessorLocalApic::new(cpu, cpu, EnabledStatus::Enabled));
     }

@@ -74,16 +74,10 @@ fn bytes_of(table: &dyn Aml) -> Vec<u8> {
 
 /// All tables as they lie from [`ACPI_TABLES`] on, the RSDP first.
 fn build(machine: &Machine) -> Vec<u8> {
-    let mut area = Area {
-        bytes: vec![0; Rsdp::len()],
-    };
+    let mut area = Area { bytes: vec![0; Rsdp::len()] };
     let dsdt = area.add(dsdt::table(machine).as_slice());
     let mut xsdt = XSDT::new(OEM, OEM_TABLE, OEM_REVISION);
-    for table in [
-        bytes_of(&fixed::fadt(dsdt)),
-        bytes_of(&fixed::madt(machine.cpus)),
-        bytes_of(&fixed::mcfg()),
-    ] {
+    for table in [bytes_of(&fixed::fadt(dsdt)), bytes_of(&fixed::madt(machine.cpus)), bytes_of(&fixed::mcfg())] {
         xsdt.add_entry(area.add(&table));
     }
     let xsdt = area.add(&bytes_of(&xsdt));
@@ -100,7 +94,5 @@ pub(crate) fn write(memory: &GuestMemory, machine: &Machine) -> Result<(), Error
     if tables.len() as u64 > RESET_VECTOR - ACPI_TABLES {
         return Err(Error::Acpi);
     }
-    memory
-        .write_slice(&tables, GuestAddress(ACPI_TABLES))
-        .map_err(Error::memory("the ACPI tables"))
+    memory.write_slice(&tables, GuestAddress(ACPI_TABLES)).map_err(Error::memory("the ACPI tables"))
 }

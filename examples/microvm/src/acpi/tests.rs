@@ -7,24 +7,12 @@ fn machine() -> Machine {
     Machine {
         cpus: 3,
         pci_window_64: 0x1_0000_0000..0x5_0000_0000,
-        mmio_devices: vec![
-            MmioDevice {
-                address: 0xd000_0000,
-                gsi: 5,
-            },
-            MmioDevice {
-                address: 0xd000_1000,
-                gsi: 6,
-            },
-        ],
+        mmio_devices: vec![MmioDevice { address: 0xd000_0000, gsi: 5 }, MmioDevice { address: 0xd000_1000, gsi: 6 }],
     }
 }
 
 fn number(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |number, byte| (number << 8) | u64::from(*byte))
+    bytes.iter().rev().fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }
 
 fn sum(bytes: &[u8]) -> u8 {
@@ -67,20 +55,9 @@ fn the_fadt_is_hardware_reduced_and_leads_to_the_dsdt() {
     let flags = number(&fadt[112..116]);
     assert_ne!(flags & (1 << 20), 0, "hardware reduced");
     assert_ne!(flags & (1 << 10), 0, "reset register");
-    assert_eq!(
-        (fadt[116], number(&fadt[120..128]), fadt[128]),
-        (1, 0x602, 1)
-    );
-    assert_eq!(
-        (fadt[244], number(&fadt[248..256])),
-        (1, 0x600),
-        "sleep control"
-    );
-    assert_eq!(
-        (fadt[256], number(&fadt[260..268])),
-        (1, 0x601),
-        "sleep status"
-    );
+    assert_eq!((fadt[116], number(&fadt[120..128]), fadt[128]), (1, 0x602, 1));
+    assert_eq!((fadt[244], number(&fadt[248..256])), (1, 0x600), "sleep control");
+    assert_eq!((fadt[256], number(&fadt[260..268])), (1, 0x601), "sleep status");
     let dsdt = table(&area, number(&fadt[140..148]));
     assert_eq!(&dsdt[..4], b"DSDT");
 }
@@ -132,9 +109,6 @@ fn the_dsdt_announces_each_mmio_device_once() {
 
 #[test]
 fn the_largest_machine_fits() {
-    let machine = Machine {
-        cpus: 254,
-        ..machine()
-    };
+    let machine = Machine { cpus: 254, ..machine() };
     assert!(build(&machine).len() as u64 <= RESET_VECTOR - ACPI_TABLES);
 }

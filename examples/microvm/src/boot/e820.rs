@@ -39,11 +39,7 @@ pub(crate) fn map(size: u64) -> Vec<Range> {
         }
     }
     // Linux uses ECAM only where firmware has reserved it.
-    map.push(range(
-        layout::ECAM,
-        layout::ECAM.saturating_add(layout::ECAM_SIZE),
-        Kind::Reserved,
-    ));
+    map.push(range(layout::ECAM, layout::ECAM.saturating_add(layout::ECAM_SIZE), Kind::Reserved));
     map.sort_by_key(|range| range.start);
     map
 }

@@ -47,11 +47,7 @@ pub(crate) struct Initrd {
 }
 
 fn open(option: &'static str, path: &Path) -> Result<File, Error> {
-    let failed = |source| Error::File {
-        option,
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| Error::File { option, path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_dir() {
         return Err(failed(std::io::ErrorKind::IsADirectory.into()));
@@ -64,22 +60,11 @@ pub(crate) fn load(memory: &GuestMemory, path: &Path) -> Result<Kernel, Error> {
     let mut file = open("--kernel", path)?;
     let mut magic = [0; 4];
     let is_elf = file.read_exact(&mut magic).is_ok() && magic == *b"\x7fELF";
-    file.rewind().map_err(|source| Error::File {
-        option: "--kernel",
-        path: path.to_owned(),
-        source,
-    })?;
-    let loaded = if is_elf {
-        load_elf(memory, &mut file)
-    } else {
-        load_bzimage(memory, &mut file)
-    };
+    file.rewind().map_err(|source| Error::File { option: "--kernel", path: path.to_owned(), source })?;
+    let loaded = if is_elf { load_elf(memory, &mut file) } else { load_bzimage(memory, &mut file) };
     loaded.map_err(|reason| match reason {
         Refusal::TooLarge => Error::DoesNotFit { what: "the kernel" },
-        Refusal::Wrong(reason) => Error::NotAKernel {
-            path: path.to_owned(),
-            reason,
-        },
+        Refusal::Wrong(reason) => Error::NotAKernel { path: path.to_owned(), reason },
     })
 }
 
@@ -103,19 +88,13 @@ impl From<LoaderError> for Refusal {
 fn load_bzimage(memory: &GuestMemory, file: &mut File) -> Result<Kernel, Refusal> {
     let at = GuestAddress(HIGH_MEMORY);
     let loaded = BzImage::load(memory, Some(at), file, Some(at))?;
-    let header = loaded
-        .setup_header
-        .ok_or_else(|| Refusal::Wrong("no boot header".to_owned()))?;
+    let header = loaded.setup_header.ok_or_else(|| Refusal::Wrong("no boot header".to_owned()))?;
     if header.xloadflags & XLF_KERNEL_64 == 0 {
         return Err(Refusal::Wrong("not a 64-bit kernel".to_owned()));
     }
     // The kernel unpacks itself to its preferred address and needs `init_size` bytes there.
     let unpacked = header.pref_address.saturating_add(header.init_size.into());
-    Ok(Kernel {
-        entry: HIGH_MEMORY.saturating_add(ENTRY_64),
-        header,
-        end: loaded.kernel_end.max(unpacked),
-    })
+    Ok(Kernel { entry: HIGH_MEMORY.saturating_add(ENTRY_64), header, end: loaded.kernel_end.max(unpacked) })
 }
 
 fn load_elf(memory: &GuestMemory, file: &mut File) -> Result<Kernel, Refusal> {
@@ -128,11 +107,7 @@ fn load_elf(memory: &GuestMemory, file: &mut File) -> Result<Kernel, Refusal> {
         cmdline_size: 2047,
         ..Default::default()
     };
-    Ok(Kernel {
-        entry: loaded.kernel_load.0,
-        header,
-        end: loaded.kernel_end,
-    })
+    Ok(Kernel { entry: loaded.kernel_load.0, header, end: loaded.kernel_end })
 }
 
 impl Kernel {
@@ -145,53 +120,29 @@ impl Kernel {
     }
 
     /// Loads the initrd as high as the kernel can reach it.
-    pub(crate) fn load_initrd(
-        &self,
-        memory: &GuestMemory,
-        memory_size: u64,
-        path: &Path,
-    ) -> Result<Initrd, Error> {
+    pub(crate) fn load_initrd(&self, memory: &GuestMemory, memory_size: u64, path: &Path) -> Result<Initrd, Error> {
         let mut file = open("--initrd", path)?;
-        let failed = |source| Error::File {
-            option: "--initrd",
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| Error::File { option: "--initrd", path: path.to_owned(), source };
         let size = file.metadata().map_err(failed)?.len();
-        let placed = place_initrd(&self.header, self.end, memory_size, size)
-            .ok_or(Error::DoesNotFit { what: "the initrd" })?;
+        let placed =
+            place_initrd(&self.header, self.end, memory_size, size).ok_or(Error::DoesNotFit { what: "the initrd" })?;
         memory
-            .read_exact_volatile_from(
-                GuestAddress(placed.address.into()),
-                &mut file,
-                placed.size as usize,
-            )
+            .read_exact_volatile_from(GuestAddress(placed.address.into()), &mut file, placed.size as usize)
             .map_err(Error::memory("the initrd"))?;
         Ok(placed)
     }
 }
 
 /// The highest page-aligned place between the kernel and what it can reach.
-pub(crate) fn place_initrd(
-    header: &setup_header,
-    kernel_end: u64,
-    memory_size: u64,
-    size: u64,
-) -> Option<Initrd> {
+pub(crate) fn place_initrd(header: &setup_header, kernel_end: u64, memory_size: u64, size: u64) -> Option<Initrd> {
     let reach = match header.initrd_addr_max {
         0 => INITRD_MAX,
         given => given,
     };
-    let top = u64::from(reach)
-        .saturating_add(1)
-        .min(memory_size)
-        .min(LOW_RAM_END);
+    let top = u64::from(reach).saturating_add(1).min(memory_size).min(LOW_RAM_END);
     let address = top.checked_sub(size)? & !(PAGE - 1);
     if address < kernel_end {
         return None;
     }
-    Some(Initrd {
-        address: u32::try_from(address).ok()?,
-        size: u32::try_from(size).ok()?,
-    })
+    Some(Initrd { address: u32::try_from(address).ok()?, size: u32::try_from(size).ok()? })
 }

@@ -33,11 +33,7 @@ pub(crate) fn zero_page(kernel: &Kernel, initrd: Option<Initrd>, memory_size: u6
     // There are 128 places for these few entries.
     let mut table = params.e820_table;
     for (place, range) in table.iter_mut().zip(&map) {
-        *place = boot_e820_entry {
-            addr: range.start,
-            size: range.end - range.start,
-            r#type: range.kind as u32,
-        };
+        *place = boot_e820_entry { addr: range.start, size: range.end - range.start, r#type: range.kind as u32 };
         entries += 1;
     }
     params.e820_table = table;
@@ -55,20 +51,14 @@ pub(crate) fn write(
 ) -> Result<(), Error> {
     let most = kernel.command_line_max();
     if command_line.len() > most {
-        return Err(Error::CommandLine {
-            length: command_line.len(),
-            most,
-        });
+        return Err(Error::CommandLine { length: command_line.len(), most });
     }
     let mut bytes = command_line.as_bytes().to_vec();
     bytes.push(0);
-    memory
-        .write_slice(&bytes, GuestAddress(COMMAND_LINE))
-        .map_err(Error::memory("the command line"))?;
+    memory.write_slice(&bytes, GuestAddress(COMMAND_LINE)).map_err(Error::memory("the command line"))?;
 
     let params = zero_page(kernel, initrd, memory_size);
     let params = BootParams::new(&params, GuestAddress(ZERO_PAGE));
-    LinuxBootConfigurator::write_bootparams(&params, memory).map_err(|_| Error::DoesNotFit {
-        what: "the boot parameters",
-    })
+    LinuxBootConfigurator::write_bootparams(&params, memory)
+        .map_err(|_| Error::DoesNotFit { what: "the boot parameters" })
 }

@@ -19,7 +19,5 @@ const CODE: [u8; 7] = [
 
 /// Writes the code.
 pub(crate) fn write(memory: &GuestMemory) -> Result<(), Error> {
-    memory
-        .write_slice(&CODE, GuestAddress(RESET_VECTOR))
-        .map_err(Error::memory("the reset vector"))
+    memory.write_slice(&CODE, GuestAddress(RESET_VECTOR)).map_err(Error::memory("the reset vector"))
 }

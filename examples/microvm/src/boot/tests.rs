@@ -30,11 +30,8 @@ fn the_map_is_sorted_and_without_overlaps() {
 #[test]
 fn the_map_covers_all_memory_but_the_legacy_area() {
     for size in [32 * MIB, 3 * GIB, 5 * GIB] {
-        let ram: u64 = map(size)
-            .iter()
-            .filter(|range| range.kind == Kind::Ram)
-            .map(|range| range.end - range.start)
-            .sum();
+        let ram: u64 =
+            map(size).iter().filter(|range| range.kind == Kind::Ram).map(|range| range.end - range.start).sum();
         assert_eq!(ram, size - HIGH_MEMORY + 0x9_fc00);
     }
 }
@@ -43,9 +40,7 @@ fn the_map_covers_all_memory_but_the_legacy_area() {
 fn tables_and_ecam_are_reserved() {
     let map = map(256 * MIB);
     for address in [ACPI_TABLES, HIGH_MEMORY - 1, ECAM] {
-        let range = map
-            .iter()
-            .find(|range| (range.start..range.end).contains(&address));
+        let range = map.iter().find(|range| (range.start..range.end).contains(&address));
         assert_eq!(range.map(|range| range.kind), Some(Kind::Reserved));
     }
 }
@@ -53,27 +48,16 @@ fn tables_and_ecam_are_reserved() {
 #[test]
 fn memory_leaves_the_hole_free() {
     assert_eq!(memory::regions(3 * GIB), [(0, LOW_RAM_END)]);
-    assert_eq!(
-        memory::regions(4 * GIB),
-        [(0, LOW_RAM_END), (HIGH_RAM_START, GIB)]
-    );
+    assert_eq!(memory::regions(4 * GIB), [(0, LOW_RAM_END), (HIGH_RAM_START, GIB)]);
     assert_eq!(memory::end(256 * MIB), 256 * MIB);
     assert_eq!(memory::end(4 * GIB), HIGH_RAM_START + GIB);
 }
 
 #[test]
 fn an_initrd_goes_as_high_as_the_kernel_reaches() {
-    let header = setup_header {
-        initrd_addr_max: 0x7fff_ffff,
-        ..Default::default()
-    };
+    let header = setup_header { initrd_addr_max: 0x7fff_ffff, ..Default::default() };
     let place = |memory, size| place_initrd(&header, 32 * MIB, memory, size);
-    let at = |address| {
-        Some(Initrd {
-            address,
-            size: 5000,
-        })
-    };
+    let at = |address| Some(Initrd { address, size: 5000 });
     assert_eq!(place(64 * MIB, 5000), at(0x3ff_e000));
     assert_eq!(place(8 * GIB, 5000), at(0x7fff_e000));
     assert_eq!(place(32 * MIB, 5000), None);
@@ -86,10 +70,7 @@ fn a_file_that_is_no_kernel_is_refused() {
     let memory = memory::map(32 * MIB).unwrap();
     let file = TempFile::new().unwrap();
     file.as_file().write_all(&[0x55; 4096]).unwrap();
-    assert!(matches!(
-        load(&memory, file.as_path()),
-        Err(Error::NotAKernel { .. })
-    ));
+    assert!(matches!(load(&memory, file.as_path()), Err(Error::NotAKernel { .. })));
     let missing = std::path::Path::new("/there/is/no/such/kernel");
     let Err(error) = load(&memory, missing) else {
         panic!("loaded");
@@ -103,18 +84,12 @@ fn the_zero_page_points_at_everything() {
     let kernel = tiny_kernel();
     let memory = memory::map(32 * MIB).unwrap();
     let kernel = load(&memory, kernel.as_path()).unwrap();
-    let initrd = Initrd {
-        address: 0x180_0000,
-        size: 77,
-    };
+    let initrd = Initrd { address: 0x180_0000, size: 77 };
     let params = super::params::zero_page(&kernel, Some(initrd), 32 * MIB);
     let (header, entries) = (params.hdr, params.e820_entries);
     assert_eq!(kernel.entry, HIGH_MEMORY + 0x200);
     assert_eq!({ header.cmd_line_ptr }, COMMAND_LINE as u32);
-    assert_eq!(
-        ({ header.ramdisk_image }, { header.ramdisk_size }),
-        (0x180_0000, 77)
-    );
+    assert_eq!(({ header.ramdisk_image }, { header.ramdisk_size }), (0x180_0000, 77));
     assert_eq!({ params.acpi_rsdp_addr }, ACPI_TABLES);
     assert_eq!(usize::from(entries), map(32 * MIB).len());
 }

@@ -49,18 +49,11 @@ impl FromStr for Disk {
                     return Err(format!("transport={value}: there are pci and mmio"));
                 }
                 _ => {
-                    return Err(format!(
-                        "{part:?}: there are path=FILE, ro, serial=TEXT and transport=pci|mmio"
-                    ));
+                    return Err(format!("{part:?}: there are path=FILE, ro, serial=TEXT and transport=pci|mmio"));
                 }
             }
         }
-        Ok(Self {
-            path: path.ok_or("path=FILE is missing")?,
-            read_only,
-            serial,
-            transport,
-        })
+        Ok(Self { path: path.ok_or("path=FILE is missing")?, read_only, serial, transport })
     }
 }
 

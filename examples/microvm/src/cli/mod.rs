@@ -58,12 +58,7 @@ pub(crate) struct Boot {
     #[arg(long, value_name = "FILE")]
     pub(crate) initrd: Option<PathBuf>,
     /// Kernel command line
-    #[arg(
-        long,
-        value_name = "TEXT",
-        default_value = "console=ttyS0",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "TEXT", default_value = "console=ttyS0", allow_hyphen_values = true)]
     pub(crate) cmdline: String,
     /// Memory, with a unit (K, M, G) or in bytes
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::memory)]

@@ -19,9 +19,7 @@ pub(super) fn parse(text: &str) -> Result<u64, String> {
         .filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|number| number.parse().ok())
         .ok_or("a number of bytes is needed, or one with K, M, G or T behind it")?;
-    number
-        .checked_mul(1 << shift)
-        .ok_or_else(|| "too large".to_owned())
+    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
 }
 
 /// A size that guest memory can have.

@@ -5,10 +5,7 @@ use super::usage::{Refusal, parse};
 use super::{Boot, Command, CtlRequest, size};
 
 fn arguments(line: &str) -> Vec<String> {
-    std::iter::once("microvm")
-        .chain(line.split(' ').filter(|word| !word.is_empty()))
-        .map(str::to_owned)
-        .collect()
+    std::iter::once("microvm").chain(line.split(' ').filter(|word| !word.is_empty())).map(str::to_owned).collect()
 }
 
 fn boot(line: &str) -> Boot {
@@ -45,17 +42,7 @@ fn sizes_have_units() {
     assert_eq!(size::parse("512M"), Ok(512 << 20));
     assert_eq!(size::parse("2G"), Ok(2 << 30));
     assert_eq!(size::parse("1T"), Ok(1 << 40));
-    for wrong in [
-        "",
-        "M",
-        "-1",
-        "+1",
-        "1.5G",
-        "1GB",
-        "1 G",
-        "16777216T",
-        "0x10",
-    ] {
+    for wrong in ["", "M", "-1", "+1", "1.5G", "1GB", "1 G", "16777216T", "0x10"] {
         assert!(size::parse(wrong).is_err(), "{wrong:?}");
     }
 }
@@ -74,18 +61,8 @@ fn disks_have_options_in_any_order() {
     assert_eq!(
         boot.disks,
         [
-            Disk {
-                path: "a.img".into(),
-                read_only: false,
-                serial: None,
-                transport: Transport::Pci,
-            },
-            Disk {
-                path: "b".into(),
-                read_only: true,
-                serial: Some("two".to_owned()),
-                transport: Transport::Mmio,
-            },
+            Disk { path: "a.img".into(), read_only: false, serial: None, transport: Transport::Pci },
+            Disk { path: "b".into(), read_only: true, serial: Some("two".to_owned()), transport: Transport::Mmio },
         ]
     );
 }
@@ -125,10 +102,7 @@ fn wrong_values_give_one_line_with_the_value_and_the_reason() {
 #[test]
 fn help_is_not_an_error() {
     for line in ["--help", "boot --help", "ctl --help", "--version"] {
-        assert!(
-            matches!(parse(arguments(line)), Err(Refusal::Help(_))),
-            "{line}"
-        );
+        assert!(matches!(parse(arguments(line)), Err(Refusal::Help(_))), "{line}");
     }
 }
 

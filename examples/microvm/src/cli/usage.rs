@@ -30,9 +30,7 @@ where
         let mut seen = HashSet::new();
         for serial in boot.disks.iter().filter_map(|disk| disk.serial.as_ref()) {
             if !seen.insert(serial) {
-                return Err(Refusal::Wrong(format!(
-                    "--disk: two disks have the serial number {serial}"
-                )));
+                return Err(Refusal::Wrong(format!("--disk: two disks have the serial number {serial}")));
             }
         }
     }
@@ -45,11 +43,7 @@ fn one_line(error: &clap::Error) -> String {
         return format!("something is missing (see {} --help)", name());
     }
     let text = error.to_string();
-    let words: Vec<_> = text
-        .lines()
-        .map(str::trim)
-        .take_while(|line| !line.is_empty())
-        .collect();
+    let words: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
     let line = words.join(" ");
     line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }

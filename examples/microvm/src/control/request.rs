@@ -31,9 +31,7 @@ impl FromStr for Request {
         match words.as_slice() {
             ["resize", serial, bytes] => Ok(Request::Resize {
                 serial: (*serial).to_owned(),
-                bytes: bytes
-                    .parse()
-                    .map_err(|_| format!("{bytes} is not a number of bytes"))?,
+                bytes: bytes.parse().map_err(|_| format!("{bytes} is not a number of bytes"))?,
             }),
             ["resize", ..] => Err("resize takes a serial number and a number of bytes".to_owned()),
             _ => Err("unknown request, there is: resize".to_owned()),

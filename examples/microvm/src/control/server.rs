@@ -26,15 +26,10 @@ pub(crate) struct ControlServer {
 impl ControlServer {
     /// Serves `controls` at `path`.
     pub(crate) fn start(path: &Path, controls: Controls) -> Result<Self, Error> {
-        let failed = |source| Error::Control {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| Error::Control { path: path.to_owned(), source };
         let listener = UnixListener::bind(path)
             .or_else(|error| {
-                if error.kind() != std::io::ErrorKind::AddrInUse
-                    || UnixStream::connect(path).is_ok()
-                {
+                if error.kind() != std::io::ErrorKind::AddrInUse || UnixStream::connect(path).is_ok() {
                     return Err(error);
                 }
                 // A socket that nobody listens at was left behind by a machine that was killed.
@@ -57,11 +52,7 @@ impl ControlServer {
                 }
             })
             .map_err(failed)?;
-        Ok(Self {
-            path: path.to_owned(),
-            end,
-            thread: Some(thread),
-        })
+        Ok(Self { path: path.to_owned(), end, thread: Some(thread) })
     }
 }
 

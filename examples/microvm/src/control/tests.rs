@@ -10,10 +10,7 @@ use super::server::ControlServer;
 use crate::devices::control::{Controls, Resize};
 
 fn resize(serial: &str, bytes: u64) -> Request {
-    Request::Resize {
-        serial: serial.to_owned(),
-        bytes,
-    }
+    Request::Resize { serial: serial.to_owned(), bytes }
 }
 
 #[test]

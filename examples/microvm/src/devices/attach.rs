@@ -7,8 +7,5 @@ use crate::error::Error;
 
 /// Puts a block device for `disk` into the machine and makes it known to the control socket.
 pub(crate) fn disk(_board: &mut Board, _controls: &mut Controls, disk: &Disk) -> Result<(), Error> {
-    Err(Error::Disk {
-        path: disk.path.clone(),
-        reason: "this build has no block device".to_owned(),
-    })
+    Err(Error::Disk { path: disk.path.clone(), reason: "this build has no block device".to_owned() })
 }

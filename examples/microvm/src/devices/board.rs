@@ -60,26 +60,18 @@ impl Board {
             doorbells: Vec::new(),
             vm: vm.fd.clone(),
             routes: Routes::new(vm.fd.clone()),
-            pins: INTX_GSIS
-                .map(|gsi| SharedPin::new(vm.fd.clone(), gsi))
-                .collect(),
+            pins: INTX_GSIS.map(|gsi| SharedPin::new(vm.fd.clone(), gsi)).collect(),
         }
     }
 
     /// The next free register window with its interrupt.
     pub(crate) fn mmio_place(&self) -> Result<MmioPlace, Error> {
-        let full = || Error::TooManyDevices {
-            transport: "mmio",
-            most: MMIO_GSIS.len(),
-        };
+        let full = || Error::TooManyDevices { transport: "mmio", most: MMIO_GSIS.len() };
         let index = self.mmio_devices.len();
         let gsi = MMIO_GSIS.clone().nth(index).ok_or_else(full)?;
         let address = MMIO_DEVICES + index as u64 * MMIO_DEVICE_SIZE;
         Ok(MmioPlace {
-            at: MmioDevice {
-                address: u32::try_from(address).map_err(|_| full())?,
-                gsi,
-            },
+            at: MmioDevice { address: u32::try_from(address).map_err(|_| full())?, gsi },
             line: EdgeLine::new(&self.vm, gsi)?,
         })
     }
@@ -92,10 +84,7 @@ impl Board {
         doorbells: Vec<Doorbell>,
     ) -> Result<(), Error> {
         let base = u64::from(at.address);
-        let bus = |source| Error::Bus {
-            what: "a virtio-mmio device",
-            source,
-        };
+        let bus = |source| Error::Bus { what: "a virtio-mmio device", source };
         let range = MmioRange::new(MmioAddress(base), MMIO_DEVICE_SIZE).map_err(bus)?;
         self.io.register_mmio(range, device).map_err(bus)?;
         let mut doorbells = Doorbells::new(self.vm.clone(), doorbells);
@@ -107,16 +96,10 @@ impl Board {
 
     /// The INTx line of the slot that the next PCI function gets.
     pub(crate) fn intx(&self) -> Result<LevelLine, Error> {
-        let full = || Error::TooManyDevices {
-            transport: "pci",
-            most: usize::from(SLOTS) - 1,
-        };
+        let full = || Error::TooManyDevices { transport: "pci", most: usize::from(SLOTS) - 1 };
         let slot = self.pci.next_slot().ok_or_else(full)?;
         let pin = (pci::intx_gsi(slot) - INTX_GSIS.start) as usize;
-        self.pins
-            .get(pin)
-            .and_then(SharedPin::connect)
-            .ok_or_else(full)
+        self.pins.get(pin).and_then(SharedPin::connect).ok_or_else(full)
     }
 
     /// One more message-signalled interrupt.
@@ -131,15 +114,10 @@ impl Board {
         bar: u8,
         doorbells: Vec<Doorbell>,
     ) -> Result<u8, Error> {
-        let doorbells = (!doorbells.is_empty()).then(|| BarDoorbells {
-            bar,
-            doorbells: Doorbells::new(self.vm.clone(), doorbells),
-        });
+        let doorbells = (!doorbells.is_empty())
+            .then(|| BarDoorbells { bar, doorbells: Doorbells::new(self.vm.clone(), doorbells) });
         self.pci
             .add(function, doorbells)
-            .ok_or(Error::TooManyDevices {
-                transport: "pci",
-                most: usize::from(SLOTS) - 1,
-            })
+            .ok_or(Error::TooManyDevices { transport: "pci", most: usize::from(SLOTS) - 1 })
     }
 }

@@ -23,9 +23,6 @@ impl Controls {
 
     /// Changes the capacity of the disk with this serial number.
     pub(crate) fn resize(&self, serial: &str, bytes: u64) -> Result<(), String> {
-        self.disks
-            .get(serial)
-            .ok_or_else(|| format!("no disk has the serial number {serial}"))?
-            .resize(bytes)
+        self.disks.get(serial).ok_or_else(|| format!("no disk has the serial number {serial}"))?.resize(bytes)
     }
 }

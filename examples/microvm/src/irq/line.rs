@@ -24,8 +24,7 @@ impl EdgeLine {
     /// A wire to pin `gsi` of the interrupt controller.
     pub(crate) fn new(vm: &VmFd, gsi: u32) -> Result<Self, Error> {
         let event = EventFd::new(libc::EFD_NONBLOCK).map_err(Error::setup("an eventfd"))?;
-        vm.register_irqfd(&event, gsi)
-            .map_err(Error::kvm("connect an interrupt"))?;
+        vm.register_irqfd(&event, gsi).map_err(Error::kvm("connect an interrupt"))?;
         Ok(Self { event })
     }
 
@@ -56,21 +55,13 @@ pub(crate) struct SharedPin {
 impl SharedPin {
     /// Pin `gsi` of the interrupt controller.
     pub(crate) fn new(vm: Arc<VmFd>, gsi: u32) -> Arc<Self> {
-        Arc::new(Self {
-            vm,
-            gsi,
-            devices: AtomicU32::new(0),
-            asserted: Mutex::new(0),
-        })
+        Arc::new(Self { vm, gsi, devices: AtomicU32::new(0), asserted: Mutex::new(0) })
     }
 
     /// One more device's wire to this pin, of at most 32.
     pub(crate) fn connect(pin: &Arc<Self>) -> Option<LevelLine> {
         let device = pin.devices.fetch_add(1, Ordering::Relaxed);
-        Some(LevelLine {
-            pin: pin.clone(),
-            bit: 1u32.checked_shl(device)?,
-        })
+        Some(LevelLine { pin: pin.clone(), bit: 1u32.checked_shl(device)? })
     }
 }
 
@@ -82,11 +73,7 @@ pub(crate) struct LevelLine {
 
 impl IrqLine for LevelLine {
     fn set(&self, asserted: bool) {
-        let mut now = self
-            .pin
-            .asserted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.pin.asserted.lock().unwrap_or_else(PoisonError::into_inner);
         let before = *now;
         if asserted {
             *now |= self.bit;

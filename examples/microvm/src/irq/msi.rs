@@ -20,7 +20,6 @@ pub(crate) struct MsiVector {
 }
 
 /// A vector is attached exactly while it has a message and is not masked.
-#[derive(Default)]
 struct State {
     has_message: bool,
     masked: bool,
@@ -28,7 +27,7 @@ struct State {
 }
 
 impl MsiVector {
-    /// A vector that is unmasked and goes nowhere yet.
+    /// A vector that is masked and goes nowhere yet.
     pub(crate) fn new(routes: Arc<Routes>) -> Result<Self, Error> {
         let number = routes.allocate()?;
         let event = EventFd::new(libc::EFD_NONBLOCK).map_err(Error::setup("an eventfd"))?;
@@ -36,7 +35,7 @@ impl MsiVector {
             routes,
             number,
             event,
-            state: Mutex::default(),
+            state: Mutex::new(State { has_message: false, masked: true, attached: false }),
         })
     }
 
@@ -85,6 +84,14 @@ impl MsiVector {
         }
     }
 
+    /// Forgets a signal that is held back.
+    pub(crate) fn clear(&self) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.attached {
+            self.take();
+        }
+    }
+
     /// Empties the counter; whether there was something in it.
     fn take(&self) -> bool {
         self.event.read().is_ok()
@@ -99,10 +106,7 @@ impl MsiVector {
             // KVM delivers what is in the counter when it is attached, but leaves it there: it would count
             // again after the next masking. So the counter is emptied first and the signal repeated.
             let pending = self.take();
-            self.routes
-                .vm()
-                .register_irqfd(&self.event, self.number)
-                .map_err(Error::kvm("connect an interrupt"))?;
+            self.routes.vm().register_irqfd(&self.event, self.number).map_err(Error::kvm("connect an interrupt"))?;
             if pending {
                 self.signal();
             }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kvm_bindings::{
-    KVM_IRQ_ROUTING_IRQCHIP, KVM_IRQ_ROUTING_MSI, KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER,
-    KVM_IRQCHIP_PIC_SLAVE, KvmIrqRouting, kvm_irq_routing_entry, kvm_irq_routing_irqchip,
-    kvm_irq_routing_msi,
+    KVM_IRQ_ROUTING_IRQCHIP, KVM_IRQ_ROUTING_MSI, KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE,
+    KvmIrqRouting, kvm_irq_routing_entry, kvm_irq_routing_irqchip, kvm_irq_routing_msi,
 };
 use kvm_ioctls::VmFd;
 
@@ -42,10 +41,7 @@ struct Table {
 impl Routes {
     /// The pins of the interrupt controllers, and no messages yet.
     pub(crate) fn new(vm: Arc<VmFd>) -> Arc<Self> {
-        Arc::new(Self {
-            vm,
-            table: Mutex::default(),
-        })
+        Arc::new(Self { vm, table: Mutex::default() })
     }
 
     /// The machine that the table belongs to.
@@ -58,9 +54,7 @@ impl Routes {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let number = IO_APIC_PINS + table.used;
         if number >= MAX_ROUTES {
-            return Err(Error::MissingCapability(
-                "interrupt numbers for more devices",
-            ));
+            return Err(Error::MissingCapability("interrupt numbers for more devices"));
         }
         table.used += 1;
         Ok(number)
@@ -76,9 +70,7 @@ impl Routes {
         let routing = KvmIrqRouting::from_entries(&entries)
             .map_err(|_| Error::MissingCapability("interrupt numbers for more devices"))?;
         // Under the lock: KVM replaces the whole table, an older one must not come last.
-        self.vm
-            .set_gsi_routing(&routing)
-            .map_err(Error::kvm("route an interrupt"))
+        self.vm.set_gsi_routing(&routing).map_err(Error::kvm("route an interrupt"))
     }
 }
 
@@ -98,21 +90,13 @@ pub(super) fn entries(messages: &BTreeMap<u32, Message>) -> Vec<kvm_irq_routing_
 }
 
 fn pin(gsi: u32, irqchip: u32, pin: u32) -> kvm_irq_routing_entry {
-    let mut entry = kvm_irq_routing_entry {
-        gsi,
-        type_: KVM_IRQ_ROUTING_IRQCHIP,
-        ..Default::default()
-    };
+    let mut entry = kvm_irq_routing_entry { gsi, type_: KVM_IRQ_ROUTING_IRQCHIP, ..Default::default() };
     entry.u.irqchip = kvm_irq_routing_irqchip { irqchip, pin };
     entry
 }
 
 fn message(gsi: u32, message: Message) -> kvm_irq_routing_entry {
-    let mut entry = kvm_irq_routing_entry {
-        gsi,
-        type_: KVM_IRQ_ROUTING_MSI,
-        ..Default::default()
-    };
+    let mut entry = kvm_irq_routing_entry { gsi, type_: KVM_IRQ_ROUTING_MSI, ..Default::default() };
     entry.u.msi = kvm_irq_routing_msi {
         address_lo: message.address as u32,
         address_hi: (message.address >> 32) as u32,

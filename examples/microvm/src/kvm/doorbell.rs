@@ -39,11 +39,7 @@ pub(crate) struct Doorbells {
 impl Doorbells {
     /// Doorbells that ring nowhere yet.
     pub(crate) fn new(vm: Arc<VmFd>, sites: Vec<Doorbell>) -> Self {
-        Self {
-            vm,
-            sites,
-            base: None,
-        }
+        Self { vm, sites, base: None }
     }
 
     /// Moves the doorbells to a window at `base`, or takes them away.

@@ -53,13 +53,10 @@ impl Host {
                 return Err(Error::MissingCapability(name));
             }
         }
-        let cpuid = kvm
-            .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
-            .map_err(Error::kvm("say which CPU features it has"))?;
-        let long_mode = cpuid
-            .as_slice()
-            .iter()
-            .any(|leaf| leaf.function == EXTENDED_FEATURES && leaf.edx & LONG_MODE != 0);
+        let cpuid =
+            kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).map_err(Error::kvm("say which CPU features it has"))?;
+        let long_mode =
+            cpuid.as_slice().iter().any(|leaf| leaf.function == EXTENDED_FEATURES && leaf.edx & LONG_MODE != 0);
         if !long_mode {
             return Err(Error::KvmCannotRun("its CPUs have no 64-bit mode".into()));
         }
@@ -79,26 +76,14 @@ impl Host {
 
     /// Makes a machine with `memory`, interrupt controllers and timer, and no CPU yet.
     pub(crate) fn create_vm(&self, memory: &GuestMemory) -> Result<Vm, Error> {
-        let fd = self
-            .kvm
-            .create_vm()
-            .map_err(Error::kvm("make a virtual machine"))?;
-        fd.set_identity_map_address(layout::IDENTITY_MAP)
-            .map_err(Error::kvm("place the identity map"))?;
-        fd.set_tss_address(layout::TASK_STATE)
-            .map_err(Error::kvm("place the task state"))?;
-        fd.create_irq_chip()
-            .map_err(Error::kvm("make the interrupt controllers"))?;
-        fd.create_pit2(kvm_pit_config {
-            flags: KVM_PIT_SPEAKER_DUMMY,
-            ..Default::default()
-        })
-        .map_err(Error::kvm("make the timer"))?;
+        let fd = self.kvm.create_vm().map_err(Error::kvm("make a virtual machine"))?;
+        fd.set_identity_map_address(layout::IDENTITY_MAP).map_err(Error::kvm("place the identity map"))?;
+        fd.set_tss_address(layout::TASK_STATE).map_err(Error::kvm("place the task state"))?;
+        fd.create_irq_chip().map_err(Error::kvm("make the interrupt controllers"))?;
+        fd.create_pit2(kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() })
+            .map_err(Error::kvm("make the timer"))?;
         sys::map_memory(&fd, memory).map_err(Error::kvm("map the guest's memory"))?;
-        Ok(Vm {
-            fd: Arc::new(fd),
-            _memory: memory.clone(),
-        })
+        Ok(Vm { fd: Arc::new(fd), _memory: memory.clone() })
     }
 }
 

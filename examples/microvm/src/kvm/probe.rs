@@ -31,28 +31,17 @@ const CR4_SSE: u64 = 1 << 9;
 pub(super) fn run(kvm: &Kvm) -> Result<(), Error> {
     let memory = memory::map(MEMORY)?;
     start::write_tables(&memory)?;
-    memory
-        .write_slice(&CODE, GuestAddress(PROGRAM))
-        .map_err(Error::memory("a test program"))?;
-    let vm = kvm
-        .create_vm()
-        .map_err(Error::kvm("make a virtual machine"))?;
+    memory.write_slice(&CODE, GuestAddress(PROGRAM)).map_err(Error::memory("a test program"))?;
+    let vm = kvm.create_vm().map_err(Error::kvm("make a virtual machine"))?;
     sys::map_memory(&vm, &memory).map_err(Error::kvm("map the guest's memory"))?;
     let mut cpu = vm.create_vcpu(0).map_err(Error::kvm("make a CPU"))?;
     start::set_registers(&cpu, PROGRAM)?;
-    let mut special = cpu
-        .get_sregs()
-        .map_err(Error::kvm("show the registers of a CPU"))?;
+    let mut special = cpu.get_sregs().map_err(Error::kvm("show the registers of a CPU"))?;
     special.cr4 |= CR4_SSE;
-    cpu.set_sregs(&special)
-        .map_err(Error::kvm("set the registers of a CPU"))?;
+    cpu.set_sregs(&special).map_err(Error::kvm("set the registers of a CPU"))?;
     match cpu.run() {
         Ok(VcpuExit::IoOut(port, _)) if port == u16::from(PORT) => Ok(()),
-        Ok(exit) => Err(Error::KvmCannotRun(format!(
-            "a test program ended with {exit:?}"
-        ))),
-        Err(errno) => Err(Error::KvmCannotRun(format!(
-            "a test program could not be started: {errno}"
-        ))),
+        Ok(exit) => Err(Error::KvmCannotRun(format!("a test program ended with {exit:?}"))),
+        Err(errno) => Err(Error::KvmCannotRun(format!("a test program could not be started: {errno}"))),
     }
 }

@@ -36,10 +36,7 @@ impl Drop for RawMode {
 }
 
 /// Passes standard input to the guest until it ends. The thread ends with the process.
-pub(crate) fn pass_input<W: Write + Send + 'static>(
-    com1: Arc<Com1<W>>,
-    stop: Arc<Stop>,
-) -> Result<(), Error> {
+pub(crate) fn pass_input<W: Write + Send + 'static>(com1: Arc<Com1<W>>, stop: Arc<Stop>) -> Result<(), Error> {
     let pass = move || {
         let mut keys = Keys::default();
         let mut buffer = [0; 64];

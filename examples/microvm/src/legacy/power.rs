@@ -44,8 +44,7 @@ impl DevicePio for Power {
         let &[value] = data else {
             return;
         };
-        let off =
-            value & SLEEP_ENABLE != 0 && (value >> SLEEP_TYPE_SHIFT) & SLEEP_TYPE == SLEEP_TYPE_OFF;
+        let off = value & SLEEP_ENABLE != 0 && (value >> SLEEP_TYPE_SHIFT) & SLEEP_TYPE == SLEEP_TYPE_OFF;
         match offset {
             SLEEP_CONTROL if off => self.0.request(Ending::PowerOff),
             RESET if value == RESET_VALUE => self.0.request(Ending::Reset),

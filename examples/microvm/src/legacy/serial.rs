@@ -48,14 +48,7 @@ impl<W: Write + Send> Com1<W> {
     /// A UART that prints to `output`.
     pub(crate) fn new(line: EdgeLine, output: W) -> Self {
         let emptied = Arc::new(Condvar::new());
-        Self {
-            uart: Mutex::new(Serial::with_events(
-                Interrupt(line),
-                Emptied(emptied.clone()),
-                output,
-            )),
-            emptied,
-        }
+        Self { uart: Mutex::new(Serial::with_events(Interrupt(line), Emptied(emptied.clone()), output)), emptied }
     }
 
     fn uart(&self) -> MutexGuard<'_, Serial<Interrupt, Emptied, W>> {
@@ -71,10 +64,7 @@ impl<W: Write + Send> Com1<W> {
             match uart.enqueue_raw_bytes(now) {
                 Ok(taken) if taken > 0 => input = input.get(taken..).unwrap_or_default(),
                 _ => {
-                    (uart, _) = self
-                        .emptied
-                        .wait_timeout(uart, LOOK_AGAIN)
-                        .unwrap_or_else(PoisonError::into_inner);
+                    (uart, _) = self.emptied.wait_timeout(uart, LOOK_AGAIN).unwrap_or_else(PoisonError::into_inner);
                 }
             }
         }

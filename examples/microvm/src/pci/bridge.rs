@@ -19,10 +19,7 @@ impl HostBridge {
     /// A host bridge.
     pub(crate) fn new() -> Self {
         let mut registers = [0; 64];
-        let identity = VENDOR_INTEL
-            .to_le_bytes()
-            .into_iter()
-            .chain(DEVICE_HOST_BRIDGE.to_le_bytes());
+        let identity = VENDOR_INTEL.to_le_bytes().into_iter().chain(DEVICE_HOST_BRIDGE.to_le_bytes());
         for (register, byte) in registers.iter_mut().zip(identity) {
             *register = byte;
         }

@@ -35,23 +35,13 @@ pub(crate) struct PciBus {
 impl PciBus {
     /// The number that the next function gets.
     pub(crate) fn next_slot(&self) -> Option<u8> {
-        u8::try_from(self.slots.len())
-            .ok()
-            .filter(|slot| *slot < SLOTS)
+        u8::try_from(self.slots.len()).ok().filter(|slot| *slot < SLOTS)
     }
 
     /// Puts a function into the next slot. `None` if the bus is full.
-    pub(crate) fn add(
-        &mut self,
-        function: Arc<dyn PciFunction>,
-        doorbells: Option<BarDoorbells>,
-    ) -> Option<u8> {
+    pub(crate) fn add(&mut self, function: Arc<dyn PciFunction>, doorbells: Option<BarDoorbells>) -> Option<u8> {
         let number = self.next_slot()?;
-        self.slots.push(Slot {
-            number,
-            function,
-            doorbells: Mutex::new(doorbells),
-        });
+        self.slots.push(Slot { number, function, doorbells: Mutex::new(doorbells) });
         self.update_map();
         Some(number)
     }
@@ -88,9 +78,7 @@ impl PciBus {
     }
 
     fn slot(&self, number: u8, function: u8) -> Option<&Slot> {
-        self.slots
-            .iter()
-            .find(|slot| slot.number == number && function == 0)
+        self.slots.iter().find(|slot| slot.number == number && function == 0)
     }
 
     /// The function is cloned out of the map: its access may block, and may move BARs itself.
@@ -117,17 +105,11 @@ impl PciBus {
 
 impl Slot {
     fn move_doorbells(&self, bars: &[BarPlacement]) {
-        let mut doorbells = self
-            .doorbells
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut doorbells = self.doorbells.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(BarDoorbells { bar, doorbells }) = doorbells.as_mut() else {
             return;
         };
-        let base = bars
-            .iter()
-            .find(|placement| placement.bar == *bar)
-            .map(|placement| placement.base);
+        let base = bars.iter().find(|placement| placement.bar == *bar).map(|placement| placement.base);
         // Without them the writes still reach the function, only more slowly.
         if let Err(error) = doorbells.place(base) {
             log::warn!("PCI slot {}: {error}", self.number);

@@ -24,10 +24,7 @@ pub(crate) struct ConfigPorts {
 impl ConfigPorts {
     /// Ports to `bus`.
     pub(crate) fn new(bus: Arc<PciBus>) -> Self {
-        Self {
-            bus,
-            address: Mutex::new(0),
-        }
+        Self { bus, address: Mutex::new(0) }
     }
 
     /// Slot, function and register that an access to the data ports means.

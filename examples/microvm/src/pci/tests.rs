@@ -42,19 +42,12 @@ impl PciFunction for Probe {
     }
 
     fn write_bar(&self, bar: u8, offset: u64, data: &[u8]) {
-        self.written
-            .lock()
-            .unwrap()
-            .push((bar, offset, data.to_vec()));
+        self.written.lock().unwrap().push((bar, offset, data.to_vec()));
     }
 
     fn bars(&self) -> Vec<BarPlacement> {
         let base = *self.base.lock().unwrap();
-        let placed = BarPlacement {
-            bar: 4,
-            base: base.into(),
-            size: 0x1000,
-        };
+        let placed = BarPlacement { bar: 4, base: base.into(), size: 0x1000 };
         (base != 0).then_some(placed).into_iter().collect()
     }
 }
@@ -79,19 +72,10 @@ fn read<const N: usize>(read: impl FnOnce(&mut [u8])) -> [u8; N] {
 fn ecam_reaches_the_function_of_the_slot() {
     let (bus, _) = bus();
     let ecam = Ecam(bus);
-    assert_eq!(
-        read(|data| ecam.mmio_read(BASE, 0, data)),
-        [0x86, 0x80, 0x57, 0x0d]
-    );
+    assert_eq!(read(|data| ecam.mmio_read(BASE, 0, data)), [0x86, 0x80, 0x57, 0x0d]);
     assert_eq!(read(|data| ecam.mmio_read(BASE, 0xa, data)), [0, 6]);
-    assert_eq!(
-        read(|data| ecam.mmio_read(BASE, (1 << 15) + 0x24, data)),
-        [0x24, 0x25, 0x26, 0x27]
-    );
-    assert_eq!(
-        read(|data| ecam.mmio_read(BASE, (2 << 15) + 0x101, data)),
-        [1, 2]
-    );
+    assert_eq!(read(|data| ecam.mmio_read(BASE, (1 << 15) + 0x24, data)), [0x24, 0x25, 0x26, 0x27]);
+    assert_eq!(read(|data| ecam.mmio_read(BASE, (2 << 15) + 0x101, data)), [1, 2]);
 }
 
 #[test]
@@ -99,10 +83,7 @@ fn an_empty_slot_or_function_reads_as_ones() {
     let (bus, _) = bus();
     let ecam = Ecam(bus);
     assert_eq!(read(|data| ecam.mmio_read(BASE, 3 << 15, data)), [0xff; 4]);
-    assert_eq!(
-        read(|data| ecam.mmio_read(BASE, (1 << 15) + (1 << 12), data)),
-        [0xff; 4]
-    );
+    assert_eq!(read(|data| ecam.mmio_read(BASE, (1 << 15) + (1 << 12), data)), [0xff; 4]);
     ecam.mmio_write(BASE, 3 << 15, &[0; 4]);
 }
 
@@ -112,14 +93,8 @@ fn ports_reach_configuration_space_only_when_enabled() {
     let ports = ConfigPorts::new(bus);
     let address = (1u32 << 31) | (1 << 11) | 0x24;
     ports.pio_write(PORTS, 0, &address.to_le_bytes());
-    assert_eq!(
-        read(|data| ports.pio_read(PORTS, 0, data)),
-        address.to_le_bytes()
-    );
-    assert_eq!(
-        read(|data| ports.pio_read(PORTS, 4, data)),
-        [0x24, 0x25, 0x26, 0x27]
-    );
+    assert_eq!(read(|data| ports.pio_read(PORTS, 0, data)), address.to_le_bytes());
+    assert_eq!(read(|data| ports.pio_read(PORTS, 4, data)), [0x24, 0x25, 0x26, 0x27]);
     assert_eq!(read(|data| ports.pio_read(PORTS, 6, data)), [0x26, 0x27]);
     // Across the dword's end there is nothing.
     assert_eq!(read(|data| ports.pio_read(PORTS, 7, data)), [0xee; 2]);
@@ -164,11 +139,7 @@ fn the_bus_has_32_slots() {
 
 #[test]
 fn placements_do_not_overflow() {
-    let bar = BarPlacement {
-        bar: 0,
-        base: u64::MAX - 0xfff,
-        size: 0x1000,
-    };
+    let bar = BarPlacement { bar: 0, base: u64::MAX - 0xfff, size: 0x1000 };
     assert_eq!(bar.offset_of(u64::MAX, 1), Some(0xfff));
     assert_eq!(bar.offset_of(u64::MAX, 2), None);
     assert_eq!(bar.offset_of(0, 1), None);

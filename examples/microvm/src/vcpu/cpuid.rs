@@ -20,12 +20,7 @@ const LEVEL_CORE: u32 = 2;
 const TOPOLOGY_AMD: u32 = 0x8000_0026;
 
 /// The leaves of CPU `id` of `count`.
-pub(super) fn for_cpu(
-    host: &CpuId,
-    id: u8,
-    count: u8,
-    deadline_timer: bool,
-) -> Result<CpuId, Error> {
+pub(super) fn for_cpu(host: &CpuId, id: u8, count: u8, deadline_timer: bool) -> Result<CpuId, Error> {
     let mut leaves: Vec<_> = host
         .as_slice()
         .iter()
@@ -94,10 +89,6 @@ fn topology(id: u8, count: u8) -> impl Iterator<Item = kvm_cpuid_entry2> {
         edx: id.into(),
         ..Default::default()
     };
-    [
-        level(0, 0, 1, LEVEL_THREAD),
-        level(1, id_bits(count.into()), count.into(), LEVEL_CORE),
-        level(2, 0, 0, 0),
-    ]
-    .into_iter()
+    [level(0, 0, 1, LEVEL_THREAD), level(1, id_bits(count.into()), count.into(), LEVEL_CORE), level(2, 0, 0, 0)]
+        .into_iter()
 }

@@ -90,9 +90,7 @@ fn handle(io: &IoManager, exit: VcpuExit<'_>) -> ControlFlow<Reason> {
             )));
         }
         VcpuExit::InternalError => {
-            return ControlFlow::Break(Reason::Kvm(
-                "KVM could not emulate an instruction".to_owned(),
-            ));
+            return ControlFlow::Break(Reason::Kvm("KVM could not emulate an instruction".to_owned()));
         }
         other => return ControlFlow::Break(Reason::Kvm(format!("unexpected exit {other:?}"))),
     }

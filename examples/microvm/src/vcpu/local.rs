@@ -21,24 +21,13 @@ const DELIVERY_EXTERNAL: u32 = 0x700;
 
 /// Sets what firmware would have set.
 pub(super) fn set_msrs(cpu: &VcpuFd) -> Result<(), Error> {
-    let entry = |index, data| kvm_msr_entry {
-        index,
-        data,
-        ..Default::default()
-    };
-    let msrs = Msrs::from_entries(&[
-        entry(MTRR_DEFAULT_TYPE, MTRR_ENABLED_WRITE_BACK),
-        entry(MISC_ENABLE, FAST_STRINGS),
-    ])
-    .map_err(|_| Error::MissingCapability("model-specific registers"))?;
+    let entry = |index, data| kvm_msr_entry { index, data, ..Default::default() };
+    let msrs =
+        Msrs::from_entries(&[entry(MTRR_DEFAULT_TYPE, MTRR_ENABLED_WRITE_BACK), entry(MISC_ENABLE, FAST_STRINGS)])
+            .map_err(|_| Error::MissingCapability("model-specific registers"))?;
     // KVM stops at the first register that this kind of CPU lacks, which is fine: it has no such switch.
-    let set = cpu
-        .set_msrs(&msrs)
-        .map_err(Error::kvm("set model-specific registers"))?;
-    log::debug!(
-        "{set} of {} model-specific registers set",
-        msrs.as_slice().len()
-    );
+    let set = cpu.set_msrs(&msrs).map_err(Error::kvm("set model-specific registers"))?;
+    log::debug!("{set} of {} model-specific registers set", msrs.as_slice().len());
     Ok(())
 }
 
@@ -58,6 +47,5 @@ pub(super) fn set_apic(cpu: &VcpuFd) -> Result<(), Error> {
             *byte = new as _;
         }
     }
-    cpu.set_lapic(&apic)
-        .map_err(Error::kvm("set the local APIC"))
+    cpu.set_lapic(&apic).map_err(Error::kvm("set the local APIC"))
 }

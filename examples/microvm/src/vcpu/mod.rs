@@ -45,13 +45,9 @@ impl Vcpu {
         io: Arc<IoManager>,
         stop: Arc<Stop>,
     ) -> Result<Self, Error> {
-        let fd = vm
-            .fd
-            .create_vcpu(id.into())
-            .map_err(Error::kvm("make a CPU"))?;
+        let fd = vm.fd.create_vcpu(id.into()).map_err(Error::kvm("make a CPU"))?;
         let cpuid = cpuid::for_cpu(&host.cpuid, id, count, host.has_deadline_timer())?;
-        fd.set_cpuid2(&cpuid)
-            .map_err(Error::kvm("set the features of a CPU"))?;
+        fd.set_cpuid2(&cpuid).map_err(Error::kvm("set the features of a CPU"))?;
         local::set_msrs(&fd)?;
         local::set_apic(&fd)?;
         Ok(Self { id, fd, io, stop })

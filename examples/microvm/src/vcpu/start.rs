@@ -37,9 +37,7 @@ const TABLE: u64 = 4096;
 /// Writes the descriptor table and page tables that map the first GiB to itself.
 pub(crate) fn write_tables(memory: &GuestMemory) -> Result<(), Error> {
     let put = |at: u64, value: u64| {
-        memory
-            .write_obj(value.to_le(), GuestAddress(at))
-            .map_err(Error::memory("the boot tables"))
+        memory.write_obj(value.to_le(), GuestAddress(at)).map_err(Error::memory("the boot tables"))
     };
     for (at, entry) in (GDT..).step_by(8).zip(GDT_ENTRIES) {
         put(at, entry)?;
@@ -49,10 +47,7 @@ pub(crate) fn write_tables(memory: &GuestMemory) -> Result<(), Error> {
     put(PAGE_TABLES, directory_pointers | PRESENT_WRITABLE)?;
     put(directory_pointers, directory | PRESENT_WRITABLE)?;
     for index in 0..ENTRIES {
-        put(
-            directory + index * 8,
-            (index * LARGE_PAGE) | PRESENT_WRITABLE | LARGE,
-        )?;
+        put(directory + index * 8, (index * LARGE_PAGE) | PRESENT_WRITABLE | LARGE)?;
     }
     Ok(())
 }
@@ -75,9 +70,7 @@ fn segment(selector: u16, code: bool) -> kvm_segment {
 
 /// Lets the CPU begin at `entry` in 64-bit mode.
 pub(crate) fn set_registers(cpu: &VcpuFd, entry: u64) -> Result<(), Error> {
-    let mut special = cpu
-        .get_sregs()
-        .map_err(Error::kvm("show the registers of a CPU"))?;
+    let mut special = cpu.get_sregs().map_err(Error::kvm("show the registers of a CPU"))?;
     let data = segment(DATA_SELECTOR, false);
     special.cs = segment(CODE_SELECTOR, true);
     special.ds = data;
@@ -91,8 +84,7 @@ pub(crate) fn set_registers(cpu: &VcpuFd, entry: u64) -> Result<(), Error> {
     special.cr4 |= CR4_PHYSICAL_EXTENSION;
     special.cr0 |= CR0_PROTECTED | CR0_EXTENSION_TYPE | CR0_PAGING;
     special.efer |= EFER_LONG_MODE_ENABLE | EFER_LONG_MODE_ACTIVE;
-    cpu.set_sregs(&special)
-        .map_err(Error::kvm("set the registers of a CPU"))?;
+    cpu.set_sregs(&special).map_err(Error::kvm("set the registers of a CPU"))?;
 
     let general = kvm_regs {
         rflags: RFLAGS_FIXED,
@@ -102,6 +94,5 @@ pub(crate) fn set_registers(cpu: &VcpuFd, entry: u64) -> Result<(), Error> {
         rsi: ZERO_PAGE,
         ..Default::default()
     };
-    cpu.set_regs(&general)
-        .map_err(Error::kvm("set the registers of a CPU"))
+    cpu.set_regs(&general).map_err(Error::kvm("set the registers of a CPU"))
 }

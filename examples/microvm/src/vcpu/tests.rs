@@ -5,13 +5,7 @@ use kvm_bindings::{CpuId, kvm_cpuid_entry2};
 use super::cpuid::for_cpu;
 
 fn host() -> CpuId {
-    let leaf = |function, index, eax, ebx| kvm_cpuid_entry2 {
-        function,
-        index,
-        eax,
-        ebx,
-        ..Default::default()
-    };
+    let leaf = |function, index, eax, ebx| kvm_cpuid_entry2 { function, index, eax, ebx, ..Default::default() };
     CpuId::from_entries(&[
         leaf(1, 0, 0xa0f11, 0x0502_0800),
         leaf(4, 0, 0x1c00_4121, 0),
@@ -25,9 +19,7 @@ fn host() -> CpuId {
 
 fn find(cpuid: &CpuId, function: u32, index: u32) -> kvm_cpuid_entry2 {
     let mut leaves = cpuid.as_slice().iter();
-    *leaves
-        .find(|leaf| leaf.function == function && leaf.index == index)
-        .unwrap()
+    *leaves.find(|leaf| leaf.function == function && leaf.index == index).unwrap()
 }
 
 #[test]
@@ -50,10 +42,8 @@ fn each_cpu_has_its_own_number() {
 #[test]
 fn the_topology_is_one_package_of_single_threaded_cores() {
     let cpuid = for_cpu(&host(), 2, 3, true).unwrap();
-    let levels: Vec<_> = (0..3)
-        .map(|index| find(&cpuid, 0xb, index))
-        .map(|leaf| (leaf.eax, leaf.ebx, leaf.ecx))
-        .collect();
+    let levels: Vec<_> =
+        (0..3).map(|index| find(&cpuid, 0xb, index)).map(|leaf| (leaf.eax, leaf.ebx, leaf.ecx)).collect();
     assert_eq!(levels, [(0, 1, 0x100), (2, 3, 0x201), (0, 0, 2)]);
     // The first cache is the core's own, the last one everybody's.
     assert_eq!((find(&cpuid, 4, 0).eax >> 14) & 0xfff, 0);

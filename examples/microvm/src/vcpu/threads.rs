@@ -16,14 +16,11 @@ pub(crate) struct Threads(Vec<JoinHandle<()>>);
 
 /// Starts every CPU on a thread of its own.
 pub(crate) fn start(cpus: Vec<Vcpu>) -> Result<Threads, Error> {
-    register_signal_handler(SIGRTMIN(), on_kick)
-        .map_err(|errno| Error::setup("a signal handler")(errno.into()))?;
+    register_signal_handler(SIGRTMIN(), on_kick).map_err(|errno| Error::setup("a signal handler")(errno.into()))?;
     let mut threads = Threads(Vec::new());
     for cpu in cpus {
         let stop = cpu.stop.clone();
-        let started = std::thread::Builder::new()
-            .name(format!("cpu{}", cpu.id))
-            .spawn(move || cpu.run());
+        let started = std::thread::Builder::new().name(format!("cpu{}", cpu.id)).spawn(move || cpu.run());
         match started {
             Ok(thread) => threads.0.push(thread),
             Err(error) => {
