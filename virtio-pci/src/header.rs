@@ -120,6 +120,6 @@ impl Image {
         let bytes: [u8; LEN] = bytes.try_into().ok()?;
         let possible = |((new, old), writable): ((&u8, &u8), &u8)| (new ^ old) & !writable == 0;
         let all = bytes.iter().zip(&self.bytes).zip(&self.writable).all(possible);
-        all.then(|| Image { bytes, writable: self.writable })
+        all.then_some(Image { bytes, writable: self.writable })
     }
 }
