@@ -172,6 +172,12 @@ impl DeviceHost {
         false
     }
 
+    /// For a write to a control register that a transport keeps itself: waits for the end of a reset that goes on, as
+    /// every control write does. False where it does not end: the write is to be dropped.
+    pub fn settle(&self) -> bool {
+        !self.shared.resetting.load(Ordering::SeqCst) || self.end_reset(&mut self.control())
+    }
+
     /// Ends a reset whose tasks are gone; says whether none is left.
     fn try_end_reset(&self, control: &mut Control) -> bool {
         if let Phase::Resetting(tasks) = &control.phase {

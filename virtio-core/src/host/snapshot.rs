@@ -105,7 +105,10 @@ impl DeviceHost {
         for word in 0..4 {
             self.write_features(word, accepted.word(word));
         }
-        self.write_status(status & !(DRIVER_OK | super::status::NEEDS_RESET));
+        // Zero would be a reset, and undo what the transport has restored already.
+        if status & !(DRIVER_OK | super::status::NEEDS_RESET) != 0 {
+            self.write_status(status & !(DRIVER_OK | super::status::NEEDS_RESET));
+        }
         if status & FEATURES_OK != self.shared.status() & FEATURES_OK {
             return Err(StateError::Corrupt { what: "the features cannot have been accepted" });
         }

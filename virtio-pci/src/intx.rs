@@ -1,0 +1,155 @@
+//! The interrupt status register and the level-triggered interrupt pin.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use virtio_core::InterruptLine;
+
+/// Bit of the interrupt status: buffers of a queue were used.
+pub(crate) const ISR_QUEUE: u8 = 1;
+/// Bit of the interrupt status: the configuration changed.
+pub(crate) const ISR_CONFIG: u8 = 2;
+
+/// The interrupt status, and the pin that follows it while MSI-X is off. No lock: any thread, at any time.
+pub(crate) struct Intx {
+    isr: AtomicU8,
+    /// The command register's INTx disable bit.
+    disabled: AtomicBool,
+    /// With MSI-X enabled the pin is not used.
+    msix_enabled: Arc<AtomicBool>,
+    line: Option<Box<dyn InterruptLine>>,
+}
+
+impl Intx {
+    pub(crate) fn new(line: Option<Box<dyn InterruptLine>>, msix_enabled: Arc<AtomicBool>) -> Intx {
+        Intx { isr: AtomicU8::new(0), disabled: AtomicBool::new(false), msix_enabled, line }
+    }
+
+    /// Sets bits of the interrupt status, then asserts the pin if it is in use.
+    pub(crate) fn raise(&self, bits: u8) {
+        // PCI-ISR-02, PCI-ISR-03: before the interrupt, so that its handler finds them.
+        self.isr.fetch_or(bits, Ordering::SeqCst);
+        let Some(line) = &self.line else {
+            return;
+        };
+        if self.level() {
+            line.set(true);
+            // Whoever cleared the status meanwhile may have lowered the line before it was raised here.
+            if !self.level() {
+                self.sync();
+            }
+        }
+    }
+
+    /// PCI-ISR-05: reads the interrupt status, which clears it and deasserts the pin.
+    pub(crate) fn acknowledge(&self) -> u8 {
+        let bits = self.isr.swap(0, Ordering::SeqCst);
+        if bits != 0 {
+            self.sync();
+        }
+        bits
+    }
+
+    /// The interrupt status, without side effects.
+    pub(crate) fn status(&self) -> u8 {
+        self.isr.load(Ordering::SeqCst)
+    }
+
+    /// Replaces the interrupt status.
+    pub(crate) fn set_status(&self, bits: u8) {
+        self.isr.store(bits, Ordering::SeqCst);
+        self.sync();
+    }
+
+    /// The command register's INTx disable bit; `sync` has to follow.
+    pub(crate) fn disable(&self, disabled: bool) {
+        self.disabled.store(disabled, Ordering::SeqCst);
+    }
+
+    /// PCI-ISR-04: the interrupt bit of the PCI status register. Unlike the pin it ignores INTx disable.
+    pub(crate) fn is_asserted(&self) -> bool {
+        self.status() != 0 && !self.msix_enabled.load(Ordering::SeqCst)
+    }
+
+    fn level(&self) -> bool {
+        self.is_asserted() && !self.disabled.load(Ordering::SeqCst)
+    }
+
+    /// Has the pin follow what may have changed.
+    ///
+    /// Each thread that changes something sets the line afterwards, and looks again after that: the last one to set the
+    /// line has seen the last change, or sets it again.
+    pub(crate) fn sync(&self) {
+        let Some(line) = &self.line else {
+            return;
+        };
+        loop {
+            let level = self.level();
+            line.set(level);
+            if self.level() == level {
+                break;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Pin(Arc<AtomicBool>);
+
+    impl InterruptLine for Pin {
+        fn set(&self, asserted: bool) {
+            self.0.store(asserted, Ordering::SeqCst);
+        }
+    }
+
+    fn intx() -> (Arc<AtomicBool>, Arc<AtomicBool>, Intx) {
+        let (pin, msix) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let intx = Intx::new(Some(Box::new(Pin(pin.clone()))), msix.clone());
+        (pin, msix, intx)
+    }
+
+    #[test]
+    fn the_pin_follows_the_status_and_its_gates() {
+        let (pin, msix, intx) = intx();
+        let is = |level| assert_eq!(pin.load(Ordering::SeqCst), level);
+        intx.raise(ISR_QUEUE);
+        is(true);
+        intx.disable(true);
+        intx.sync();
+        is(false);
+        assert!(intx.is_asserted());
+        intx.raise(ISR_CONFIG);
+        is(false);
+        intx.disable(false);
+        intx.sync();
+        is(true);
+        msix.store(true, Ordering::SeqCst);
+        intx.sync();
+        is(false);
+        assert!(!intx.is_asserted());
+        msix.store(false, Ordering::SeqCst);
+        intx.sync();
+        is(true);
+        assert_eq!(intx.acknowledge(), ISR_QUEUE | ISR_CONFIG);
+        is(false);
+        assert_eq!(intx.acknowledge(), 0);
+    }
+
+    #[test]
+    fn the_pin_is_right_after_any_race_of_raising_and_acknowledging() {
+        let (pin, _, intx) = intx();
+        for _ in 0..200 {
+            std::thread::scope(|scope| {
+                for bit in [ISR_QUEUE, ISR_CONFIG] {
+                    let intx = &intx;
+                    scope.spawn(move || (0..50).for_each(|_| intx.raise(bit)));
+                }
+                scope.spawn(|| (0..50).for_each(|_| drop(intx.acknowledge())));
+            });
+            assert_eq!(pin.load(Ordering::SeqCst), intx.status() != 0);
+        }
+    }
+}
