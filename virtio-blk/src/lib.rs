@@ -1,1 +1,23 @@
-//! Placeholder
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+
+pub mod backend;
+mod block;
+mod builder;
+mod counters;
+mod handle;
+mod log_limit;
+mod request;
+mod shared;
+mod slots;
+mod state;
+mod task;
+mod wire;
+
+pub use backend::{BlockBackend, BlockQueue, Completion, MemoryBackend, Operation, OperationKind};
+#[cfg(all(feature = "file", unix))]
+pub use backend::{FileBackend, OpenError};
+pub use block::Block;
+pub use builder::{BlockBuilder, BuildError, Topology};
+pub use counters::BlockCounts;
+pub use handle::{BlockHandle, ResizeError};

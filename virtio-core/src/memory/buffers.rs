@@ -72,7 +72,7 @@ impl SegmentList {
     /// The device-writable part.
     #[inline]
     pub(crate) fn writer(&self) -> Writer<'_> {
-        Writer::new(&self.writable, std::slice::from_ref(&self.pin), &self.pin)
+        Writer::new(&self.writable, std::slice::from_ref(&self.pin), Some(&self.pin))
     }
 }
 
@@ -246,7 +246,14 @@ impl GuestBuffers {
     /// Writes the pieces, marking in the log that is current for `view`; an empty writer where they are not writable.
     pub fn writer<'a>(&'a self, view: &'a MemoryView) -> Writer<'a> {
         let segments = if self.readable { &[][..] } else { &self.segments[..] };
-        Writer::new(segments, &self.pins, &view.pin)
+        Writer::new(segments, &self.pins, Some(&view.pin))
+    }
+
+    /// Writes the pieces without marking them, for a backend that has no view: whoever gave it the buffers calls
+    /// [`mark_written`](Self::mark_written) when it has finished. An empty writer where they are not writable.
+    pub fn unmarked_writer(&self) -> Writer<'_> {
+        let segments = if self.readable { &[][..] } else { &self.segments[..] };
+        Writer::new(segments, &self.pins, None)
     }
 
     /// Marks the first `len` bytes as written, in the log that is current for `view`: for data that a system call put

@@ -173,13 +173,13 @@ pub struct Writer<'a> {
     cursor: Cursor<'a>,
     /// What keeps the pieces mapped.
     pins: &'a [Arc<Pin>],
-    /// Where writes are marked.
-    log: &'a Pin,
+    /// Where writes are marked, if they are.
+    log: Option<&'a Pin>,
 }
 
 impl<'a> Writer<'a> {
     #[inline]
-    pub(super) fn new(segments: &'a [Segment], pins: &'a [Arc<Pin>], log: &'a Pin) -> Writer<'a> {
+    pub(super) fn new(segments: &'a [Segment], pins: &'a [Arc<Pin>], log: Option<&'a Pin>) -> Writer<'a> {
         Writer { cursor: Cursor::new(segments), pins, log }
     }
 
@@ -189,7 +189,7 @@ impl<'a> Writer<'a> {
         self.cursor.left
     }
 
-    /// Writes `data`, and marks it dirty.
+    /// Writes `data`, and marks it dirty unless this is an [unmarked](crate::GuestBuffers::unmarked_writer) writer.
     ///
     /// # Errors
     /// [`MemoryError::Short`] where less room is left, [`MemoryError::Unmapped`] where a piece is not guest memory. The
@@ -202,7 +202,9 @@ impl<'a> Writer<'a> {
             // SAFETY: the piece was checked when the chain was walked, and stays mapped while the list that this
             // borrows from holds its pin; it is not a hole.
             unsafe { copy::to_guest(&data[done..end], piece.host) };
-            log.mark(piece.address, u64::from(piece.len));
+            if let Some(log) = log {
+                log.mark(piece.address, u64::from(piece.len));
+            }
             done = end;
         })
     }

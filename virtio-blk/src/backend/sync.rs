@@ -1,0 +1,43 @@
+//! Storage that does each operation when it is asked to.
+
+use std::io;
+use std::sync::Arc;
+
+use super::{BlockQueue, Completion, Operation};
+
+/// A disk that does an operation in the call that asks for it.
+///
+/// That call may wait for storage: each queue of the device should have a thread of its own then.
+pub trait SyncDisk: Send + Sync {
+    /// Does `operation`; returns how many bytes were read or written.
+    ///
+    /// # Errors
+    /// The driver is told of an I/O error, whichever it is.
+    fn perform(&self, operation: &Operation) -> io::Result<usize>;
+}
+
+/// A queue on a [`SyncDisk`].
+#[derive(Debug)]
+pub struct SyncQueue<D> {
+    disk: Arc<D>,
+    finished: Vec<Completion>,
+}
+
+impl<D: SyncDisk> SyncQueue<D> {
+    /// A queue for up to `depth` operations.
+    pub fn new(disk: Arc<D>, depth: u16) -> SyncQueue<D> {
+        SyncQueue { disk, finished: Vec::with_capacity(usize::from(depth)) }
+    }
+}
+
+impl<D: SyncDisk> BlockQueue for SyncQueue<D> {
+    fn submit(&mut self, operation: Box<Operation>) {
+        let result = self.disk.perform(&operation);
+        self.finished.push(Completion { operation, result });
+    }
+
+    fn completions(&mut self, most: usize, done: &mut dyn FnMut(Completion)) {
+        let most = most.min(self.finished.len());
+        self.finished.drain(..most).for_each(done);
+    }
+}

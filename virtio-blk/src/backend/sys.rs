@@ -1,0 +1,83 @@
+//! The system calls that move data between a file and guest memory.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use virtio_core::memory::RawIoSlice;
+
+use super::{Operation, OperationKind};
+
+/// The most pieces that one system call takes.
+const MOST_PIECES: usize = 1024;
+
+// A slice of one can be passed as a slice of the other.
+const _: () = {
+    assert!(size_of::<RawIoSlice>() == size_of::<libc::iovec>());
+    assert!(align_of::<RawIoSlice>() == align_of::<libc::iovec>());
+    assert!(std::mem::offset_of!(RawIoSlice, len) == std::mem::offset_of!(libc::iovec, iov_len));
+};
+
+/// Reads into, or writes from, the memory of `operation`, until all is done or the file takes or has no more. Returns
+/// how many bytes were moved.
+pub(super) fn transfer(file: &File, operation: &Operation) -> io::Result<usize> {
+    let mut pieces = operation.io_slices();
+    let mut done = 0;
+    // Bytes of the first piece that were moved already.
+    let mut skip = 0;
+    loop {
+        while let Some((first, rest)) = pieces.split_first()
+            && skip >= first.len
+        {
+            skip -= first.len;
+            pieces = rest;
+        }
+        let Some(first) = pieces.first() else {
+            return Ok(done);
+        };
+        let tail = [RawIoSlice { base: first.base.wrapping_add(skip), len: first.len - skip }];
+        let now = if skip == 0 { pieces.get(..MOST_PIECES).unwrap_or(pieces) } else { &tail };
+        let offset = operation.offset().checked_add(done as u64).and_then(|offset| libc::off_t::try_from(offset).ok());
+        let offset = offset.ok_or(io::ErrorKind::FileTooLarge)?;
+        match call(file, operation, now, offset) {
+            Ok(0) => return Ok(done),
+            Ok(moved) => {
+                done += moved;
+                skip += moved;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// One system call on `pieces`, which are pieces of `operation`'s memory, at most `MOST_PIECES`.
+fn call(file: &File, operation: &Operation, pieces: &[RawIoSlice], offset: libc::off_t) -> io::Result<usize> {
+    let fd = file.as_raw_fd();
+    let vectors = pieces.as_ptr().cast::<libc::iovec>();
+    let count = libc::c_int::try_from(pieces.len()).map_err(io::Error::other)?;
+    let moved = match operation.kind() {
+        OperationKind::Read => {
+            // SAFETY: the array has `count` entries of the right layout (asserted above). What they point at is guest
+            // memory that the borrowed operation keeps mapped for the whole call, and a read's memory is the driver's
+            // to be written. No reference into it exists, so a driver that writes it meanwhile changes bytes, no more.
+            unsafe { libc::preadv(fd, vectors, count, offset) }
+        }
+        OperationKind::Write { .. } => {
+            // SAFETY: as above, and the kernel only reads the memory: a driver that writes it meanwhile gets a mixture
+            // of old and new bytes on its disk.
+            unsafe { libc::pwritev(fd, vectors, count, offset) }
+        }
+        OperationKind::Flush => 0,
+    };
+    usize::try_from(moved).map_err(|_| io::Error::last_os_error())
+}
+
+/// The flags that a file was opened with.
+pub(super) fn open_flags(file: &File) -> io::Result<libc::c_int> {
+    // SAFETY: F_GETFL takes no argument and changes nothing.
+    let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
+    if flags == -1 { Err(io::Error::last_os_error()) } else { Ok(flags) }
+}

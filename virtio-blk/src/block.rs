@@ -1,0 +1,106 @@
+//! The device, as its host sees it.
+
+use std::sync::Arc;
+
+use virtio_core::device::{ActivateError, DeviceState, FeatureRefusal, StateError};
+use virtio_core::{Activation, ConfigSpace, DeviceType, Features, QueueTask, VirtioDevice, Virtqueue};
+
+use crate::backend::BlockBackend;
+use crate::builder::BlockBuilder;
+use crate::handle::BlockHandle;
+use crate::shared::Shared;
+use crate::state;
+use crate::task::BlockTask;
+use crate::wire::{self, field};
+
+/// A virtio block device (virtio 1.4, section 5.2), to be given to a [`DeviceHost`](virtio_core::DeviceHost).
+#[derive(Debug)]
+pub struct Block {
+    shared: Arc<Shared>,
+    offered: Features,
+    queue_sizes: Vec<u16>,
+    /// What was negotiated; nothing before that.
+    accepted: Features,
+}
+
+impl Block {
+    /// A device on `backend`.
+    pub fn builder(backend: impl BlockBackend + 'static) -> BlockBuilder {
+        BlockBuilder::new(Arc::new(backend))
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>, offered: Features, queue_sizes: Vec<u16>) -> Block {
+        Block { shared, offered, queue_sizes, accepted: Features::NONE }
+    }
+
+    /// A hold on the device that stays when it has gone to its host.
+    pub fn handle(&self) -> BlockHandle {
+        BlockHandle(Arc::clone(&self.shared))
+    }
+}
+
+impl VirtioDevice for Block {
+    fn device_type(&self) -> DeviceType {
+        DeviceType::BLOCK
+    }
+
+    fn features(&self) -> Features {
+        self.offered
+    }
+
+    fn feature_name(&self, bit: u32) -> Option<&'static str> {
+        wire::feature_name(bit)
+    }
+
+    fn queue_sizes(&self) -> &[u16] {
+        &self.queue_sizes
+    }
+
+    fn config(&self) -> ConfigSpace {
+        self.shared.config.clone()
+    }
+
+    fn negotiate(&mut self, features: Features) -> Result<(), FeatureRefusal> {
+        self.accepted = features;
+        // BLK-INIT-03, BLK-STABLE-01: a driver that does not flush gets its writes on stable storage.
+        self.shared.set_writeback(features.contains(wire::FLUSH_FEATURE));
+        Ok(())
+    }
+
+    fn write_config(&mut self, offset: u64, data: &[u8]) {
+        // DRV-BLK-03: the cache mode is the driver's with CONFIG_WCE, and nothing else ever is.
+        if !self.accepted.contains(wire::CONFIG_WCE) {
+            return;
+        }
+        let writeback = (field::WRITEBACK.start as u64).checked_sub(offset);
+        let writeback = writeback.and_then(|at| data.get(usize::try_from(at).ok()?));
+        if let Some(value) = writeback {
+            // DRV-BLK-03: anything but zero is one.
+            self.shared.set_writeback(*value != 0);
+        }
+    }
+
+    fn activate(&mut self, activation: Activation) -> Result<Vec<Box<dyn QueueTask>>, ActivateError> {
+        let mut tasks = Vec::<Box<dyn QueueTask>>::new();
+        for setup in activation.queues {
+            let number = setup.index;
+            let queue = Virtqueue::new(setup).map_err(|fault| ActivateError::Queue { queue: number, fault })?;
+            tasks.push(Box::new(BlockTask::new(queue, Arc::clone(&self.shared))));
+        }
+        Ok(tasks)
+    }
+
+    fn reset(&mut self) {
+        let Block { shared, offered: _, queue_sizes: _, accepted } = self;
+        *accepted = Features::NONE;
+        shared.set_writeback(true);
+    }
+
+    fn save(&self) -> DeviceState {
+        state::save(&self.shared)
+    }
+
+    fn restore(&mut self, state: &DeviceState) -> Result<(), StateError> {
+        state::restore(&self.shared, state, self.accepted.contains(wire::CONFIG_WCE))
+    }
+}

@@ -1,0 +1,58 @@
+//! What a device counts.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// What a device has counted since it was made, over all of its queues and resets.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct BlockCounts {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        /// The counters of one queue, written by its task alone; on cache lines of their own.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: Counter,)*
+        }
+
+        impl Counters {
+            pub(crate) fn add_to(&self, counts: &mut BlockCounts) {
+                $(counts.$name += self.$name.0.load(Relaxed);)*
+            }
+        }
+    };
+}
+
+counters! {
+    /// Reads that succeeded.
+    reads,
+    /// Bytes that they read.
+    read_bytes,
+    /// Writes that succeeded.
+    writes,
+    /// Bytes that they wrote.
+    written_bytes,
+    /// Flushes that succeeded.
+    flushes,
+    /// Requests for the disk's name.
+    ids,
+    /// Requests that were refused with IOERR: the driver's fault.
+    refused,
+    /// Requests of types that are not served, answered with UNSUPP.
+    unsupported,
+    /// Requests that the backend failed, answered with IOERR; short transfers included.
+    failed,
+}
+
+/// A counter with one writer.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+}
