@@ -182,7 +182,8 @@ impl VirtioPci {
     /// The doorbells with the addresses at which they are now; none while their BAR does not answer.
     pub fn doorbell_addresses(&self) -> Vec<(u64, DoorbellSite)> {
         let place = self.bars().into_iter().find(|place| place.bar == Self::DOORBELL_BAR && place.enabled);
-        let at = |place: BarPlacement| self.doorbells().into_iter().map(move |site| (place.address + site.offset, site));
+        let at =
+            |place: BarPlacement| self.doorbells().into_iter().map(move |site| (place.address + site.offset, site));
         place.into_iter().flat_map(at).collect()
     }
 

@@ -8,6 +8,9 @@ use kvm_ioctls::Error as Errno;
 /// Why the machine could not be built or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// The embedded default failed.
+    #[error(transparent)]
+    Demo(#[from] crate::demo::DemoError),
     /// There is no `/dev/kvm`.
     #[error(
         "/dev/kvm does not exist: enable virtualisation in the firmware and load kvm-intel or kvm-amd (inside a virtual machine: enable nesting for it)"

@@ -14,6 +14,7 @@ mod acpi;
 mod boot;
 mod cli;
 mod control;
+mod demo;
 mod devices;
 mod error;
 mod irq;
@@ -59,10 +60,7 @@ fn run(cli: Cli) -> ExitCode {
             let CtlRequest::Resize { serial, bytes } = ctl.request;
             control::client::send(&ctl.socket, &control::Request::Resize { serial, bytes })
         }
-        None => {
-            eprintln!("microvm: the built-in demonstration is not there yet (see microvm --help)");
-            return ExitCode::FAILURE;
-        }
+        None => demo::run().map_err(Error::from),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

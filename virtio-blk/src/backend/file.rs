@@ -152,7 +152,9 @@ impl OpenError {
         let path = path.to_owned();
         match error.kind() {
             io::ErrorKind::NotFound => OpenError::Missing { path },
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => OpenError::Permission { path, write },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                OpenError::Permission { path, write }
+            }
             _ => OpenError::Io { path, source: error },
         }
     }
