@@ -8,7 +8,6 @@
 //!
 //! Where a virtio device is put into the machine: `devices/attach.rs`.
 #![deny(unsafe_code)]
-#![expect(dead_code, reason = "interrupts and doorbells are for virtio devices, of which none is attached yet")]
 
 mod acpi;
 mod boot;

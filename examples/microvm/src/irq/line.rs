@@ -4,15 +4,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kvm_ioctls::VmFd;
+use virtio_core::InterruptLine;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::error::Error;
-
-/// A wire from a device to the interrupt controller.
-pub(crate) trait IrqLine: Send + Sync {
-    /// Drives the wire. Calling it again with the same level is allowed.
-    fn set(&self, asserted: bool);
-}
 
 /// A wire whose rising edge counts. Each `set(true)` is an edge, so that a device which still has a reason
 /// after the driver acknowledged another one only has to assert again.
@@ -27,14 +22,9 @@ impl EdgeLine {
         vm.register_irqfd(&event, gsi).map_err(Error::kvm("connect an interrupt"))?;
         Ok(Self { event })
     }
-
-    /// The eventfd whose writes are edges.
-    pub(crate) fn event(&self) -> &EventFd {
-        &self.event
-    }
 }
 
-impl IrqLine for EdgeLine {
+impl InterruptLine for EdgeLine {
     fn set(&self, asserted: bool) {
         // The counter is drained by KVM: it cannot be full for long, and then an edge is on its way anyway.
         if asserted && let Err(error) = self.event.write(1) {
@@ -71,7 +61,7 @@ pub(crate) struct LevelLine {
     bit: u32,
 }
 
-impl IrqLine for LevelLine {
+impl InterruptLine for LevelLine {
     fn set(&self, asserted: bool) {
         let mut now = self.pin.asserted.lock().unwrap_or_else(PoisonError::into_inner);
         let before = *now;

@@ -4,9 +4,11 @@
 //! whether the device signalled; that is the vector's pending bit. Unmasking attaches KVM again and
 //! delivers what was pending.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vmm_sys_util::eventfd::EventFd;
+use virtio_core::Event;
+use virtio_pci::MessageVector;
 
 use super::routes::{Message, Routes};
 use crate::error::Error;
@@ -15,7 +17,7 @@ use crate::error::Error;
 pub(crate) struct MsiVector {
     routes: Arc<Routes>,
     number: u32,
-    event: EventFd,
+    event: Event,
     state: Mutex<State>,
 }
 
@@ -30,7 +32,7 @@ impl MsiVector {
     /// A vector that is masked and goes nowhere yet.
     pub(crate) fn new(routes: Arc<Routes>) -> Result<Self, Error> {
         let number = routes.allocate()?;
-        let event = EventFd::new(libc::EFD_NONBLOCK).map_err(Error::setup("an eventfd"))?;
+        let event = Event::new().map_err(Error::setup("an eventfd"))?;
         Ok(Self {
             routes,
             number,
@@ -39,62 +41,25 @@ impl MsiVector {
         })
     }
 
-    /// Lets the vector mean a write of `data` to `address`.
-    pub(crate) fn route(&self, address: u64, data: u32) -> Result<(), Error> {
+    fn set_route(&self, address: u64, data: u32) -> Result<(), Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.routes.set(self.number, Message { address, data })?;
         state.has_message = true;
         self.update(&mut state)
     }
 
-    /// Holds signals back.
-    pub(crate) fn mask(&self) -> Result<(), Error> {
+    /// Holds signals back, or delivers them again, the one held back first.
+    fn set_masked(&self, masked: bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.masked = true;
-        self.update(&mut state)
-    }
-
-    /// Delivers signals again, the one held back first.
-    pub(crate) fn unmask(&self) -> Result<(), Error> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.masked = false;
-        self.update(&mut state)
-    }
-
-    /// Signals. Takes no lock.
-    pub(crate) fn signal(&self) {
-        // A full counter means that a signal is pending, which is all there is to say.
-        if let Err(error) = self.event.write(1) {
-            log::debug!("interrupt {}: {error}", self.number);
-        }
-    }
-
-    /// The eventfd whose writes are signals, for backends that signal by themselves.
-    pub(crate) fn event(&self) -> &EventFd {
-        &self.event
-    }
-
-    /// Whether a signal is held back.
-    pub(crate) fn is_pending(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        !state.attached && self.take() && {
-            // Looking must not lose it.
-            self.signal();
-            true
-        }
-    }
-
-    /// Forgets a signal that is held back.
-    pub(crate) fn clear(&self) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.attached {
-            self.take();
+        state.masked = masked;
+        if let Err(error) = self.update(&mut state) {
+            log::warn!("interrupt {}: {error}", self.number);
         }
     }
 
     /// Empties the counter; whether there was something in it.
     fn take(&self) -> bool {
-        self.event.read().is_ok()
+        self.event.take() != 0
     }
 
     fn update(&self, state: &mut State) -> Result<(), Error> {
@@ -106,14 +71,17 @@ impl MsiVector {
             // KVM delivers what is in the counter when it is attached, but leaves it there: it would count
             // again after the next masking. So the counter is emptied first and the signal repeated.
             let pending = self.take();
-            self.routes.vm().register_irqfd(&self.event, self.number).map_err(Error::kvm("connect an interrupt"))?;
+            self.routes
+                .vm()
+                .register_irqfd(self.event.eventfd(), self.number)
+                .map_err(Error::kvm("connect an interrupt"))?;
             if pending {
-                self.signal();
+                self.event.signal();
             }
         } else {
             self.routes
                 .vm()
-                .unregister_irqfd(&self.event, self.number)
+                .unregister_irqfd(self.event.eventfd(), self.number)
                 .map_err(Error::kvm("disconnect an interrupt"))?;
         }
         state.attached = attach;
@@ -121,10 +89,47 @@ impl MsiVector {
     }
 }
 
+impl MessageVector for MsiVector {
+    fn route(&self, address: u64, data: u32) -> io::Result<()> {
+        self.set_route(address, data).map_err(io::Error::other)
+    }
+
+    fn mask(&self) {
+        self.set_masked(true);
+    }
+
+    fn unmask(&self) {
+        self.set_masked(false);
+    }
+
+    /// Takes no lock.
+    fn signal(&self) {
+        self.event.signal();
+    }
+
+    fn is_pending(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        !state.attached && self.take() && {
+            // Looking must not lose it.
+            self.event.signal();
+            true
+        }
+    }
+
+    fn clear(&self) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.attached {
+            self.take();
+        }
+    }
+
+    fn event(&self) -> Option<Event> {
+        Some(self.event.clone())
+    }
+}
+
 impl Drop for MsiVector {
     fn drop(&mut self) {
-        if let Err(error) = self.mask() {
-            log::warn!("{error}");
-        }
+        self.mask();
     }
 }

@@ -29,6 +29,8 @@ mod on_kvm {
 
     use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 
+    use virtio_pci::MessageVector;
+
     use super::super::msi::MsiVector;
     use super::super::routes::Routes;
 

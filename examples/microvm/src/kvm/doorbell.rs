@@ -7,24 +7,13 @@ use vmm_sys_util::eventfd::EventFd;
 
 use crate::error::Error;
 
-/// The value that has to be written to ring one doorbell of several at an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DataMatch {
-    /// Any write rings it.
-    Any,
-    /// A 16-bit write of this value.
-    U16(u16),
-    /// A 32-bit write of this value.
-    U32(u32),
-}
-
 /// One place that a driver writes to in order to notify the device.
 #[derive(Debug)]
 pub(crate) struct Doorbell {
     /// Where, relative to the register window or to the BAR.
     pub(crate) offset: u64,
-    /// Which value.
-    pub(crate) value: DataMatch,
+    /// Which value, where others mean other doorbells.
+    pub(crate) value: Option<u32>,
     /// What the write becomes.
     pub(crate) event: EventFd,
 }
@@ -64,9 +53,8 @@ impl Doorbells {
     fn register(&self, site: &Doorbell, base: u64) -> Result<(), Error> {
         let at = IoEventAddress::Mmio(base.wrapping_add(site.offset));
         match site.value {
-            DataMatch::Any => self.vm.register_ioevent(&site.event, &at, NoDatamatch),
-            DataMatch::U16(value) => self.vm.register_ioevent(&site.event, &at, value),
-            DataMatch::U32(value) => self.vm.register_ioevent(&site.event, &at, value),
+            None => self.vm.register_ioevent(&site.event, &at, NoDatamatch),
+            Some(value) => self.vm.register_ioevent(&site.event, &at, value),
         }
         .map_err(Error::kvm("register a doorbell"))
     }
@@ -74,9 +62,8 @@ impl Doorbells {
     fn unregister(&self, site: &Doorbell, base: u64) -> Result<(), Error> {
         let at = IoEventAddress::Mmio(base.wrapping_add(site.offset));
         match site.value {
-            DataMatch::Any => self.vm.unregister_ioevent(&site.event, &at, NoDatamatch),
-            DataMatch::U16(value) => self.vm.unregister_ioevent(&site.event, &at, value),
-            DataMatch::U32(value) => self.vm.unregister_ioevent(&site.event, &at, value),
+            None => self.vm.unregister_ioevent(&site.event, &at, NoDatamatch),
+            Some(value) => self.vm.unregister_ioevent(&site.event, &at, value),
         }
         .map_err(Error::kvm("unregister a doorbell"))
     }

@@ -9,7 +9,9 @@ use vm_device::bus::{PioAddress, PioAddressOffset};
 use vm_superio::serial::SerialEvents;
 use vm_superio::{Serial, Trigger};
 
-use crate::irq::line::{EdgeLine, IrqLine};
+use virtio_core::InterruptLine;
+
+use crate::irq::line::EdgeLine;
 
 /// How long to wait for a guest that does not say when it has taken the input (it may be in loop-back mode).
 const LOOK_AGAIN: Duration = Duration::from_millis(50);

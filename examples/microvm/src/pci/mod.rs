@@ -7,6 +7,7 @@
 //! | `ecam.rs` | configuration space as memory |
 //! | `ports.rs` | configuration space through two ports, which early boot uses |
 //! | `windows.rs` | the address ranges that BARs are in |
+//! | `virtio.rs` | a virtio function on it |
 //! | `bridge.rs` | the host bridge, function 0 of slot 0 |
 
 pub(crate) mod bridge;
@@ -14,6 +15,7 @@ pub(crate) mod bus;
 pub(crate) mod ecam;
 pub(crate) mod function;
 pub(crate) mod ports;
+pub(crate) mod virtio;
 pub(crate) mod windows;
 
 #[cfg(test)]
