@@ -1,0 +1,68 @@
+//! What `--disk` takes.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Longest serial number of a virtio block device.
+const MAX_SERIAL: usize = 20;
+
+/// How the guest reaches a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// As a PCI function.
+    #[default]
+    Pci,
+    /// As a register window that ACPI announces.
+    Mmio,
+}
+
+/// One disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Disk {
+    /// The image.
+    pub(crate) path: PathBuf,
+    /// Whether the guest may only read.
+    pub(crate) read_only: bool,
+    /// What the guest and `microvm ctl` name it by.
+    pub(crate) serial: Option<String>,
+    /// How the guest reaches it.
+    pub(crate) transport: Transport,
+}
+
+impl FromStr for Disk {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut path = None;
+        let mut read_only = false;
+        let mut serial = None;
+        let mut transport = Transport::default();
+        for part in text.split(',') {
+            match part.split_once('=').unwrap_or((part, "")) {
+                ("path", value) if !value.is_empty() => path = Some(PathBuf::from(value)),
+                ("path", _) => return Err("path is empty".to_owned()),
+                ("ro", "") => read_only = true,
+                ("serial", value) => serial = Some(valid_serial(value)?),
+                ("transport", "pci") => transport = Transport::Pci,
+                ("transport", "mmio") => transport = Transport::Mmio,
+                ("transport", value) => {
+                    return Err(format!("transport={value}: there are pci and mmio"));
+                }
+                _ => {
+                    return Err(format!("{part:?}: there are path=FILE, ro, serial=TEXT and transport=pci|mmio"));
+                }
+            }
+        }
+        Ok(Self { path: path.ok_or("path=FILE is missing")?, read_only, serial, transport })
+    }
+}
+
+fn valid_serial(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > MAX_SERIAL {
+        return Err(format!("serial: 1 to {MAX_SERIAL} bytes are possible"));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("serial: only printable ASCII without blanks is possible".to_owned());
+    }
+    Ok(text.to_owned())
+}

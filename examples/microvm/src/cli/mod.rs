@@ -1,0 +1,119 @@
+//! The command line.
+//!
+//! | File | Idea |
+//! |---|---|
+//! | `size.rs` | sizes with a unit |
+//! | `disk.rs` | what `--disk` takes |
+//! | `usage.rs` | a wrong command line in one line |
+
+pub(crate) mod disk;
+mod size;
+pub(crate) mod usage;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use disk::Disk;
+
+/// A small KVM virtual machine monitor that embeds the virtio crates.
+///
+/// It boots a 64-bit x86 Linux kernel directly, without firmware, with its console on the terminal.
+#[derive(Debug, Parser)]
+#[command(name = "microvm", version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  microvm boot --kernel vmlinuz --initrd initrd.gz --disk path=root.img,serial=root
+  microvm boot --kernel vmlinuz --disk path=a.img,ro,transport=mmio --control /run/vm.sock
+  microvm ctl /run/vm.sock resize root 2G
+
+Log messages: RUST_LOG=debug. Needs access to /dev/kvm.";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Boot a kernel and run it until it powers off or resets
+    Boot(Boot),
+    /// Ask something of a running machine
+    Ctl(Ctl),
+}
+
+/// What to boot, on what machine.
+#[derive(Args, Debug)]
+#[command(after_help = BOOT_AFTER_HELP)]
+pub(crate) struct Boot {
+    /// Kernel: a bzImage (vmlinuz) or an uncompressed vmlinux
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kernel: PathBuf,
+    /// Initial RAM disk
+    #[arg(long, value_name = "FILE")]
+    pub(crate) initrd: Option<PathBuf>,
+    /// Kernel command line
+    #[arg(long, value_name = "TEXT", default_value = "console=ttyS0", allow_hyphen_values = true)]
+    pub(crate) cmdline: String,
+    /// Memory, with a unit (K, M, G) or in bytes
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::memory)]
+    pub(crate) mem: u64,
+    /// Number of CPUs
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = cpus)]
+    pub(crate) cpus: u8,
+    /// A disk, may be given several times: path=FILE[,ro][,serial=TEXT][,transport=pci|mmio]
+    #[arg(long = "disk", value_name = "DISK")]
+    pub(crate) disks: Vec<Disk>,
+    /// Serve requests of `microvm ctl` at this Unix socket
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) control: Option<PathBuf>,
+}
+
+const BOOT_AFTER_HELP: &str = "\
+The console is on standard input and output. On a terminal, Ctrl-A x ends the machine
+and Ctrl-A Ctrl-A types Ctrl-A.
+
+Disks: ro makes it read-only; serial is how the guest and `microvm ctl` name it (at most 20
+bytes); transport is how the guest reaches it (default pci).
+
+Exit status: 0 when the guest powered off or asked for a reset, 1 when the machine failed,
+2 when the command line is wrong or names a file that cannot be used.";
+
+/// A request to a running machine.
+#[derive(Args, Debug)]
+pub(crate) struct Ctl {
+    /// The socket that was given to `microvm boot --control`
+    #[arg(value_name = "SOCKET")]
+    pub(crate) socket: PathBuf,
+    /// What to ask for.
+    #[command(subcommand)]
+    pub(crate) request: CtlRequest,
+}
+
+/// The requests.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CtlRequest {
+    /// Change the capacity of a disk
+    Resize {
+        /// Serial number of the disk
+        serial: String,
+        /// New capacity, with a unit (K, M, G) or in bytes
+        #[arg(value_parser = size::parse)]
+        bytes: u64,
+    },
+}
+
+/// KVM may give fewer; local APIC ids are 8 bits wide, and 255 means all of them.
+const MAX_CPUS: u8 = 254;
+
+fn cpus(text: &str) -> Result<u8, String> {
+    text.parse()
+        .ok()
+        .filter(|count| (1..=MAX_CPUS).contains(count))
+        .ok_or_else(|| format!("a number from 1 to {MAX_CPUS} is needed"))
+}

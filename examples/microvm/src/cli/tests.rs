@@ -1,0 +1,124 @@
+//! Tests of the command line.
+
+use super::disk::{Disk, Transport};
+use super::usage::{Refusal, parse};
+use super::{Boot, Command, CtlRequest, size};
+
+fn arguments(line: &str) -> Vec<String> {
+    std::iter::once("microvm").chain(line.split(' ').filter(|word| !word.is_empty())).map(str::to_owned).collect()
+}
+
+fn boot(line: &str) -> Boot {
+    match parse(arguments(&format!("boot {line}"))).unwrap().command {
+        Some(Command::Boot(boot)) => boot,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The one line that a wrong command line is answered with.
+fn refusal(line: &str) -> String {
+    match parse(arguments(line)) {
+        Err(Refusal::Wrong(reason)) => {
+            assert!(!reason.contains('\n'), "{reason:?} has several lines");
+            reason
+        }
+        other => panic!("{line:?} gave {other:?}"),
+    }
+}
+
+#[test]
+fn a_kernel_is_enough_to_boot() {
+    let boot = boot("--kernel vmlinuz");
+    assert_eq!(boot.kernel.to_str(), Some("vmlinuz"));
+    assert_eq!(boot.cmdline, "console=ttyS0");
+    assert_eq!((boot.mem, boot.cpus), (256 << 20, 1));
+    assert!(boot.disks.is_empty());
+}
+
+#[test]
+fn sizes_have_units() {
+    assert_eq!(size::parse("4096"), Ok(4096));
+    assert_eq!(size::parse("3k"), Ok(3 << 10));
+    assert_eq!(size::parse("512M"), Ok(512 << 20));
+    assert_eq!(size::parse("2G"), Ok(2 << 30));
+    assert_eq!(size::parse("1T"), Ok(1 << 40));
+    for wrong in ["", "M", "-1", "+1", "1.5G", "1GB", "1 G", "16777216T", "0x10"] {
+        assert!(size::parse(wrong).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn memory_is_page_sized_and_bounded() {
+    assert_eq!(size::memory("32M"), Ok(32 << 20));
+    assert!(size::memory("31M").is_err());
+    assert!(size::memory("2T").is_err());
+    assert!(size::memory("33554433").is_err());
+}
+
+#[test]
+fn disks_have_options_in_any_order() {
+    let boot = boot("--kernel k --disk path=a.img --disk ro,serial=two,path=b,transport=mmio");
+    assert_eq!(
+        boot.disks,
+        [
+            Disk { path: "a.img".into(), read_only: false, serial: None, transport: Transport::Pci },
+            Disk { path: "b".into(), read_only: true, serial: Some("two".to_owned()), transport: Transport::Mmio },
+        ]
+    );
+}
+
+#[test]
+fn wrong_disks_are_named() {
+    for (disk, reason) in [
+        ("ro", "path=FILE is missing"),
+        ("path=", "path is empty"),
+        ("path=a,rw", "\"rw\""),
+        ("path=a,ro=yes", "\"ro=yes\""),
+        ("path=a,transport=usb", "transport=usb"),
+        ("path=a,serial=", "1 to 20 bytes"),
+        ("path=a,serial=123456789012345678901", "1 to 20 bytes"),
+        ("path=a,serial=\u{e9}", "printable ASCII"),
+    ] {
+        let line = refusal(&format!("boot --kernel k --disk {disk}"));
+        assert!(line.contains(disk) && line.contains(reason), "{line}");
+    }
+}
+
+#[test]
+fn wrong_values_give_one_line_with_the_value_and_the_reason() {
+    let line = refusal("boot --kernel k --mem 12X");
+    assert!(line.contains("12X") && line.contains("--mem") && line.contains("K, M, G or T"));
+    for cpus in ["0", "255", "two"] {
+        let line = refusal(&format!("boot --kernel k --cpus {cpus}"));
+        assert!(line.contains(cpus) && line.contains("1 to 254"), "{line}");
+    }
+    assert!(refusal("boot").contains("--kernel"));
+    assert!(refusal("boot --kernel k --speed 9").contains("--speed"));
+    assert!(refusal("fly").contains("fly"));
+    let line = refusal("boot --kernel k --disk path=a,serial=x --disk path=b,serial=x");
+    assert!(line.contains("serial number x"), "{line}");
+}
+
+#[test]
+fn help_is_not_an_error() {
+    for line in ["--help", "boot --help", "ctl --help", "--version"] {
+        assert!(matches!(parse(arguments(line)), Err(Refusal::Help(_))), "{line}");
+    }
+}
+
+#[test]
+fn no_subcommand_is_allowed() {
+    assert!(parse(arguments("")).unwrap().command.is_none());
+}
+
+#[test]
+fn resize_takes_a_size() {
+    let cli = parse(arguments("ctl /run/vm.sock resize root 2G")).unwrap();
+    let Some(Command::Ctl(ctl)) = cli.command else {
+        panic!("{cli:?}");
+    };
+    let CtlRequest::Resize { serial, bytes } = ctl.request;
+    assert_eq!((serial.as_str(), bytes), ("root", 2 << 30));
+    assert!(refusal("ctl /run/vm.sock").contains("resize"));
+    assert!(refusal("ctl /run/vm.sock resize root lots").contains("lots"));
+}

@@ -1,0 +1,64 @@
+//! The embedded default: what these crates do, shown without KVM, root or a download.
+//!
+//! Makes a disk image with a FAT file system, attaches it over MMIO and then over PCI, and drives it with the driver
+//! stack of the `virtio-drivers` crate, which knows nothing of ours: only registers and guest memory.
+//!
+//! | File | Idea |
+//! |---|---|
+//! | `image.rs` | the disk image, its file system and what must be in it |
+//! | `driver/` | the independent driver: its guest memory, its two transports, its disk as a file |
+//! | `session.rs` | one device behind one transport, from start to verdict |
+
+mod driver;
+mod image;
+mod session;
+
+use std::io;
+use std::path::PathBuf;
+
+use image::Image;
+use session::Report;
+
+/// Why the demonstration failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DemoError {
+    #[error("the disk image {path}: {source}")]
+    Image { path: PathBuf, source: io::Error },
+    #[error("cannot open the image as a backend: {0}")]
+    Open(#[from] virtio_blk::OpenError),
+    #[error("cannot build the block device: {0}")]
+    Block(#[from] virtio_blk::BuildError),
+    #[error("cannot host the device on MMIO: {0}")]
+    Mmio(#[from] virtio_core::host::HostError),
+    #[error("cannot host the device on PCI: {0}")]
+    Pci(#[from] virtio_pci::BuildError),
+    #[error("the driver: {0}")]
+    Driver(#[from] virtio_drivers::Error),
+    #[error("the file system behind the driver: {0}")]
+    FileSystem(io::Error),
+    #[error("{transport}: {what} should be {expected}, but is {found}")]
+    Different { transport: &'static str, what: String, expected: String, found: String },
+    #[error("the driver's memory: {0}")]
+    Memory(String),
+}
+
+/// Runs it all; the first difference is an error.
+pub(crate) fn run() -> Result<(), DemoError> {
+    let image = Image::create()?;
+    println!("disk image: {} bytes, FAT, {} files", image.len(), image.files().len());
+    for session in [session::over_mmio, session::over_pci] {
+        print(&session(&image)?);
+    }
+    println!("everything read back as it was written");
+    Ok(())
+}
+
+fn print(report: &Report) {
+    let Report { transport, features, requests, read, written, seconds, verified } = report;
+    println!("\n{transport}");
+    println!("  features    {}", features.join(", "));
+    println!("  requests    {requests}");
+    println!("  bytes       {read} read, {written} written");
+    println!("  throughput  {:.0} MB/s reading the whole disk", *read as f64 / seconds / 1e6);
+    println!("  verified    {verified}");
+}
