@@ -66,13 +66,15 @@ pub(crate) struct Boot {
     /// Number of CPUs
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = cpus)]
     pub(crate) cpus: u8,
-    /// A disk, may be given several times: path=FILE[,ro][,serial=TEXT][,transport=pci|mmio]
-    #[arg(long = "disk", value_name = "DISK")]
+    /// The disks.
+    #[arg(long = "disk", value_name = "DISK", help = DISK_HELP)]
     pub(crate) disks: Vec<Disk>,
     /// Serve requests of `microvm ctl` at this Unix socket
     #[arg(long, value_name = "SOCKET")]
     pub(crate) control: Option<PathBuf>,
 }
+
+const DISK_HELP: &str = "A disk, may be given several times: path=FILE[,ro][,serial=TEXT][,transport=pci|mmio]";
 
 const BOOT_AFTER_HELP: &str = "\
 The console is on standard input and output. On a terminal, Ctrl-A x ends the machine
