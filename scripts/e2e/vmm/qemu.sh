@@ -1,0 +1,28 @@
+# shellcheck shell=dash
+# shellcheck disable=SC2154 # the values come from vm.conf
+# Sourced by run.sh: QEMU's microvm machine with a PCIe bus, as a known-good VMM to check the cases against. Same
+# interface as microvm.sh; $accel is kvm or tcg.
+
+vmm_name() { echo "QEMU"; }
+
+vmm_run() {
+    # Without KVM the guest has nothing but the interval timer to measure its clock with.
+    case "$accel" in kvm) cpu=host timer='' ;; *) cpu=max timer=,pit=on,pic=on ;; esac
+    rm -f ./monitor.in ./monitor.out
+    mkfifo ./monitor.in ./monitor.out
+    set -- -M "microvm,accel=$accel,pcie=on,acpi=on$timer" -cpu "$cpu" -m "$memory" -smp "$cpus" -L ./usr/share/qemu \
+        -nodefaults -no-user-config -display none -no-reboot -serial stdio \
+        -chardev pipe,id=monitor,path=./monitor -mon chardev=monitor -global virtio-mmio.force-legacy=false \
+        -kernel "$kernel" -initrd "$initramfs" -append "$cmdline"
+    while read -r serial transport path read_only; do
+        case "$transport" in
+        mmio) device=virtio-blk-device ;;
+        pci) device=virtio-blk-pci-non-transitional ;;
+        esac
+        set -- "$@" -drive "id=$serial,file=$path,format=raw,if=none,readonly=$read_only" \
+            -device "$device,drive=$serial,serial=$serial"
+    done <disks
+    qemu-system-x86_64 "$@"
+}
+
+vmm_resize() { echo "block_resize $1 ${2}B" >./monitor.in; }
