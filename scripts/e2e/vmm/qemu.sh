@@ -10,7 +10,7 @@ vmm_run() {
     case "$accel" in kvm) cpu=host timer='' ;; *) cpu=max timer=,pit=on,pic=on ;; esac
     rm -f ./monitor.in ./monitor.out
     mkfifo ./monitor.in ./monitor.out
-    set -- -M "microvm,accel=$accel,pcie=on,acpi=on$timer" -cpu "$cpu" -m "$memory" -smp "$cpus" -L ./usr/share/qemu \
+    set -- -M "microvm,accel=$accel,pcie=on,acpi=on,rtc=on$timer" -cpu "$cpu" -m "$memory" -smp "$cpus" -L ./usr/share/qemu \
         -nodefaults -no-user-config -display none -no-reboot -serial stdio \
         -chardev pipe,id=monitor,path=./monitor -mon chardev=monitor -global virtio-mmio.force-legacy=false \
         -kernel "$kernel" -initrd "$initramfs" -append "$cmdline"
