@@ -23,7 +23,7 @@ digest() { sha256sum "$1" | cut -d ' ' -f 1; }
 identity() {
     serial=$1 transport=$2 bytes=$3 read_only=$4
     shift 4
-    if ! wait_for 5 disk_exists "$serial"; then
+    if ! wait_for 30 disk_exists "$serial"; then
         fail "$serial/serial" "no disk has this serial"
         return 1
     fi
@@ -81,7 +81,7 @@ raw() {
     succeeds "$serial/pattern" write_pattern "$serial" "$pattern_block"
     refuses "$serial/past-end" dd if=/dev/zero of="/dev/$disk" bs=4096 seek=$((raw_bytes / 4096)) count=1 conv=notrunc,fsync
     echo "L2 REQUEST resize $serial $grown_bytes"
-    if wait_for 20 has_size "$disk" "$grown_bytes"; then
+    if wait_for 60 has_size "$disk" "$grown_bytes"; then
         pass "$serial/resize" "$grown_bytes"
         succeeds "$serial/pattern-in-new-part" write_pattern "$serial" "$grown_block"
     else
@@ -107,7 +107,7 @@ rebind() {
     succeeds "$serial/unbind" sh -c "echo $device >/sys/bus/virtio/drivers/virtio_blk/unbind"
     refuses "$serial/gone-after-unbind" disk_of "$serial"
     succeeds "$serial/bind" sh -c "echo $device >/sys/bus/virtio/drivers/virtio_blk/bind"
-    if wait_for 5 disk_exists "$serial"; then
+    if wait_for 30 disk_exists "$serial"; then
         expect "$serial/rebind-features" "$(features_of "$device")" "$before"
         verify "$serial" rebind
     else

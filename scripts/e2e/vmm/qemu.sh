@@ -1,15 +1,13 @@
 # shellcheck shell=dash
 # shellcheck disable=SC2154 # the values come from vm.conf
 # Sourced by run.sh: QEMU's microvm machine, as a known-good VMM to check the cases against. Same interface as
-# microvm.sh; $accel is kvm or tcg, and $machine may name other options than a PCIe bus.
+# microvm.sh; $machine may name other options than a PCIe bus.
 
 # vmm_run: without a clock chip (rtc) the kernel would wait for one.
 vmm_run() {
-    # Without KVM the guest has nothing but the interval timer to measure its clock with.
-    case "$accel" in kvm) cpu=host timer='' ;; *) cpu=max timer=,pit=on,pic=on ;; esac
     rm -f ./monitor.in ./monitor.out
     mkfifo ./monitor.in ./monitor.out
-    set -- -M "microvm,accel=$accel,${machine:-pcie=on},rtc=on$timer" -cpu "$cpu" -m "$memory" -smp "$cpus" -L ./usr/share/qemu \
+    set -- -M "microvm,accel=kvm,${machine:-pcie=on},rtc=on" -cpu host -m "$memory" -smp "$cpus" -L ./usr/share/qemu \
         -nodefaults -no-user-config -display none -no-reboot -serial stdio \
         -chardev pipe,id=monitor,path=./monitor -mon chardev=monitor -global virtio-mmio.force-legacy=false \
         -kernel "$kernel" -initrd "$initramfs" -append "$cmdline"
