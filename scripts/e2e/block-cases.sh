@@ -1,0 +1,136 @@
+# shellcheck shell=dash
+# shellcheck disable=SC2154 # the values come from /expect.sh
+# Runs in L2 after guest.sh: the block device under the kernel's own driver. /expect.sh says which disks there are.
+
+# shellcheck source=/dev/null
+. /expect.sh
+
+# disk_of SERIAL: the name of the disk, such as vda; fails when there is none.
+disk_of() {
+    for block in /sys/block/vd*; do
+        [ -r "$block/serial" ] && [ "$(cat "$block/serial")" = "$1" ] && basename "$block" && return
+    done
+    return 1
+}
+disk_exists() { disk_of "$1" >/dev/null; }
+virtio_of() { basename "$(readlink -f "/sys/block/$1/device")"; }
+bytes_of() { echo $(($(cat "/sys/block/$1/size") * 512)); }
+has_size() { [ "$(bytes_of "$1")" = "$2" ]; }
+forget_cache() { echo 3 >/proc/sys/vm/drop_caches; }
+digest() { sha256sum "$1" | cut -d ' ' -f 1; }
+
+# identity SERIAL TRANSPORT BYTES READ_ONLY BIT...: size, transport, read-only flag, feature bits.
+identity() {
+    serial=$1 transport=$2 bytes=$3 read_only=$4
+    shift 4
+    if ! wait_for 30 disk_exists "$serial"; then
+        fail "$serial/serial" "no disk has this serial"
+        return 1
+    fi
+    disk=$(disk_of "$serial")
+    device=$(virtio_of "$disk")
+    features=$(features_of "$device")
+    pass "$serial/serial" "$disk on $device"
+    expect "$serial/transport" "$(transport_of "$device")" "$transport"
+    expect "$serial/capacity" "$(bytes_of "$disk")" "$bytes"
+    expect "$serial/read-only-flag" "$(cat "/sys/block/$disk/ro")" "$read_only"
+    echo "L2 NOTE $serial features $features"
+    for bit in "$@" $extra_bits; do need_bit "$serial/feature-$bit" "$features" "$bit"; done
+}
+
+# file_system SERIAL: files made by the host are read, new ones written, and all found again after unmounting.
+file_system() {
+    serial=$1
+    disk=$(disk_of "$serial")
+    succeeds "$serial/mount" mount -t ext4 "/dev/$disk" /mnt
+    succeeds "$serial/files-read" sh -c 'cd /mnt && sha256sum -c -s /manifest'
+    succeeds "$serial/file-write" dd if=/dev/urandom of=/mnt/guest.bin bs=64k count=24 conv=fsync
+    succeeds "$serial/tree-copy" cp -r /mnt/files /mnt/copy
+    succeeds "$serial/sync" sync
+    written=$(digest /mnt/guest.bin)
+    echo "L2 DIGEST $serial guest.bin $written"
+    succeeds "$serial/umount" umount /mnt
+    verify "$serial" again
+}
+
+# verify SERIAL NAME: mounts afresh and compares with what was written.
+verify() {
+    forget_cache
+    succeeds "$1/$2-mount" mount -t ext4 "/dev/$(disk_of "$1")" /mnt
+    expect "$1/$2-file" "$(digest /mnt/guest.bin)" "$written"
+    succeeds "$1/$2-tree" sh -c 'cd /mnt && sha256sum -c -s /manifest && sed s,files/,copy/, /manifest | sha256sum -c -s'
+    succeeds "$1/$2-umount" umount /mnt
+}
+
+# pattern SERIAL BYTES: the same bytes as the host makes for this serial.
+pattern() { yes "virtio $1" | head -c "$2"; }
+
+# write_pattern SERIAL BLOCK: writes the pattern at that block of 4 KiB and reads it back from the device.
+write_pattern() {
+    pattern "$1" "$pattern_bytes" | dd of="/dev/$(disk_of "$1")" bs=4096 seek="$2" conv=fsync,notrunc iflag=fullblock 2>/dev/null || return 1
+    forget_cache
+    pattern "$1" "$pattern_bytes" >/tmp/wanted
+    dd if="/dev/$(disk_of "$1")" of=/tmp/found bs=4096 skip="$2" count=$((pattern_bytes / 4096)) 2>/dev/null || return 1
+    cmp /tmp/wanted /tmp/found
+}
+
+# raw SERIAL: bytes at an offset, two writers at once, and growth while in use.
+raw() {
+    serial=$1
+    disk=$(disk_of "$serial")
+    succeeds "$serial/pattern" write_pattern "$serial" "$pattern_block"
+    refuses "$serial/past-end" dd if=/dev/zero of="/dev/$disk" bs=4096 seek=$((raw_bytes / 4096)) count=1 conv=notrunc,fsync
+    echo "L2 REQUEST resize $serial $grown_bytes"
+    if wait_for 60 has_size "$disk" "$grown_bytes"; then
+        pass "$serial/resize" "$grown_bytes"
+        succeeds "$serial/pattern-in-new-part" write_pattern "$serial" "$grown_block"
+    else
+        fail "$serial/resize" "still $(bytes_of "$disk")"
+    fi
+}
+
+# read_only SERIAL: content as the host made it; writes are refused.
+read_only() {
+    serial=$1
+    disk=$(disk_of "$serial")
+    expect "$serial/content" "$(digest "/dev/$disk")" "$ro_sha256"
+    refuses "$serial/write" dd if=/dev/zero of="/dev/$disk" bs=4096 count=1 conv=notrunc,fsync
+    forget_cache
+    expect "$serial/content-after" "$(digest "/dev/$disk")" "$ro_sha256"
+}
+
+# rebind SERIAL: takes the device from its driver and gives it back, which resets it; the data must still be there.
+rebind() {
+    serial=$1
+    device=$(virtio_of "$(disk_of "$serial")")
+    before=$(features_of "$device")
+    succeeds "$serial/unbind" sh -c "echo $device >/sys/bus/virtio/drivers/virtio_blk/unbind"
+    refuses "$serial/gone-after-unbind" disk_of "$serial"
+    succeeds "$serial/bind" sh -c "echo $device >/sys/bus/virtio/drivers/virtio_blk/bind"
+    if wait_for 30 disk_exists "$serial"; then
+        expect "$serial/rebind-features" "$(features_of "$device")" "$before"
+        verify "$serial" rebind
+    else
+        fail "$serial/rebind" "the disk did not come back"
+    fi
+}
+
+# interrupts SERIAL TRANSPORT: some were counted, and on PCI they are MSI-X.
+interrupts() {
+    device=$(virtio_of "$(disk_of "$1")")
+    number=$(interrupts_of "$device")
+    if [ "$number" -gt 0 ]; then pass "$1/interrupts" "$number"; else fail "$1/interrupts" "none counted"; fi
+    [ "$2" = pci ] || return 0
+    expect "$1/msi-x" "$(cat "$(dirname "$(readlink -f "/sys/bus/virtio/devices/$device")")"/msi_irqs/* | sort -u)" msix
+}
+
+# VERSION_1 32, RING_INDIRECT_DESC 28, RING_EVENT_IDX 29, and of the block device SEG_MAX 2, BLK_SIZE 6, RO 5, FLUSH 9.
+for transport in $transports; do
+    identity "$transport-data" "$transport" "$data_bytes" 0 32 28 29 2 6 9 && file_system "$transport-data"
+    identity "$transport-raw" "$transport" "$raw_bytes" 0 32 28 29 2 6 9 && raw "$transport-raw"
+    identity "$transport-ro" "$transport" "$ro_bytes" 1 32 28 29 2 6 5 && read_only "$transport-ro"
+    if disk_exists "$transport-data"; then
+        rebind "$transport-data"
+        interrupts "$transport-data" "$transport"
+    fi
+done

@@ -1,0 +1,19 @@
+# shellcheck shell=dash
+# shellcheck disable=SC2154 # the values come from vm.conf
+# Sourced by run.sh: our VMM. Uses kernel, initramfs, memory, cpus, cmdline and the file "disks" (lines of
+# SERIAL TRANSPORT PATH READ_ONLY) of the current folder.
+
+# vmm_run: boots the guest, its console on standard output; ends with it.
+vmm_run() {
+    set -- --kernel "$kernel" --initrd "$initramfs" --mem "${memory}M" --cpus "$cpus" --cmdline "$cmdline" --control ./control
+    while read -r serial transport path read_only; do
+        disk="path=$path,serial=$serial,transport=$transport"
+        [ "$read_only" = off ] || disk="$disk,ro"
+        set -- "$@" --disk "$disk"
+    done <disks
+    rm -f ./control
+    ./bin/vmm boot "$@"
+}
+
+# vmm_resize SERIAL BYTES: after the file itself has been made larger.
+vmm_resize() { ./bin/vmm ctl ./control resize "$1" "$2"; }
