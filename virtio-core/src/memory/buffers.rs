@@ -21,6 +21,7 @@ pub(crate) struct SegmentList {
     writing: bool,
     /// As `slots`, for readable pieces that came behind writable ones, until the whole chain is there.
     late: Vec<Segment>,
+    /// Empty between chains.
     late_end: Extent,
 }
 
@@ -48,13 +49,24 @@ impl SegmentList {
     /// Empties the list.
     #[inline(always)]
     fn clear(&mut self) {
-        (self.turn, self.end, self.writing, self.late_end) = Default::default();
+        (self.turn, self.end, self.writing) = Default::default();
     }
 
     /// Takes over a view that was refreshed, and empties the list.
     pub(crate) fn renew(&mut self, view: &MemoryView) {
         self.clear();
+        self.late_end = Extent::default();
         self.pin = view.pin.clone();
+    }
+
+    /// Makes one buffer the content of the list, if it is as usual: see [`Filling::add_usual`].
+    #[inline(always)]
+    pub(crate) fn only(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
+        let (Some(piece), Some(slot)) = (view.nearby(address, len), self.slots.first_mut()) else { return false };
+        *slot = piece;
+        self.end = Extent { pieces: 1, bytes: len.into() };
+        self.turn = if writable { Extent::default() } else { self.end };
+        true
     }
 
     /// Empties the list, to be filled with pieces found in `view`, which must be of the list's own version.

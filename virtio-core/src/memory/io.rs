@@ -196,7 +196,12 @@ impl<'a> Writer<'a> {
 
     /// Of pieces that have `len` bytes together.
     #[inline]
-    pub(super) fn of_len(segments: &'a [Segment], pins: &'a [Arc<Pin>], log: Option<&'a Pin>, len: usize) -> Writer<'a> {
+    pub(super) fn of_len(
+        segments: &'a [Segment],
+        pins: &'a [Arc<Pin>],
+        log: Option<&'a Pin>,
+        len: usize,
+    ) -> Writer<'a> {
         Writer { cursor: Cursor::of_len(segments, len), pins, log }
     }
 

@@ -45,7 +45,8 @@ impl<'q> Chain<'q> {
     /// [`Virtqueue::publish`].
     #[inline]
     pub fn complete(self, len: u32) {
-        self.queue.stage(self.head, len);
+        // A chain is only given out while the ring is whole.
+        each_layout!(&mut self.queue.ring, ring => ring.stage(self.head, len));
         std::mem::forget(self);
     }
 
@@ -67,7 +68,6 @@ impl<'q> Chain<'q> {
     /// Leaves the chain in the ring: the next [`Virtqueue::pop`] takes it again.
     pub fn put_back(self) {
         each_layout!(&mut self.queue.ring, ring => ring.untake());
-        self.queue.tally.chains -= 1;
         std::mem::forget(self);
     }
 

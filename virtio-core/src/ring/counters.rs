@@ -60,7 +60,6 @@ impl QueueCounters {
 /// Counts of a batch, not yet visible to others.
 #[derive(Default)]
 pub(super) struct Tally {
-    pub(super) chains: u64,
     pub(super) bytes: u64,
     pub(super) interrupts: u64,
     pub(super) suppressed: u64,
@@ -70,16 +69,16 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Adds the tally to the counters and starts anew. One queue is the only writer of these.
-    pub(super) fn flush(&mut self, to: &QueueCounters) {
-        let Tally { chains, bytes, interrupts, suppressed, request_faults, chain_faults, dropped } =
-            std::mem::take(self);
+    /// Adds the tally, and chains that were taken, to the counters and starts anew. One queue is the only writer of
+    /// these.
+    pub(super) fn flush(&mut self, chains: u16, to: &QueueCounters) {
+        let Tally { bytes, interrupts, suppressed, request_faults, chain_faults, dropped } = std::mem::take(self);
         let add = |counter: &AtomicU64, count| {
             if count != 0 {
                 counter.store(counter.load(Relaxed).wrapping_add(count), Relaxed);
             }
         };
-        add(&to.chains, chains);
+        add(&to.chains, chains.into());
         add(&to.bytes, bytes);
         add(&to.interrupts, interrupts);
         add(&to.suppressed, suppressed);

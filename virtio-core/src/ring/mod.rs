@@ -118,7 +118,6 @@ impl Virtqueue {
         }
         match each_layout!(&mut self.ring, ring => ring.take(&self.view, &mut self.list, &mut self.chain_fault)) {
             Ok(Walked { head, bytes }) => {
-                self.tally.chains += 1;
                 self.tally.bytes += bytes;
                 if self.chain_fault.is_some() {
                     self.tally.chain_faults += 1;
@@ -178,7 +177,6 @@ impl Virtqueue {
         Ok(())
     }
 
-    #[inline]
     fn stage(&mut self, head: u16, len: u32) {
         if self.fault.is_none() {
             each_layout!(&mut self.ring, ring => ring.stage(head, len));
@@ -196,7 +194,8 @@ impl Virtqueue {
                 self.tally.suppressed += 1;
             }
         }
-        self.tally.flush(&self.setup.counters);
+        let taken = each_layout!(&mut self.ring, ring => ring.count_taken());
+        self.tally.flush(taken, &self.setup.counters);
     }
 
     /// Asks for a doorbell when the driver makes more available. True where it has already: then there is none to

@@ -28,6 +28,8 @@ pub(super) struct Split {
     next: u16,
     /// The available index as last read; entries before it may be taken.
     seen: u16,
+    /// As `next`, when chains were last counted.
+    counted: u16,
     /// Where the next used element goes.
     staged: u16,
     /// The used index that the driver knows.
@@ -57,6 +59,7 @@ impl Split {
             indirect: setup.features.contains(Features::INDIRECT_DESC),
             next,
             seen: next,
+            counted: next,
             staged: published,
             published,
             decided,
@@ -94,7 +97,7 @@ impl Split {
     }
 
     /// Takes the next chain that was seen, and puts its buffers into `list`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(
         &mut self,
         view: &MemoryView,
@@ -103,16 +106,30 @@ impl Split {
     ) -> Result<Walked, RingFault> {
         let slot = u32::from(self.next) & (self.size - 1);
         let head = self.areas.available.load_u16(ENTRIES + 2 * slot as usize, Ordering::Relaxed);
-        let walked = self.walk(Walk::new(view, list, fault), head)?;
+        let first = self.descriptor(head).ok_or(RingFault::Head { head, size: self.size() })?;
+        *fault = None;
+        // Most chains that are short are indirect or a single buffer; the rest is not worth being inlined.
+        let walked = if first.is_alone() && list.only(view, first.address, first.len(), first.is_writable()) {
+            Walked { head, bytes: first.len().into() }
+        } else {
+            self.walk(view, list, fault, head, first)?
+        };
         self.next = self.next.wrapping_add(1);
         Ok(walked)
     }
 
-    /// Follows the chain at `head`.
-    #[inline(always)]
-    fn walk(&self, mut walk: Walk<'_>, head: u16) -> Result<Walked, RingFault> {
-        let (mut index, mut left) = (head, self.size());
-        let mut descriptor = self.descriptor(head).ok_or(RingFault::Head { head, size: self.size() })?;
+    /// Follows the chain at `head`, whose first descriptor has been read.
+    #[inline(never)]
+    fn walk(
+        &self,
+        view: &MemoryView,
+        list: &mut SegmentList,
+        fault: &mut Option<ChainFault>,
+        head: u16,
+        first: Descriptor,
+    ) -> Result<Walked, RingFault> {
+        let mut walk = Walk::new(view, list, fault);
+        let (mut index, mut descriptor, mut left) = (head, first, self.size());
         loop {
             if descriptor.is_indirect() {
                 let place = Place { head, index, left };
@@ -171,6 +188,13 @@ impl Split {
             descriptor = Descriptor::new(descriptors.entry(next).ok_or(unmapped)?);
             index = next;
         }
+    }
+
+    /// Chains taken since this was asked last. Fewer than can be counted: no more than the queue size can be taken
+    /// before some are published.
+    pub(super) fn count_taken(&mut self) -> u16 {
+        let before = std::mem::replace(&mut self.counted, self.next);
+        self.next.wrapping_sub(before)
     }
 
     /// Gives back the chain that was taken last, as if it had not been.

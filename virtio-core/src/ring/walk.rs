@@ -26,9 +26,10 @@ impl Descriptor {
         self.rest as u32
     }
 
+    /// Whether one of these flags is set.
     #[inline(always)]
-    fn has(self, flag: u16) -> bool {
-        self.rest & (u64::from(flag) << 32) != 0
+    fn has(self, flags: u16) -> bool {
+        self.rest & (u64::from(flags) << 32) != 0
     }
 
     #[inline(always)]
@@ -39,6 +40,17 @@ impl Descriptor {
     #[inline(always)]
     pub(super) fn is_indirect(self) -> bool {
         self.has(INDIRECT)
+    }
+
+    /// Whether it is a chain of its own: nothing follows, and it points at no table.
+    #[inline(always)]
+    pub(super) fn is_alone(self) -> bool {
+        !self.has(NEXT | INDIRECT)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_writable(self) -> bool {
+        self.has(WRITE)
     }
 
     /// The next descriptor's index (split layout), which is `following` in most chains.
@@ -80,14 +92,13 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     #[inline(always)]
     pub(super) fn new(view: &'a MemoryView, list: &'a mut SegmentList, fault: &'a mut Option<ChainFault>) -> Walk<'a> {
-        *fault = None;
         Walk { pieces: list.fill(view), fault }
     }
 
     /// Adds the buffer of a descriptor.
     #[inline(always)]
     pub(super) fn add(&mut self, index: u16, descriptor: Descriptor) {
-        if !self.pieces.add_usual(descriptor.address, descriptor.len(), descriptor.has(WRITE)) {
+        if !self.pieces.add_usual(descriptor.address, descriptor.len(), descriptor.is_writable()) {
             self.detour(|view, list, fault| add_unusual(view, list, fault, index, descriptor));
         }
     }
@@ -131,7 +142,7 @@ fn add_unusual(
     index: u16,
     descriptor: Descriptor,
 ) {
-    let (address, len, writable) = (descriptor.address, descriptor.len(), descriptor.has(WRITE));
+    let (address, len, writable) = (descriptor.address, descriptor.len(), descriptor.is_writable());
     if !list.in_order(writable) {
         found(fault, ChainFault::Order { index });
     }
