@@ -21,3 +21,8 @@ pub use block::Block;
 pub use builder::{BlockBuilder, BuildError, Topology};
 pub use counters::BlockCounts;
 pub use handle::{BlockHandle, ResizeError};
+
+/// The workspace's front page: its embedding example is compiled and run with this crate's documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FrontPage;

@@ -1,4 +1,4 @@
-//! The heart of a virtio device.
+#![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
 mod config;

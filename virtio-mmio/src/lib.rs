@@ -10,12 +10,14 @@
 //!
 //! ```
 //! use virtio_core::testing::{TestDevice, TestMemory};
-//! use virtio_core::{DeviceHost, InlineRuntime};
+//! use std::sync::Arc;
+//!
+//! use virtio_core::{DeviceHost, ThreadRuntime};
 //! use virtio_mmio::MmioTransport;
 //!
 //! let memory = TestMemory::new(1 << 20);
 //! let (device, _) = TestDevice::new(1);
-//! let host = DeviceHost::builder(device).memory(memory.ram().clone());
+//! let host = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(Arc::new(ThreadRuntime::new()));
 //! let transport = MmioTransport::new(host, |asserted: bool| println!("line: {asserted}"))?;
 //!
 //! let mut magic = [0; 4];

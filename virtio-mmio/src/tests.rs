@@ -277,7 +277,8 @@ fn mmio_reg_18_writing_zero_to_status_resets() {
 fn mmio_reg_19_shared_memory_registers() {
     let memory = TestMemory::new(1 << 16);
     let (device, _) = TestDevice::new(1);
-    let host = DeviceHost::builder(device).memory(memory.ram().clone());
+    let runtime = Arc::new(virtio_core::InlineRuntime::new());
+    let host = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(runtime);
     let region = SharedMemory { id: 7, base: 0x12_3456_7000, len: 0x1_0000_2000 };
     let transport = MmioTransport::new(host, |_: bool| {}).unwrap().with_shared_memory(vec![region]);
     let port = MmioPort { transport, line: Arc::default(), raised: Arc::default() };

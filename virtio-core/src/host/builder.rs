@@ -11,14 +11,14 @@ use crate::event::Event;
 use crate::features::Features;
 use crate::interrupt::Interrupts;
 use crate::memory::GuestRam;
-use crate::runtime::{InlineRuntime, Runtime};
+use crate::runtime::Runtime;
 
 /// A device with what it needs, on its way to a transport.
 #[must_use]
 pub struct HostBuilder {
     device: Box<dyn VirtioDevice>,
     memory: Option<GuestRam>,
-    runtime: Arc<dyn Runtime>,
+    runtime: Option<Arc<dyn Runtime>>,
     without: Features,
     reset_wait: Duration,
     reset_limit: Duration,
@@ -29,7 +29,7 @@ impl HostBuilder {
         HostBuilder {
             device,
             memory: None,
-            runtime: Arc::new(InlineRuntime::new()),
+            runtime: None,
             without: Features::NONE,
             reset_wait: Duration::from_millis(10),
             reset_limit: Duration::from_secs(5),
@@ -42,9 +42,9 @@ impl HostBuilder {
         self
     }
 
-    /// What runs the device's tasks. Without one they run in an [`InlineRuntime`] that nobody polls.
+    /// What runs the device's tasks. Needed.
     pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> HostBuilder {
-        self.runtime = runtime;
+        self.runtime = Some(runtime);
         self
     }
 
@@ -107,7 +107,7 @@ impl HostBuilder {
             offered: offered | Features::VERSION_1,
             config,
             memory: memory.ok_or(HostError::NoMemory)?,
-            runtime,
+            runtime: runtime.ok_or(HostError::NoRuntime)?,
             reset_wait,
             reset_limit,
             control: Mutex::new(Control {

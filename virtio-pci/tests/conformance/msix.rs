@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use virtio_core::host::status::DRIVER_OK;
 use virtio_core::testing::{TestDevice, TestMemory};
-use virtio_core::{DeviceHost, DeviceType, Event, Features};
+use virtio_core::{DeviceHost, DeviceType, Event, Features, InlineRuntime};
 use virtio_pci::{BuildError, MessageVector, SentVector, VirtioPci};
 
 use crate::harness::*;
@@ -30,7 +30,9 @@ fn pci_msix_01_there_is_a_vector_for_each_queue_and_the_configuration() {
     }
     for count in [0, 1, 2049] {
         let memory = TestMemory::new(1 << 16);
-        let host = DeviceHost::builder(Idle::new(DeviceType::NET, 24, 3)).memory(memory.ram().clone());
+        let host = DeviceHost::builder(Idle::new(DeviceType::NET, 24, 3))
+            .memory(memory.ram().clone())
+            .runtime(Arc::new(InlineRuntime::new()));
         let refused = VirtioPci::builder(host).msix(|_| Err(io::ErrorKind::Other.into())).vectors(count).build();
         assert!(matches!(refused, Err(BuildError::VectorCount(_))), "{count}");
     }
@@ -39,7 +41,9 @@ fn pci_msix_01_there_is_a_vector_for_each_queue_and_the_configuration() {
 #[test]
 fn pci_msix_02_a_vector_that_cannot_be_made_is_an_error() {
     let memory = TestMemory::new(1 << 16);
-    let host = DeviceHost::builder(Idle::new(DeviceType::NET, 24, 3)).memory(memory.ram().clone());
+    let host = DeviceHost::builder(Idle::new(DeviceType::NET, 24, 3))
+        .memory(memory.ram().clone())
+        .runtime(Arc::new(InlineRuntime::new()));
     let refused = VirtioPci::builder(host).msix(|_| Err(io::ErrorKind::Other.into())).build();
     assert!(matches!(refused, Err(BuildError::Vector(_))));
 }
