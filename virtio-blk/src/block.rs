@@ -48,6 +48,11 @@ impl VirtioDevice for Block {
         self.offered
     }
 
+    /// BLK-INIT-02
+    fn consistent(&self, offered: Features) -> Features {
+        if offered.contains(wire::FLUSH_FEATURE) { offered } else { offered - wire::CONFIG_WCE }
+    }
+
     fn feature_name(&self, bit: u32) -> Option<&'static str> {
         wire::feature_name(bit)
     }

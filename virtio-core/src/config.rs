@@ -99,6 +99,20 @@ impl ConfigSpace {
         Some(seen)
     }
 
+    /// The bytes, without counting as a read of the driver's.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.state().bytes.clone()
+    }
+
+    /// Goes on for a driver that saw `bytes` in this generation elsewhere. Says whether it sees others now.
+    pub(crate) fn go_on(&self, generation: u32, bytes: &[u8]) -> bool {
+        let mut state = self.state();
+        let differs = state.bytes != bytes;
+        state.generation = generation.wrapping_add(differs.into());
+        state.read = true;
+        differs
+    }
+
     /// The driver that has read has been reset.
     pub(crate) fn forget_reads(&self) {
         self.state().read = false;

@@ -31,6 +31,12 @@ pub trait VirtioDevice: Send {
     /// The features of its type that it offers. The host adds those of rings and transport.
     fn features(&self) -> Features;
 
+    /// What can be offered of `offered` when the embedder, or the transport, has taken features away: all but those
+    /// that depend on one that is not there (BASIC-FEAT-01).
+    fn consistent(&self, offered: Features) -> Features {
+        offered
+    }
+
     /// The name of one of the features of its type.
     fn feature_name(&self, bit: u32) -> Option<&'static str> {
         let _ = bit;

@@ -2,6 +2,7 @@
 
 use virtio_blk::{Block, BuildError, MemoryBackend, ResizeError, Topology};
 use virtio_core::Features;
+use virtio_core::testing::TestMemory;
 
 use crate::rig::*;
 
@@ -21,6 +22,10 @@ fn blk_init_01_flush_is_always_offered() {
 fn blk_init_02_flush_is_offered_with_config_wce() {
     let rig = Rig::new(Block::builder(disk(8)).build().expect("a device"));
     assert!(rig.host.offered().contains(FLUSH_FEATURE | CONFIG_WCE));
+    // An embedder that takes the one away takes the other too.
+    let block = Block::builder(disk(8)).build().expect("a device");
+    let rig = Rig::with(block, TestMemory::new(1 << 20), |host| host.without(FLUSH_FEATURE));
+    assert!(!rig.host.offered().intersects(FLUSH_FEATURE | CONFIG_WCE));
 }
 
 #[test]

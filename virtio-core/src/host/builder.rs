@@ -100,10 +100,11 @@ impl HostBuilder {
         let config = device.config();
         let listener: Weak<Shared> = Arc::downgrade(&shared);
         config.listen(listener as Weak<dyn ConfigListener>);
-        // FEAT-RSVD-01
-        let offered = (device.features() | device.ring_features() | Features::VERSION_1) - without;
+        // BASIC-FEAT-01
+        let offered = device.consistent((device.features() | device.ring_features()) - without);
         Ok(DeviceHost {
             device_type: device.device_type(),
+            // FEAT-RSVD-01
             offered: offered | Features::VERSION_1,
             config,
             memory: memory.ok_or(HostError::NoMemory)?,

@@ -259,6 +259,8 @@ impl DeviceHost {
                     task.control.request(Command::Resume);
                 }
                 control.phase = Phase::Live(tasks);
+                // After a restore there may be something to tell.
+                self.shared.send_config_change();
             }
             other => control.phase = other,
         }

@@ -24,6 +24,12 @@ pub struct HostState {
     pub status: u8,
     /// The features that the driver chose.
     pub accepted: u128,
+    /// The configuration space as the driver saw it.
+    pub config: Vec<u8>,
+    /// Its generation.
+    pub config_generation: u32,
+    /// Whether the driver has still to be told of a change of the configuration.
+    pub config_pending: bool,
     /// The queues' registers and positions.
     pub queues: Vec<QueueState>,
     /// The device's own part.
@@ -70,6 +76,9 @@ impl DeviceHost {
             device_type: self.device_type.0,
             status: self.shared.status(),
             accepted: control.accepted.bits(),
+            config: self.config.bytes(),
+            config_generation: self.config.generation(),
+            config_pending: self.shared.config_pending.load(Ordering::SeqCst),
             queues: queues.collect(),
             device: control.device.save(),
         })
@@ -88,7 +97,17 @@ impl DeviceHost {
     }
 
     fn try_restore(&self, state: &HostState) -> Result<(), StateError> {
-        let HostState { version, device_type, status, accepted, queues, device } = state;
+        let HostState {
+            version,
+            device_type,
+            status,
+            accepted,
+            config,
+            config_generation,
+            config_pending,
+            queues,
+            device,
+        } = state;
         if *version != VERSION {
             return Err(StateError::Version { version: *version });
         }
@@ -126,6 +145,9 @@ impl DeviceHost {
         }
         let mut control = self.control();
         control.device.restore(device)?;
+        // The driver may be in the middle of reading what is different here, and has to be told of it.
+        let differs = self.config.go_on(*config_generation, config);
+        self.shared.config_pending.store(*config_pending || differs, Ordering::SeqCst);
         if status & DRIVER_OK != 0 {
             if status & FEATURES_OK == 0 {
                 return Err(StateError::Corrupt { what: "live without an agreement on features" });

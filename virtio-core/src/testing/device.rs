@@ -105,6 +105,10 @@ impl VirtioDevice for TestDevice {
         TestDevice::ALPHA | TestDevice::BETA
     }
 
+    fn consistent(&self, offered: Features) -> Features {
+        if offered.contains(TestDevice::ALPHA) { offered } else { offered - TestDevice::BETA }
+    }
+
     fn feature_name(&self, bit: u32) -> Option<&'static str> {
         ["ALPHA", "BETA"].get(bit as usize).copied()
     }

@@ -53,6 +53,14 @@ pub fn basic_feat_01_offered_features_have_what_they_depend_on<P: Port>(world: &
     let offered = offered(world);
     assert!(!offered.contains(TestDevice::BETA) || offered.contains(TestDevice::ALPHA));
     assert!(world.negotiate(offered), "all that is offered fits together");
+    // What the embedder takes away takes with it what depends on it.
+    let (device, _) = TestDevice::new(1);
+    let host = crate::DeviceHost::builder(device)
+        .memory(world.memory.ram().clone())
+        .runtime(std::sync::Arc::new(world.runtime.clone()))
+        .without(TestDevice::ALPHA);
+    let port = P::connect(host);
+    assert_eq!(port.offered(0) & (TestDevice::ALPHA | TestDevice::BETA).word(0), 0);
 }
 
 pub fn basic_feat_02_any_consistent_subset_is_accepted<P: Port>(world: &World<P>) {
@@ -323,6 +331,7 @@ pub fn a_saved_device_goes_on_elsewhere<P: Port>(world: &World<P>) {
     other.host().restore(&state).expect("a good state");
     assert_eq!(other.host().save().as_ref(), Ok(&state), "a round trip keeps everything");
     other.host().resume();
+    assert!(!other.take_interrupts().1, "the configuration is as it was");
     world.runtime.poll();
     assert_eq!(driver.used().map(|used| used.len), Some(9));
     assert_eq!(world.memory.bytes(to, 9), b"meanwhile");
