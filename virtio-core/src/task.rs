@@ -3,6 +3,7 @@
 mod control;
 mod runner;
 
+#[cfg(unix)]
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Instant;

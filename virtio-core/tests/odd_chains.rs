@@ -21,6 +21,23 @@ fn ring() -> (TestMemory, SplitDriver, Virtqueue) {
 }
 
 #[test]
+fn a_chain_that_is_put_back_is_counted_once() {
+    let memory = TestMemory::new(1 << 16);
+    let mut driver = SplitDriver::new(&memory, 8, Features::VERSION_1);
+    let mut queue = Virtqueue::new(driver.setup()).unwrap();
+    let to = memory.alloc(4, 1);
+    driver.add(&[Buffer::writable(to, 4), Buffer::readable(to, 4)]);
+    driver.publish();
+    for _ in 0..3 {
+        queue.pop().unwrap().put_back();
+    }
+    queue.pop().unwrap().complete(0);
+    queue.publish();
+    let counts = queue.setup().counters.read();
+    assert_eq!((counts.chains, counts.bytes, counts.chain_faults), (1, 8, 1));
+}
+
+#[test]
 fn a_buffer_over_two_regions_is_whole() {
     let (memory, mut driver, mut queue) = ring();
     memory.write(THIRD - 2, b"abcd");

@@ -23,7 +23,7 @@ impl Line {
     }
 
     /// MMIO-REG-03: the status first, for the driver reads it when the line fires.
-    fn raise(&self, event: u32) {
+    pub(crate) fn raise(&self, event: u32) {
         self.status.fetch_or(event, Ordering::SeqCst);
         // Always, although the line may be asserted: one that is edge-triggered fires for each event.
         self.line.set(true);

@@ -435,6 +435,31 @@ fn drv_mmio_12_an_interrupt_that_is_never_acknowledged() {
 }
 
 #[test]
+fn a_saved_window_goes_on_elsewhere() {
+    let one = world();
+    let mut driver = one.live(USUAL);
+    assert!(one.echoes(&mut driver));
+    one.port.write(QUEUE_SEL, 1);
+    one.port.host().pause(std::time::Duration::from_millis(5)).unwrap();
+    let state = one.port.transport.save().unwrap();
+    assert_eq!((state.interrupt_status, state.queue_sel), (USED_BUFFER, 1));
+
+    let (device, _) = TestDevice::new(2);
+    let host = DeviceHost::builder(device).memory(one.memory.ram().clone()).runtime(Arc::new(one.runtime.clone()));
+    let other = MmioPort::connect(host);
+    let bad = crate::MmioState { version: 2, ..state.clone() };
+    assert!(other.transport.restore(&bad).is_err());
+    let odd = crate::MmioState { interrupt_status: u32::MAX, ..state.clone() };
+    other.transport.restore(&odd).unwrap();
+    assert_eq!(other.read(INTERRUPT_STATUS), 3, "there are no other events");
+    other.set_status(0);
+    other.transport.restore(&state).unwrap();
+    assert_eq!(other.transport.save().as_ref(), Ok(&state));
+    assert!(other.line(), "the driver has not acknowledged yet");
+    assert_eq!(other.take_interrupts(), (true, false));
+}
+
+#[test]
 fn doorbell_sites_signal_their_queues() {
     let world = world();
     let mut driver = world.live(USUAL);

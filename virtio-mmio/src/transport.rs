@@ -118,6 +118,31 @@ impl MmioTransport {
         }
     }
 
+    /// The selectors of device features, driver features, queues and shared memory.
+    pub(crate) fn selectors(&self) -> [u32; 4] {
+        [&self.device_features_sel, &self.driver_features_sel, &self.queue_sel, &self.shm_sel]
+            .map(|selector| selector.load(SeqCst))
+    }
+
+    pub(crate) fn set_selectors(&self, values: [u32; 4]) {
+        let selectors = [&self.device_features_sel, &self.driver_features_sel, &self.queue_sel, &self.shm_sel];
+        for (selector, value) in selectors.into_iter().zip(values) {
+            selector.store(value, SeqCst);
+        }
+    }
+
+    pub(crate) fn interrupt_status(&self) -> u32 {
+        self.line.status()
+    }
+
+    /// As if these events had happened now. There are no others than those two.
+    pub(crate) fn raise(&self, events: u32) {
+        let events = events & (USED_BUFFER | CONFIG_CHANGE);
+        if events != 0 {
+            self.line.raise(events);
+        }
+    }
+
     fn read_register(&self, offset: u64) -> u32 {
         match offset {
             // MMIO-REG-01

@@ -152,6 +152,9 @@ impl DeviceHost {
             if status & FEATURES_OK == 0 {
                 return Err(StateError::Corrupt { what: "live without an agreement on features" });
             }
+            if queues.iter().any(|queue| queue.enabled && queue.position.is_none()) {
+                return Err(StateError::Corrupt { what: "a live queue without a position" });
+            }
             let positions: Vec<_> = (0..).zip(queues).filter_map(|(i, queue)| Some((i, queue.position?))).collect();
             self.shared.status.fetch_or(DRIVER_OK, Ordering::SeqCst);
             let tasks = self.start_tasks(&mut control, &positions, true);

@@ -119,6 +119,11 @@ impl SegmentList {
         self.turn = Extent { pieces: self.turn.pieces + late.pieces, bytes: self.turn.bytes + late.bytes };
     }
 
+    /// Bytes of all buffers.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.end.bytes
+    }
+
     /// The device-readable part.
     #[inline]
     pub(crate) fn reader(&self) -> Reader<'_> {

@@ -67,7 +67,10 @@ impl<'q> Chain<'q> {
 
     /// Leaves the chain in the ring: the next [`Virtqueue::pop`] takes it again.
     pub fn put_back(self) {
-        each_layout!(&mut self.queue.ring, ring => ring.untake());
+        let queue = &mut *self.queue;
+        each_layout!(&mut queue.ring, ring => ring.untake());
+        queue.tally.bytes -= queue.list.bytes();
+        queue.tally.chain_faults -= u64::from(queue.chain_fault.is_some());
         std::mem::forget(self);
     }
 

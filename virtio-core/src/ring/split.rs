@@ -51,7 +51,12 @@ impl Split {
             Some(QueuePosition::Split { available, used, decided }) => (available, used, decided),
             None => (0, 0, None),
         };
-        // Chains cannot be in flight at a position that is kept, so both count the same.
+        // A position is kept while nothing is in flight, so both count the same, but for chains that were never
+        // answered: of these there cannot be more than the ring has room for.
+        if next.wrapping_sub(published) > size {
+            let in_flight = next.wrapping_sub(published);
+            return Err(RingFault::Index { available: next, seen: next, in_flight, size });
+        }
         Ok(Split {
             areas,
             size: size.into(),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{Port, USUAL, World};
 use crate::features::Features;
+use crate::host::HostState;
 use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET};
+use crate::ring::QueuePosition;
 use crate::testing::TestDevice;
 
 pub fn basic_status_01_no_buffer_is_taken_before_driver_ok<P: Port>(world: &World<P>) {
@@ -337,6 +339,39 @@ pub fn a_saved_device_goes_on_elsewhere<P: Port>(world: &World<P>) {
     assert_eq!(world.memory.bytes(to, 9), b"meanwhile");
     let counts = other.host().queue_counts(0);
     assert_eq!(counts.map(|counts| counts.interrupts), Some(1), "where to is the transport's to restore");
+}
+
+pub fn a_corrupt_snapshot_is_refused<P: Port>(world: &World<P>) {
+    let mut driver = world.live(USUAL);
+    assert!(world.echoes(&mut driver));
+    world.port.host().pause(Duration::from_millis(5)).expect("nothing is in flight");
+    let good = world.port.host().save().expect("it is paused");
+    world.port.set_status(0);
+    let far = QueuePosition::Split { available: 30_000, used: 5, decided: None };
+    let spoil: [fn(&mut HostState, QueuePosition); 12] = [
+        |state, _| state.version += 1,
+        |state, _| state.device_type = 2,
+        |state, _| state.queues.truncate(1),
+        |state, _| state.queues[0].position = None,
+        |state, far| state.queues[0].position = Some(far),
+        |state, _| state.queues[0].size = 15,
+        |state, _| state.queues[0].size = 0,
+        |state, _| state.queues[0].descriptor_area = u64::MAX,
+        |state, _| state.queues[0].device_area += 1,
+        |state, _| state.accepted |= 1 << 100,
+        |state, _| state.status &= !FEATURES_OK,
+        |state, _| state.device.data.truncate(3),
+    ];
+    for (number, spoil) in spoil.into_iter().enumerate() {
+        let mut bad = good.clone();
+        spoil(&mut bad, far);
+        assert!(world.port.host().restore(&bad).is_err(), "number {number}");
+        assert_eq!(world.port.status(), 0, "number {number}");
+    }
+    world.port.host().restore(&good).expect("a good state");
+    world.port.host().resume();
+    assert!(world.echoes(&mut driver));
+    assert!(world.recovers());
 }
 
 fn offered<P: Port>(world: &World<P>) -> Features {

@@ -33,6 +33,7 @@ fn is_returned<P: Port>(world: &World<P>, driver: &mut SplitDriver, head: u16) {
     assert_eq!(world.port.host().queue_counts(0).map(|counts| counts.chain_faults), Some(1));
 }
 
+// spec: DRV-INIT-03
 pub fn drv_status_01_driver_ok_without_features_ok_does_not_go_live<P: Port>(world: &World<P>) {
     world.port.set_status(ACKNOWLEDGE | DRIVER | DRIVER_OK);
     assert_eq!(world.port.status() & DRIVER_OK, 0);

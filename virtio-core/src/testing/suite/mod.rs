@@ -201,6 +201,7 @@ macro_rules! conformance_suite {
             removal_while_requests_are_in_flight,
             a_device_that_cannot_start_asks_for_a_reset,
             a_saved_device_goes_on_elsewhere,
+            a_corrupt_snapshot_is_refused,
             ring_split_01_sizes_are_powers_of_two,
             ring_split_02_readable_buffers_are_not_written,
             ring_split_03_writable_buffers_are_not_read,

@@ -1,0 +1,67 @@
+//! Saving the window and taking it over.
+
+use serde::{Deserialize, Serialize};
+use virtio_core::device::StateError;
+use virtio_core::host::HostState;
+
+use crate::transport::MmioTransport;
+
+/// The version that [`MmioTransport::save`] writes.
+const VERSION: u32 = 1;
+
+/// What of a window a driver could notice. Plain data; restored through validation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MmioState {
+    /// The version of this format.
+    pub version: u32,
+    /// InterruptStatus: what has not been acknowledged.
+    pub interrupt_status: u32,
+    /// DeviceFeaturesSel.
+    pub device_features_sel: u32,
+    /// DriverFeaturesSel.
+    pub driver_features_sel: u32,
+    /// QueueSel.
+    pub queue_sel: u32,
+    /// SHMSel.
+    pub shm_sel: u32,
+    /// The device's host.
+    pub host: HostState,
+}
+
+impl MmioTransport {
+    /// The state of a device that is paused, or not live.
+    ///
+    /// # Errors
+    /// [`StateError::Busy`] for a device that is live, or being reset.
+    pub fn save(&self) -> Result<MmioState, StateError> {
+        let host = self.host().save()?;
+        let [device_features_sel, driver_features_sel, queue_sel, shm_sel] = self.selectors();
+        let interrupt_status = self.interrupt_status();
+        Ok(MmioState {
+            version: VERSION,
+            interrupt_status,
+            device_features_sel,
+            driver_features_sel,
+            queue_sel,
+            shm_sel,
+            host,
+        })
+    }
+
+    /// Takes over a saved state. A device that was live is paused afterwards. The line is asserted if there is something
+    /// that the driver has not acknowledged.
+    ///
+    /// # Errors
+    /// [`StateError`]; the device has been reset then.
+    pub fn restore(&self, state: &MmioState) -> Result<(), StateError> {
+        let MmioState { version, interrupt_status, device_features_sel, driver_features_sel, queue_sel, shm_sel, host } =
+            state;
+        if *version != VERSION {
+            return Err(StateError::Version { version: *version });
+        }
+        self.host().restore(host)?;
+        self.set_selectors([*device_features_sel, *driver_features_sel, *queue_sel, *shm_sel]);
+        self.raise(*interrupt_status);
+        Ok(())
+    }
+}
