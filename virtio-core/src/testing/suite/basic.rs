@@ -85,6 +85,7 @@ pub fn basic_feat_03_an_unacceptable_choice_leaves_features_ok_clear<P: Port>(wo
     assert_eq!(world.port.host().counts().features_refused, 3);
 }
 
+// spec: FEAT-RSVD-10
 pub fn basic_feat_04_nothing_unknown_is_offered<P: Port>(world: &World<P>) {
     let known = USUAL | TestDevice::BETA;
     assert_eq!(offered(world), known);
