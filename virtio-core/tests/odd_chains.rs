@@ -134,6 +134,22 @@ fn an_indirect_table_may_be_unaligned_and_lie_in_two_regions() {
 }
 
 #[test]
+fn an_indirect_table_may_be_as_long_as_an_index_reaches() {
+    let memory = TestMemory::new(4 << 20);
+    let driver = SplitDriver::new(&memory, 16, Features::INDIRECT_DESC);
+    let mut queue = Virtqueue::new(driver.setup()).unwrap();
+    let (byte, table) = (memory.place(b"x"), memory.alloc(16 << 16, 16));
+    for (index, next) in [(0, u16::MAX), (u16::MAX, 0)] {
+        driver.write_descriptor(table + 16 * u64::from(index), byte, 1, SplitDriver::NEXT, next);
+    }
+    driver.set_descriptor(0, table, 16 << 16, SplitDriver::INDIRECT, 0);
+    driver.set_available(0, 0);
+    driver.set_index(1);
+    assert!(queue.pop().is_none());
+    assert_eq!(queue.fault(), Some(RingFault::Endless { head: 0, limit: 16 }), "from the last entry back to the first");
+}
+
+#[test]
 fn a_next_outside_of_the_table_breaks_the_ring() {
     let (_memory, mut driver, mut queue) = ring();
     let head = driver.add(&[Buffer::readable(SECOND, 4)]).unwrap();

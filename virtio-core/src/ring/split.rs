@@ -149,7 +149,7 @@ impl Split {
             if left == 0 {
                 return Err(RingFault::Endless { head, limit: self.size() });
             }
-            let next = descriptor.next(index + 1);
+            let next = descriptor.next(index.wrapping_add(1));
             descriptor = self.descriptor(next).ok_or(RingFault::Next { index, next, size: self.size })?;
             index = next;
         }
@@ -186,7 +186,7 @@ impl Split {
             if left == 0 {
                 return Err(RingFault::Endless { head, limit: self.size() });
             }
-            let next = descriptor.next(index + 1);
+            let next = descriptor.next(index.wrapping_add(1));
             if u32::from(next) >= size {
                 return Err(RingFault::Next { index, next, size });
             }
