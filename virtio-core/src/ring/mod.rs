@@ -215,8 +215,9 @@ impl Virtqueue {
     }
 
     /// Tells the driver that doorbells are not needed for now, because the device is at work.
+    /// A queue that was stopped is left alone: its memory may have gone to somebody else (DRV-MMIO-06).
     pub fn disarm(&mut self) {
-        if self.fault.is_none() {
+        if !self.stopped {
             each_layout!(&mut self.ring, ring => ring.disarm());
         }
     }
