@@ -236,6 +236,27 @@ fn a_change_is_complete_when_nobody_uses_what_was() {
 }
 
 #[test]
+fn a_queue_at_rest_lets_go_of_what_was() {
+    let memory = two_that_touch();
+    let (_, mut stopped) = queue(&memory);
+    let (broken_driver, mut broken) = queue(&memory);
+    stopped.stop();
+    broken_driver.set_index(999);
+    assert!(broken.pop().is_none() && broken.fault().is_some());
+    let barrier = memory.ram().unmap(0x10000, 0x1000).unwrap();
+    assert!(stopped.pop().is_none() && !broken.arm());
+    assert!(barrier.is_complete());
+
+    // The same where the memory of the ring itself goes.
+    let (_, mut lost) = queue(&memory);
+    let barrier = memory.ram().unmap(0, 0x10000).unwrap();
+    for queue in [&mut stopped, &mut broken, &mut lost] {
+        assert!(queue.pop().is_none() && queue.fault().is_some());
+    }
+    assert!(barrier.is_complete(), "a broken ring has no use for its areas");
+}
+
+#[test]
 fn a_mapping_lives_as_long_as_it_is_used() {
     struct Owner(Arc<AtomicU64>, #[allow(dead_code)] Vec<u64>);
     impl Drop for Owner {

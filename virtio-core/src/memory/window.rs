@@ -32,6 +32,13 @@ impl<const ALIGN: usize> Window<ALIGN> {
         aligned.then_some(Window { host: piece.host, len, address: piece.address, marks, pin })
     }
 
+    /// Closes the window, and lets go of the mapping in favour of that of `view`.
+    pub(crate) fn leave(&mut self, view: &MemoryView) {
+        // Without a length no access is inside: `host`, whose mapping may go now, is not used again.
+        (self.len, self.marks) = (0, false);
+        self.pin = view.pin.clone();
+    }
+
     /// The pointer to `size` bytes at `offset`, aligned to `ACCESS`, where they are inside and the offset is aligned.
     #[inline(always)]
     fn at<const ACCESS: usize>(&self, offset: usize, size: usize) -> Option<*mut u8> {

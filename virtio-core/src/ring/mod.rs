@@ -134,7 +134,7 @@ impl Virtqueue {
     /// The begin of a batch: takes over changes of memory, and reads the available index.
     #[inline(never)]
     fn look(&mut self) -> bool {
-        if self.stopped || !self.refresh_memory() {
+        if !self.refresh_memory() || self.stopped {
             return false;
         }
         match each_layout!(&mut self.ring, ring => ring.look()) {
@@ -146,23 +146,23 @@ impl Virtqueue {
         }
     }
 
-    /// Takes over changes of memory, if there are any: done by itself at the begin of each batch. Says whether the
-    /// ring is still there.
+    /// Takes over changes of memory, if there are any: done by itself at the begin of each batch, by a queue that takes
+    /// nothing more too, for somebody may wait until the old mapping is not used. Says whether the ring is still there.
     pub fn refresh_memory(&mut self) -> bool {
         if !self.view.is_stale() {
             return self.fault.is_none();
         }
         self.view.refresh();
         self.list.renew(&self.view);
-        if self.fault.is_some() {
-            return false;
-        }
-        let renewed = each_layout!(&mut self.ring, ring => ring.renew(&self.setup, &self.view));
-        if let Err(fault) = renewed {
+        if self.fault.is_none()
+            && let Err(fault) = each_layout!(&mut self.ring, ring => ring.renew(&self.setup, &self.view))
+        {
             self.break_ring(fault);
-            return false;
         }
-        true
+        if self.fault.is_some() {
+            each_layout!(&mut self.ring, ring => ring.leave(&self.view));
+        }
+        self.fault.is_none()
     }
 
     /// Gives back the chain of a ticket with `len` bytes written from the start of its writable part. The driver sees
@@ -202,7 +202,7 @@ impl Virtqueue {
     /// wait for, and the caller goes on. To be called before sleeping, only.
     #[must_use = "chains that are available already may not be announced by a doorbell"]
     pub fn arm(&mut self) -> bool {
-        if self.stopped || !self.refresh_memory() {
+        if !self.refresh_memory() || self.stopped {
             return false;
         }
         match each_layout!(&mut self.ring, ring => ring.arm()) {

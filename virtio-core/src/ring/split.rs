@@ -77,6 +77,14 @@ impl Split {
         Ok(())
     }
 
+    /// Lets go of the areas: the ring is broken, and nothing is read or written any more.
+    pub(super) fn leave(&mut self, view: &MemoryView) {
+        let Areas { descriptors, available, used } = &mut self.areas;
+        descriptors.leave(view);
+        available.leave(view);
+        used.leave(view);
+    }
+
     #[inline]
     pub(super) fn has_seen(&self) -> bool {
         self.next != self.seen
