@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod config;
+mod deadline;
 pub mod device;
 mod device_type;
 mod doorbell;

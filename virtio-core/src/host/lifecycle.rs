@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::status::{DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET, PLAIN};
 use super::{Control, DeviceHost, PauseError, Phase, QueueRegisters, Shared, Task};
+use crate::deadline;
 use crate::device::{ActivateError, Activation, FeatureRefusal};
 use crate::event::Event;
 use crate::features::Features;
@@ -140,7 +141,7 @@ impl DeviceHost {
 
     /// Waits for a reset that has begun; says whether there is none any more.
     fn wait_reset(&self, control: &mut Control, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
+        let deadline = deadline::after(limit);
         if let Phase::Resetting(tasks) = &control.phase {
             for task in tasks {
                 self.wait_for(&task.control, deadline.saturating_duration_since(Instant::now()));
@@ -151,7 +152,7 @@ impl DeviceHost {
 
     /// Waits for a task's answer; tasks that run in their callers run meanwhile.
     pub(super) fn wait_for(&self, task: &TaskControl, limit: Duration) -> Option<Outcome> {
-        let deadline = Instant::now() + limit;
+        let deadline = deadline::after(limit);
         loop {
             self.runtime.assist();
             let left = deadline.saturating_duration_since(Instant::now());
@@ -226,7 +227,7 @@ impl DeviceHost {
         for task in tasks {
             task.control.request(Command::Pause);
         }
-        let deadline = Instant::now() + limit;
+        let deadline = deadline::after(limit);
         let mut positions = Vec::new();
         for task in tasks {
             let left = deadline.saturating_duration_since(Instant::now());

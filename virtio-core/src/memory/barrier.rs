@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::deadline;
+
 type Callback = Box<dyn FnOnce() + Send>;
 
 /// Which versions of guest memory somebody may still access.
@@ -113,7 +115,7 @@ impl MemoryBarrier {
     ///
     /// Must not be called from a queue task: it would wait for itself.
     pub fn wait(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline::after(timeout);
         let mut state = self.versions.state();
         while !state.reached(self.target) {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -7,9 +7,10 @@ use super::*;
 use crate::host::DeviceHost;
 use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
 use crate::interrupt::{Interrupt, Interrupts};
+use crate::task::{Command, Next, Outcome, TaskControl};
 use crate::testing::suite::USUAL;
 use crate::testing::{Buffer, SplitDriver, TestDevice, TestHandle, TestMemory};
-use crate::{Event, Features};
+use crate::{Event, Features, QueueTask, Sources, TaskContext, Virtqueue};
 
 /// Interrupts as events that a driver thread can wait for.
 struct Events(Event);
@@ -164,8 +165,7 @@ fn a_task_that_is_lost_asks_for_a_reset() {
 
 #[test]
 fn inline_tasks_have_deadlines() {
-    use crate::task::{Command, TaskControl};
-    use crate::{Events, Next, QueueTask, Sources, TaskContext, TaskRunner, Virtqueue};
+    use crate::Events;
 
     struct Timer {
         due: Instant,
@@ -197,5 +197,13 @@ fn inline_tasks_have_deadlines() {
     assert_eq!(runtime.next_deadline(), None);
     control.request(Command::Stop);
     runtime.poll();
-    assert_eq!(control.outcome(), Some(crate::task::Outcome::Gone));
+    assert_eq!(control.outcome(), Some(Outcome::Gone));
+}
+
+#[test]
+fn time_limits_may_be_as_long_as_there_are() {
+    let (host, _, mut driver, memory, _) = live(Arc::new(ThreadRuntime::new()), USUAL);
+    driver.add(&[Buffer::readable(memory.place(b"data"), 4)]);
+    assert!(host.pause(Duration::MAX).is_ok());
+    assert!(memory.ram().set_log(None).wait(Duration::MAX));
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::deadline;
 use crate::event::Event;
 use crate::ring::QueuePosition;
 
@@ -73,7 +74,7 @@ impl TaskControl {
 
     /// Waits for the outcome of the last command.
     pub(crate) fn wait(&self, timeout: Duration) -> Option<Outcome> {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline::after(timeout);
         let mut state = self.state();
         while state.outcome.is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
