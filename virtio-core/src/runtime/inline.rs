@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Instant;
 
 use super::Runtime;
@@ -32,20 +32,7 @@ impl InlineRuntime {
     /// Runs the tasks until none has anything to do, or for a bounded time if they never run out of work. Says whether
     /// there is more to do.
     pub fn poll(&self) -> bool {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for round in 0..ROUNDS {
-            let mut again = false;
-            for slot in slots.iter_mut() {
-                slot.next = slot.runner.step(Ready::ALL);
-                again |= slot.next == Next::Again;
-            }
-            slots.retain(|slot| slot.next != Next::Done);
-            // A second round at least: a task may have signalled one that came before it.
-            if !again && round > 0 {
-                return false;
-            }
-        }
-        true
+        run(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// When the first task wants to be run even if nothing happens.
@@ -67,8 +54,30 @@ impl Runtime for InlineRuntime {
     }
 
     fn assist(&self) {
-        self.poll();
+        // Where somebody runs them already, be it this thread, there is nothing to help with, or to wait for.
+        match self.0.try_lock() {
+            Ok(mut slots) => run(&mut slots),
+            Err(TryLockError::Poisoned(slots)) => run(&mut slots.into_inner()),
+            Err(TryLockError::WouldBlock) => false,
+        };
     }
+}
+
+/// Says whether there is more to do.
+fn run(slots: &mut Vec<Slot>) -> bool {
+    for round in 0..ROUNDS {
+        let mut again = false;
+        for slot in slots.iter_mut() {
+            slot.next = slot.runner.step(Ready::ALL);
+            again |= slot.next == Next::Again;
+        }
+        slots.retain(|slot| slot.next != Next::Done);
+        // A second round at least: a task may have signalled one that came before it.
+        if !again && round > 0 {
+            return false;
+        }
+    }
+    true
 }
 
 impl fmt::Debug for InlineRuntime {

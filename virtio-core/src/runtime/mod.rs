@@ -24,6 +24,7 @@ pub trait Runtime: Send + Sync {
     /// Whatever kept it from running the task; the device asks for a reset then.
     fn spawn(&self, runner: TaskRunner) -> io::Result<()>;
 
-    /// Called by a thread that waits for a task: a runtime whose tasks run in its callers runs them now.
+    /// Called by a thread that waits for a task: a runtime whose tasks run in its callers runs them now. Must not wait
+    /// for another thread that runs them.
     fn assist(&self) {}
 }

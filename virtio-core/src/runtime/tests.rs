@@ -201,6 +201,39 @@ fn inline_tasks_have_deadlines() {
 }
 
 #[test]
+fn whoever_assists_does_not_wait_for_whoever_polls() {
+    use std::sync::mpsc;
+    struct Slow(mpsc::Sender<()>, mpsc::Receiver<()>);
+    impl QueueTask for Slow {
+        fn sources(&self, _sources: &mut Sources) {}
+        fn run(&mut self, _events: crate::Events, _cx: &mut TaskContext) -> Next {
+            self.0.send(()).unwrap();
+            self.1.recv().unwrap();
+            Next::Wait
+        }
+        fn queues(&mut self, _each: &mut dyn FnMut(&mut Virtqueue)) {}
+    }
+    let ((entered, wait_entered), (go, wait_go)) = (mpsc::channel(), mpsc::channel());
+    let control = Arc::new(TaskControl::new(Event::new().unwrap()));
+    let runtime = InlineRuntime::new();
+    let task = Box::new(Slow(entered, wait_go));
+    runtime.spawn(TaskRunner::new(task, control, Arc::new(|| ()), false)).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| runtime.poll());
+        wait_entered.recv().unwrap();
+        let (done, wait_done) = mpsc::channel();
+        let runtime = &runtime;
+        scope.spawn(move || {
+            runtime.assist();
+            done.send(()).unwrap();
+        });
+        let assisted = wait_done.recv_timeout(Duration::from_secs(10));
+        go.send(()).unwrap();
+        assert_eq!(assisted, Ok(()));
+    });
+}
+
+#[test]
 fn time_limits_may_be_as_long_as_there_are() {
     let (host, _, mut driver, memory, _) = live(Arc::new(ThreadRuntime::new()), USUAL);
     driver.add(&[Buffer::readable(memory.place(b"data"), 4)]);
