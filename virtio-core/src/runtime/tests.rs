@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use super::*;
 use crate::host::DeviceHost;
 use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
 use crate::interrupt::{Interrupt, Interrupts};
-use crate::task::{Command, Next, Outcome, TaskControl};
+use crate::task::{Command, Next, Outcome, Ready, Source, TaskControl};
 use crate::testing::suite::USUAL;
 use crate::testing::{Buffer, SplitDriver, TestDevice, TestHandle, TestMemory};
 use crate::{Event, Features, QueueTask, Sources, TaskContext, Virtqueue};
@@ -198,6 +199,58 @@ fn inline_tasks_have_deadlines() {
     control.request(Command::Stop);
     runtime.poll();
     assert_eq!(control.outcome(), Some(Outcome::Gone));
+}
+
+/// Waits for what is read from and written to one stream, and says which of the two it was run for alone.
+struct Duplex {
+    stream: Arc<UnixStream>,
+    writes: bool,
+    seen: [Event; 2],
+}
+
+impl QueueTask for Duplex {
+    fn sources(&self, sources: &mut Sources) {
+        sources.add(Source::Readable(self.stream.clone()));
+        if self.writes {
+            sources.add(Source::Writable(self.stream.clone()));
+        }
+    }
+
+    fn run(&mut self, events: crate::Events, cx: &mut TaskContext) -> Next {
+        match [0, 1].map(|place| events.contains(place)) {
+            [false, true] if self.writes => {
+                self.writes = false;
+                cx.sources_changed();
+                self.seen[1].signal();
+            }
+            [true, false] => {
+                let _ = std::io::Read::read(&mut &*self.stream, &mut [0; 8]);
+                self.seen[0].signal();
+            }
+            _ => {}
+        }
+        Next::Wait
+    }
+
+    fn queues(&mut self, _each: &mut dyn FnMut(&mut Virtqueue)) {}
+}
+
+fn duplex(paused: bool) -> (TaskRunner, Arc<TaskControl>, UnixStream, [Event; 2]) {
+    let (stream, peer) = UnixStream::pair().unwrap();
+    let control = Arc::new(TaskControl::new(Event::new().unwrap()));
+    let seen = [Event::new().unwrap(), Event::new().unwrap()];
+    let task = Duplex { stream: Arc::new(stream), writes: true, seen: seen.clone() };
+    (TaskRunner::new(Box::new(task), control.clone(), Arc::new(|| ()), paused), control, peer, seen)
+}
+
+/// A file that has something would have the runtime spin until the task reads it.
+#[test]
+fn a_task_that_begins_paused_waits_for_no_file() {
+    let (mut runner, control, ..) = duplex(true);
+    assert_eq!(runner.sources().len(), 0);
+    control.request(Command::Resume);
+    runner.step(Ready::NONE);
+    assert_eq!(runner.sources().len(), 2);
 }
 
 #[test]

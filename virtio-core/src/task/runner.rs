@@ -153,9 +153,9 @@ impl TaskRunner {
                         queue.start();
                     }
                 });
-                self.ask_sources();
                 self.all = true;
                 self.phase = Phase::Running;
+                self.ask_sources();
                 self.control.report(Outcome::Running);
             }
             Command::Pause => {
@@ -189,9 +189,7 @@ impl TaskRunner {
             Quiesce::Drain if next == Next::Done => next,
             Quiesce::Drain => {
                 self.phase = Phase::Paused;
-                // A file stays ready while nobody reads it.
-                self.sources.retain(|source| matches!(source, Source::Doorbell(..) | Source::Event(_)));
-                self.version += 1;
+                self.ask_sources();
                 self.control.report(Outcome::Paused(self.task.positions()));
                 Next::Wait
             }
@@ -244,6 +242,10 @@ impl TaskRunner {
         let mut sources = Sources::default();
         self.task.sources(&mut sources);
         self.sources = sources.0;
+        if self.phase == Phase::Paused {
+            // A file stays ready while nobody reads it.
+            self.sources.retain(|source| matches!(source, Source::Doorbell(..) | Source::Event(_)));
+        }
         self.version += 1;
     }
 }
