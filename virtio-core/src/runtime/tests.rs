@@ -243,6 +243,17 @@ fn duplex(paused: bool) -> (TaskRunner, Arc<TaskControl>, UnixStream, [Event; 2]
     (TaskRunner::new(Box::new(task), control.clone(), Arc::new(|| ()), paused), control, peer, seen)
 }
 
+#[test]
+fn threads_read_and_write_one_file() {
+    let (runner, control, mut peer, [read, written]) = duplex(false);
+    ThreadRuntime::new().spawn(runner).unwrap();
+    assert!(wait(&written), "it can be written");
+    std::io::Write::write_all(&mut peer, b"data").unwrap();
+    assert!(wait(&read), "it can be read");
+    control.request(Command::Stop);
+    assert_eq!(control.wait(Duration::from_secs(60)), Some(Outcome::Gone));
+}
+
 /// A file that has something would have the runtime spin until the task reads it.
 #[test]
 fn a_task_that_begins_paused_waits_for_no_file() {

@@ -1,5 +1,6 @@
 //! A thread for each task.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::thread;
@@ -45,7 +46,9 @@ const WAKE: u64 = u64::MAX;
 
 struct Poll {
     epoll: Epoll,
-    registered: Vec<RawFd>,
+    /// What is waited for. Kept open until it is taken out of the set: a file that others have open too could not be
+    /// taken out afterwards, and its number may be that of another file by then.
+    registered: Vec<Source>,
     version: u64,
     events: Vec<EpollEvent>,
 }
@@ -66,18 +69,13 @@ impl Poll {
             return Ok(());
         }
         self.version = runner.sources_version();
-        for fd in self.registered.drain(..) {
-            // A file that was closed meanwhile is gone from the set already.
+        for fd in files(&self.registered).into_keys() {
+            // What is not in the set any more need not be taken out.
             let _ = self.epoll.ctl(ControlOperation::Delete, fd, EpollEvent::default());
         }
-        for (index, source) in runner.sources().iter().enumerate() {
-            let (fd, set) = match source {
-                Source::Doorbell(event, _) | Source::Event(event) => (event.as_raw_fd(), EventSet::IN),
-                Source::Readable(file) => (file.as_raw_fd(), EventSet::IN),
-                Source::Writable(file) => (file.as_raw_fd(), EventSet::OUT),
-            };
-            self.epoll.ctl(ControlOperation::Add, fd, EpollEvent::new(set, index as u64))?;
-            self.registered.push(fd);
+        self.registered = runner.sources().to_vec();
+        for (fd, set) in files(&self.registered) {
+            self.epoll.ctl(ControlOperation::Add, fd, EpollEvent::new(set, fd as u64))?;
         }
         Ok(())
     }
@@ -90,9 +88,36 @@ impl Poll {
                 other => break other?,
             }
         };
-        let sources = self.events[..count].iter().map(EpollEvent::data).filter(|data| *data != WAKE);
-        Ok(sources.fold(Ready::NONE, |ready, data| ready.with(usize::try_from(data).unwrap_or(usize::MAX))))
+        let mut ready = Ready::NONE;
+        for event in &self.events[..count] {
+            let has = event.event_set();
+            for (index, source) in self.registered.iter().enumerate() {
+                let (fd, set) = file(source);
+                if event.data() == fd as u64 && has.intersects(set | EventSet::ERROR | EventSet::HANG_UP) {
+                    ready = ready.with(index);
+                }
+            }
+        }
+        Ok(ready)
     }
+}
+
+/// What to wait for on which file.
+fn file(source: &Source) -> (RawFd, EventSet) {
+    match source {
+        Source::Doorbell(event, _) | Source::Event(event) => (event.as_raw_fd(), EventSet::IN),
+        Source::Readable(file) => (file.as_raw_fd(), EventSet::IN),
+        Source::Writable(file) => (file.as_raw_fd(), EventSet::OUT),
+    }
+}
+
+/// The same for all of them: the set takes each file once, whatever is waited for on it.
+fn files(sources: &[Source]) -> BTreeMap<RawFd, EventSet> {
+    let mut files = BTreeMap::new();
+    for (fd, set) in sources.iter().map(file) {
+        *files.entry(fd).or_insert(EventSet::empty()) |= set;
+    }
+    files
 }
 
 fn serve(mut runner: TaskRunner, mut poll: Poll) {
