@@ -395,13 +395,28 @@ fn drv_mmio_06_queue_ready_cleared_stops_the_queue() {
     world.port.write(QUEUE_READY, 0);
     assert!(world.port.is_enabled(0), "a request is in flight");
     world.device.hold(false);
-    world.port.write(QUEUE_READY, 0);
-    assert!(!world.port.is_enabled(0));
+    assert!(!world.port.is_enabled(0), "once it has come back, the register says so by itself");
     assert_eq!(driver.used().map(|used| used.len), Some(9));
     world.request(&mut driver, b"late");
     world.kick();
     assert_eq!(driver.used(), None);
     assert!(world.recovers());
+}
+
+#[test]
+fn drv_mmio_06_a_queue_stopped_behind_a_pause_leaves_the_others_running() {
+    let world = world();
+    world.negotiate(USUAL);
+    let mut driver = world.enable(0, 16, USUAL);
+    world.enable(1, 16, USUAL);
+    world.go();
+    world.port.host().pause(std::time::Duration::ZERO).unwrap();
+    world.port.host().resume();
+    // Before the task has seen that it may go on.
+    world.port.write(QUEUE_SEL, 1);
+    world.port.write(QUEUE_READY, 0);
+    assert!(!world.port.is_enabled(1));
+    assert!(world.echoes(&mut driver));
 }
 
 #[test]

@@ -152,13 +152,18 @@ impl DeviceHost {
 
     /// Waits for a task's answer; tasks that run in their callers run meanwhile.
     pub(super) fn wait_for(&self, task: &TaskControl, limit: Duration) -> Option<Outcome> {
+        self.wait_until(limit, |slice| task.wait(slice))
+    }
+
+    /// Waits for what `wait` waits for, in slices.
+    pub(super) fn wait_until<T>(&self, limit: Duration, wait: impl Fn(Duration) -> Option<T>) -> Option<T> {
         let deadline = deadline::after(limit);
         loop {
             self.runtime.assist();
             let left = deadline.saturating_duration_since(Instant::now());
-            let outcome = task.wait(left.min(SLICE));
-            if outcome.is_some() || left.is_zero() {
-                return outcome;
+            let found = wait(left.min(SLICE));
+            if found.is_some() || left.is_zero() {
+                return found;
             }
         }
     }

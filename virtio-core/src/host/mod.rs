@@ -108,6 +108,16 @@ enum Phase {
     Resetting(Vec<Task>),
 }
 
+impl Phase {
+    /// The task that serves queue `index`, if one does.
+    fn task_of(&self, index: u16) -> Option<&TaskControl> {
+        let (Phase::Live(tasks) | Phase::Paused(tasks, _)) = self else {
+            return None;
+        };
+        Some(&tasks.iter().find(|task| task.queues.contains(&index))?.control)
+    }
+}
+
 /// The host's end of a task.
 struct Task {
     control: Arc<TaskControl>,

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::status::{DRIVER_OK, FEATURES_OK};
-use super::{Control, DeviceHost, Phase};
+use super::{Control, DeviceHost};
 use crate::event::Event;
 use crate::ring::{QueueSetup, RingFault, Virtqueue};
-use crate::task::{Command, Outcome};
 
 /// What the driver has configured of one queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +56,9 @@ impl DeviceHost {
 
     /// The registers of queue `index`.
     pub fn queue(&self, index: u16) -> Option<QueueRegisters> {
-        self.control().queues.get(usize::from(index)).copied()
+        let mut control = self.control();
+        self.note_stop(&mut control, index);
+        control.queues.get(usize::from(index)).copied()
     }
 
     /// The driver changes registers of queue `index`: ignored while it is enabled, or where there is no such queue.
@@ -103,20 +104,27 @@ impl DeviceHost {
     /// nothing accesses it any more (DRV-MMIO-06). A live queue can only be enabled again after a reset.
     pub fn disable_queue(&self, index: u16) {
         let mut control = self.control();
-        if !self.end_reset(&mut control) {
+        if !self.end_reset(&mut control) || !control.queues.get(usize::from(index)).is_some_and(|queue| queue.enabled) {
             return;
         }
-        let stopped = match &control.phase {
-            Phase::Idle => true,
-            Phase::Live(tasks) => match tasks.iter().find(|task| task.queues.contains(&index)) {
-                Some(task) => {
-                    task.control.request(Command::StopQueue(index));
-                    matches!(self.wait_for(&task.control, self.reset_wait), Some(Outcome::QueueStopped | Outcome::Gone))
-                }
-                None => true,
-            },
-            Phase::Paused(..) | Phase::Resetting(_) => false,
+        if let Some(task) = control.phase.task_of(index) {
+            task.stop_queue(index);
+            self.wait_until(self.reset_wait, |slice| task.wait_stopped(index, slice));
+            self.note_stop(&mut control, index);
+        } else if let Some(queue) = control.queues.get_mut(usize::from(index)) {
+            queue.enabled = false;
+        }
+    }
+
+    /// A queue that was to be stopped may have come to rest since: then it is not enabled any more.
+    pub(super) fn note_stop(&self, control: &mut Control, index: u16) {
+        let Some(task) = control.phase.task_of(index) else {
+            return;
         };
+        if task.has_stopped(index) == Some(false) {
+            self.runtime.assist();
+        }
+        let stopped = task.has_stopped(index) == Some(true);
         if stopped && let Some(queue) = control.queues.get_mut(usize::from(index)) {
             queue.enabled = false;
         }

@@ -59,7 +59,10 @@ impl DeviceHost {
     /// # Errors
     /// [`StateError::Busy`] for a device that is live, or being reset.
     pub fn save(&self) -> Result<HostState, StateError> {
-        let control = self.control();
+        let mut control = self.control();
+        for index in 0..self.queue_count() {
+            self.note_stop(&mut control, index);
+        }
         let positions = match &control.phase {
             Phase::Idle => &[][..],
             Phase::Paused(_, positions) => positions,

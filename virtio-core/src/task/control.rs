@@ -1,5 +1,7 @@
-//! How a host speaks with the runner of a task: one command, newest wins, and its outcome.
+//! How a host speaks with the runner of a task: one command, newest wins, and its outcome; beside it the queues that
+//! are to be stopped for good, which no command makes forgotten.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,8 +19,6 @@ pub(crate) enum Command {
     Pause,
     /// Give up and end.
     Stop,
-    /// Take nothing more from one queue, and finish what is in flight in it.
-    StopQueue(u16),
 }
 
 /// What became of the last command.
@@ -26,7 +26,6 @@ pub(crate) enum Command {
 pub(crate) enum Outcome {
     Running,
     Paused(Vec<(u16, QueuePosition)>),
-    QueueStopped,
     /// The task has ended: nothing of it is left.
     Gone,
 }
@@ -43,6 +42,15 @@ pub(crate) struct TaskControl {
 struct State {
     command: Option<Command>,
     outcome: Option<Outcome>,
+    /// Queues that are to be stopped, and whether nothing is in flight in them any more.
+    stops: BTreeMap<u16, bool>,
+}
+
+/// What a runner has not seen of what its host wants.
+pub(super) struct Orders {
+    pub(super) command: Option<Command>,
+    /// All queues that were ever to be stopped.
+    pub(super) stops: Vec<u16>,
 }
 
 impl TaskControl {
@@ -67,6 +75,20 @@ impl TaskControl {
         self.wake.signal();
     }
 
+    /// Has the task take nothing more from a queue, and finish what is in flight in it.
+    pub(crate) fn stop_queue(&self, number: u16) {
+        let mut state = self.state();
+        state.stops.entry(number).or_insert(false);
+        self.pending.store(true, Ordering::Release);
+        drop(state);
+        self.wake.signal();
+    }
+
+    /// Whether a queue that was to be stopped has come to rest; none if it was not.
+    pub(crate) fn has_stopped(&self, number: u16) -> Option<bool> {
+        self.state().has_stopped(number)
+    }
+
     /// The outcome of the last command, if it is known.
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         self.state().outcome.clone()
@@ -74,9 +96,21 @@ impl TaskControl {
 
     /// Waits for the outcome of the last command.
     pub(crate) fn wait(&self, timeout: Duration) -> Option<Outcome> {
+        self.wait_until(timeout, |state| state.outcome.clone())
+    }
+
+    /// Waits until a queue that was to be stopped has come to rest.
+    pub(crate) fn wait_stopped(&self, number: u16, timeout: Duration) -> Option<()> {
+        self.wait_until(timeout, |state| (state.has_stopped(number) == Some(true)).then_some(()))
+    }
+
+    fn wait_until<T>(&self, timeout: Duration, look: impl Fn(&State) -> Option<T>) -> Option<T> {
         let deadline = deadline::after(timeout);
         let mut state = self.state();
-        while state.outcome.is_none() {
+        loop {
+            if let Some(found) = look(&state) {
+                return Some(found);
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return None;
@@ -84,18 +118,23 @@ impl TaskControl {
             let waited = self.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.outcome.clone()
     }
 
-    /// For the runner: a command that it has not seen.
+    /// For the runner: what it has not seen.
     #[inline]
-    pub(super) fn take(&self) -> Option<Command> {
+    pub(super) fn take(&self) -> Option<Orders> {
         if !self.pending.load(Ordering::Acquire) {
             return None;
         }
         let mut state = self.state();
         self.pending.store(false, Ordering::Relaxed);
-        state.command.take()
+        Some(Orders { command: state.command.take(), stops: state.stops.keys().copied().collect() })
+    }
+
+    /// For the runner: nothing is in flight any more in a queue that was to be stopped.
+    pub(super) fn stopped(&self, number: u16) {
+        self.state().stops.insert(number, true);
+        self.changed.notify_all();
     }
 
     /// For the runner: what became of the command, unless there is a newer one.
@@ -107,5 +146,11 @@ impl TaskControl {
         state.outcome = Some(outcome);
         drop(state);
         self.changed.notify_all();
+    }
+}
+
+impl State {
+    fn has_stopped(&self, number: u16) -> Option<bool> {
+        self.stops.get(&number).map(|stopped| *stopped || self.outcome == Some(Outcome::Gone))
     }
 }

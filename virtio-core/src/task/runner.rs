@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::control::{Command, Outcome, TaskControl};
+use super::control::{Command, Orders, Outcome, TaskControl};
 use super::{Events, Next, QueueTask, Quiesce, Source, Sources, TaskContext, place};
 use crate::event::Event;
 
@@ -21,6 +21,8 @@ pub struct TaskRunner {
     phase: Phase,
     /// The queues that were stopped for good.
     retired: Vec<u16>,
+    /// Those of them that something may still be in flight in.
+    draining: Vec<u16>,
     /// What the task said last.
     next: Next,
     /// All sources are to be taken as having something.
@@ -30,8 +32,6 @@ pub struct TaskRunner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
-    /// Serving all queues but this one, which is not empty yet.
-    StoppingQueue(u16),
     Quiescing(Quiesce),
     Paused,
     Stopped,
@@ -70,6 +70,7 @@ impl TaskRunner {
             version: 0,
             phase,
             retired: Vec::new(),
+            draining: Vec::new(),
             next: Next::Again,
             all: true,
         };
@@ -99,9 +100,18 @@ impl TaskRunner {
     pub fn step(&mut self, ready: Ready) -> Next {
         self.control.wake.take();
         let events = self.collect(ready);
-        if let Some(command) = self.control.take() {
-            self.obey(command);
+        if let Some(Orders { command, stops }) = self.control.take() {
+            self.retire(stops);
+            if let Some(command) = command {
+                self.obey(command);
+            }
         }
+        let next = self.proceed(events);
+        self.check_stopped();
+        next
+    }
+
+    fn proceed(&mut self, events: Events) -> Next {
         match self.phase {
             Phase::Stopped => Next::Done,
             Phase::Paused => {
@@ -111,11 +121,6 @@ impl TaskRunner {
                 Next::Wait
             }
             Phase::Running => self.run(events),
-            Phase::StoppingQueue(number) => {
-                let next = self.run(events);
-                self.check_stopped(number);
-                next
-            }
             Phase::Quiescing(how) => {
                 let next = self.run(events);
                 if next != Next::Done && !self.task.quiesce(how) {
@@ -166,16 +171,19 @@ impl TaskRunner {
                 self.stop_queues();
                 self.phase = Phase::Quiescing(Quiesce::Cancel);
             }
-            Command::StopQueue(number) => {
-                self.task.queues(&mut |queue| {
-                    if queue.index() == number {
-                        queue.stop();
-                    }
-                });
-                self.retired.push(number);
-                self.phase = Phase::StoppingQueue(number);
-            }
         }
+    }
+
+    /// Stops queues for good, whatever the task is at.
+    fn retire(&mut self, stops: Vec<u16>) {
+        let new: Vec<_> = stops.into_iter().filter(|number| !self.retired.contains(number)).collect();
+        self.task.queues(&mut |queue| {
+            if new.contains(&queue.index()) {
+                queue.stop();
+            }
+        });
+        self.retired.extend(&new);
+        self.draining.extend(new);
     }
 
     fn stop_queues(&mut self) {
@@ -185,6 +193,7 @@ impl TaskRunner {
     /// Nothing is in flight.
     fn rest(&mut self, how: Quiesce, next: Next) -> Next {
         self.task.queues(&mut |queue| queue.publish());
+        self.check_stopped();
         match how {
             Quiesce::Drain if next == Next::Done => next,
             Quiesce::Drain => {
@@ -200,16 +209,22 @@ impl TaskRunner {
         }
     }
 
-    fn check_stopped(&mut self, number: u16) {
-        let mut idle = true;
+    fn check_stopped(&mut self) {
+        if self.draining.is_empty() {
+            return;
+        }
+        let draining = std::mem::take(&mut self.draining);
+        let busy = &mut self.draining;
         self.task.queues(&mut |queue| {
-            if queue.index() == number {
-                idle = queue.in_flight() == 0;
+            if draining.contains(&queue.index()) {
+                queue.publish();
+                if queue.in_flight() != 0 {
+                    busy.push(queue.index());
+                }
             }
         });
-        if idle {
-            self.phase = Phase::Running;
-            self.control.report(Outcome::QueueStopped);
+        for number in draining.into_iter().filter(|number| !busy.contains(number)) {
+            self.control.stopped(number);
         }
     }
 
