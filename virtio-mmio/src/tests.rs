@@ -420,6 +420,19 @@ fn drv_mmio_06_a_queue_stopped_behind_a_pause_leaves_the_others_running() {
 }
 
 #[test]
+fn drv_mmio_06_a_stopped_queue_does_not_need_its_memory() {
+    let world = world();
+    let mut driver = world.live(USUAL);
+    assert!(world.echoes(&mut driver));
+    world.port.write(QUEUE_SEL, 0);
+    world.port.write(QUEUE_READY, 0);
+    let barrier = world.memory.ram().unmap(0, 1 << 20).unwrap();
+    world.runtime.poll();
+    assert!(barrier.is_complete());
+    assert!(!world.is_broken(), "the driver may take back what it stopped");
+}
+
+#[test]
 fn drv_mmio_07_only_bits_that_are_set_are_acknowledged() {
     let world = world();
     let mut driver = world.live(USUAL);

@@ -78,6 +78,8 @@ pub struct Virtqueue {
     in_flight: u16,
     /// Takes nothing more.
     stopped: bool,
+    /// Stopped for good: the driver has taken back the ring's memory.
+    retired: bool,
     fault: Option<RingFault>,
     tally: Tally,
 }
@@ -101,6 +103,7 @@ impl Virtqueue {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             in_flight: 0,
             stopped: false,
+            retired: false,
             fault: None,
             tally: Tally::default(),
             setup,
@@ -150,19 +153,24 @@ impl Virtqueue {
     /// nothing more too, for somebody may wait until the old mapping is not used. Says whether the ring is still there.
     pub fn refresh_memory(&mut self) -> bool {
         if !self.view.is_stale() {
-            return self.fault.is_none();
+            return !self.is_gone();
         }
         self.view.refresh();
         self.list.renew(&self.view);
-        if self.fault.is_none()
+        if !self.is_gone()
             && let Err(fault) = each_layout!(&mut self.ring, ring => ring.renew(&self.setup, &self.view))
         {
             self.break_ring(fault);
         }
-        if self.fault.is_some() {
+        if self.is_gone() {
             each_layout!(&mut self.ring, ring => ring.leave(&self.view));
         }
-        self.fault.is_none()
+        !self.is_gone()
+    }
+
+    /// Whether the ring is not there any more.
+    fn is_gone(&self) -> bool {
+        self.fault.is_some() || self.retired
     }
 
     /// Gives back the chain of a ticket with `len` bytes written from the start of its writable part. The driver sees
@@ -243,7 +251,15 @@ impl Virtqueue {
 
     /// Takes chains again, unless the ring is broken.
     pub fn start(&mut self) {
-        self.stopped = self.fault.is_some();
+        self.stopped = self.is_gone();
+    }
+
+    /// Stops for good, and lets go of the ring, whose memory is the driver's again (DRV-MMIO-06). For a queue with
+    /// nothing in flight.
+    pub(crate) fn retire(&mut self) {
+        self.stop();
+        self.retired = true;
+        each_layout!(&mut self.ring, ring => ring.leave(&self.view));
     }
 
     /// Counts a well-formed chain whose request is bad and was answered with an error.

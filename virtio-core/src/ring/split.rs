@@ -79,7 +79,7 @@ impl Split {
         Ok(())
     }
 
-    /// Lets go of the areas: the ring is broken, and nothing is read or written any more.
+    /// Lets go of the areas: the ring is broken or was taken back, and nothing of it is read or written any more.
     pub(super) fn leave(&mut self, view: &MemoryView) {
         let Areas { descriptors, available, used } = &mut self.areas;
         descriptors.leave(view);

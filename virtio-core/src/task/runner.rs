@@ -218,8 +218,9 @@ impl TaskRunner {
         self.task.queues(&mut |queue| {
             if draining.contains(&queue.index()) {
                 queue.publish();
-                if queue.in_flight() != 0 {
-                    busy.push(queue.index());
+                match queue.in_flight() {
+                    0 => queue.retire(),
+                    _ => busy.push(queue.index()),
                 }
             }
         });
