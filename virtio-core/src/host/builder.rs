@@ -94,6 +94,7 @@ impl HostBuilder {
             status: AtomicU8::new(0),
             resetting: AtomicBool::new(false),
             config_pending: AtomicBool::new(false),
+            telling: Mutex::new(()),
             interrupts,
             counters: Counters::default(),
         });

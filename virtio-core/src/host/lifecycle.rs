@@ -206,6 +206,7 @@ impl DeviceHost {
             handles.doorbell.take();
         }
         *phase = Phase::Idle;
+        let _telling = self.shared.telling();
         self.shared.config_pending.store(false, Ordering::SeqCst);
         self.shared.interrupts.reset();
         // BASIC-RESET-01, -02: last, for it says that nothing is touched any more.

@@ -58,6 +58,8 @@ struct Shared {
     resetting: AtomicBool,
     /// The configuration changed after the driver may have read it, before it could be interrupted.
     config_pending: AtomicBool,
+    /// Held while the driver is told of a change, and while a reset ends: so that none is told after it.
+    telling: Mutex<()>,
     interrupts: Arc<dyn Interrupts>,
     counters: Counters,
 }
@@ -237,17 +239,21 @@ impl ConfigListener for Shared {
         if live || seen {
             self.config_pending.store(true, Ordering::SeqCst);
         }
-        if self.status() & DRIVER_OK != 0 {
-            self.send_config_change();
-        }
+        self.send_config_change();
     }
 }
 
 impl Shared {
+    /// Tells a live driver of a change, if there is one to tell.
     fn send_config_change(&self) {
-        if self.config_pending.swap(false, Ordering::SeqCst) {
+        let _telling = self.telling();
+        if self.status() & DRIVER_OK != 0 && self.config_pending.swap(false, Ordering::SeqCst) {
             self.interrupts.config();
         }
+    }
+
+    fn telling(&self) -> MutexGuard<'_, ()> {
+        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
