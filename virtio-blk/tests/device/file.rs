@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use virtio_blk::{Block, BlockBackend, FileBackend, OpenError};
 use virtio_core::testing::{Buffer, TestMemory};
 
+use crate::ports::Mmio;
 use crate::rig::*;
 
 /// A file that goes with the test.
@@ -30,8 +31,8 @@ impl Image {
         OpenOptions::new().read(true).write(true).open(&self.0).expect("the image")
     }
 
-    fn rig(&self) -> Rig {
-        Rig::new(Block::builder(FileBackend::open(&self.0).expect("an image")).build().expect("a device"))
+    fn rig(&self) -> Rig<Mmio> {
+        Rig::<Mmio>::new(Block::builder(FileBackend::open(&self.0).expect("an image")).build().expect("a device"))
     }
 }
 
@@ -55,7 +56,7 @@ fn data_moves_between_file_and_guest() {
         let answer = rig.read(driver, 1, 65536 - 512);
         assert_eq!((answer.status, answer.len), (OK, 65025));
         assert_eq!(answer.data, image.content()[512..]);
-        rig.host.write_status(0);
+        rig.port.set_status(0);
     }
     assert_eq!(image.content()[..32768], pattern(65536, 1)[..32768]);
 }
@@ -64,7 +65,7 @@ fn data_moves_between_file_and_guest() {
 fn more_pieces_than_one_system_call_takes() {
     let image = Image::new(&pattern(1 << 20, 4));
     let backend = FileBackend::open(&image.0).expect("an image");
-    let rig = Rig::new(Block::builder(backend).queue_size(4096).build().expect("a device"));
+    let rig = Rig::<Mmio>::new(Block::builder(backend).queue_size(4096).build().expect("a device"));
     let driver = &mut rig.live(USUAL);
     // 2560 pieces of 200 bytes.
     let (header, data) = (rig.memory.place(&header(IN, 2)), rig.memory.alloc(512_001, 1));
@@ -81,7 +82,7 @@ fn data_may_lie_in_several_regions() {
     let image = Image::new(&pattern(8192, 4));
     let memory = TestMemory::with_regions(&[(0, 1 << 20), (1 << 20, 4096)]);
     let backend = FileBackend::open(&image.0).expect("an image");
-    let rig = Rig::with(Block::builder(backend).build().expect("a device"), memory, |host| host);
+    let rig = Rig::<Mmio>::with(Block::builder(backend).build().expect("a device"), memory, |host| host);
     let driver = &mut rig.live(USUAL);
     let (header, status) = (rig.memory.place(&header(IN, 0)), rig.memory.place(&[UNTOUCHED]));
     let data = (1 << 20) - 2048;
@@ -104,7 +105,7 @@ fn a_file_that_is_cut_short_gives_ioerr_and_does_not_grow() {
     }
     assert_eq!(image.content().len(), 5120);
     rig.handle.refresh().expect("a size");
-    assert_eq!((rig.config_capacity(), rig.config_interrupts()), (10, 1));
+    assert_eq!((rig.config_capacity(), rig.config_interrupted()), (10, true));
     image.file().set_len(10240).expect("a longer file");
     rig.handle.refresh().expect("a size");
     assert_eq!(rig.write(driver, 19, &[1; 512]).status, OK);
@@ -117,8 +118,8 @@ fn a_read_only_file_makes_a_read_only_device() {
     let handed = FileBackend::from_file(File::open(&image.0).expect("the image")).expect("an image");
     for backend in [opened, handed] {
         assert!(backend.is_read_only());
-        let rig = Rig::new(Block::builder(backend).build().expect("a device"));
-        assert!(rig.host.offered().contains(RO));
+        let rig = Rig::<Mmio>::new(Block::builder(backend).build().expect("a device"));
+        assert!(rig.offered().contains(RO));
         let driver = &mut rig.live(USUAL);
         assert_eq!(rig.write(driver, 0, &[1; 512]).status, IOERR);
         assert_eq!(rig.read(driver, 0, 512).status, OK);

@@ -6,6 +6,11 @@ use virtio_core::testing::{Buffer, TestMemory};
 
 use crate::rig::*;
 
+each_transport! {
+    ring_frame_01_cuts_change_nothing,
+    ring_frame_01_every_request_cut_to_bytes,
+}
+
 /// One request, as two streams of bytes.
 #[derive(Clone, Debug)]
 struct Request {
@@ -74,10 +79,10 @@ impl Cut {
 }
 
 /// Runs `requests` on a fresh disk: status, answers and used lengths, then the disk's content.
-fn run(requests: &[(Request, Cut)]) -> (Vec<(u32, Vec<u8>)>, Vec<u8>) {
+fn run<P: Port>(requests: &[(Request, Cut)]) -> (Vec<(u32, Vec<u8>)>, Vec<u8>) {
     let disk = MemoryBackend::new(pattern(16 * 512, 42));
     let block = Block::builder(disk.clone()).serial("cut").queue_size(4096).build().expect("a device");
-    let rig = Rig::with(block, TestMemory::new(4 << 20), |host| host);
+    let rig = Rig::<P>::with(block, TestMemory::new(4 << 20), |host| host);
     let driver = &mut rig.live(USUAL);
     let mut answers = Vec::new();
     for (request, cut) in requests {
@@ -112,21 +117,18 @@ fn run(requests: &[(Request, Cut)]) -> (Vec<(u32, Vec<u8>)>, Vec<u8>) {
     (answers, disk.content())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
-    #[test]
-    fn ring_frame_01_cuts_change_nothing(requests in prop::collection::vec((request(), cut()), 1..8)) {
+fn ring_frame_01_cuts_change_nothing<P: Port>() {
+    let requests = prop::collection::vec((request(), cut()), 1..8);
+    proptest!(ProptestConfig::with_cases(48), |(requests in requests)| {
         let whole: Vec<_> = requests.iter().map(|(request, _)| (request.clone(), WHOLE)).collect();
-        let (plain, disk) = run(&whole);
-        let (answers, cut_disk) = run(&requests);
+        let (plain, disk) = run::<P>(&whole);
+        let (answers, cut_disk) = run::<P>(&requests);
         prop_assert_eq!(plain, answers);
         prop_assert_eq!(disk, cut_disk);
-    }
+    });
 }
 
-#[test]
-fn ring_frame_01_every_request_cut_to_bytes() {
+fn ring_frame_01_every_request_cut_to_bytes<P: Port>() {
     let request =
         |kind, payload: &[u8], writable| Request { readable: [&header(kind, 3)[..], payload].concat(), writable };
     let bytes = || Cut { pieces: vec![1], indirect: false, gap: 1 };
@@ -139,8 +141,8 @@ fn ring_frame_01_every_request_cut_to_bytes() {
     ];
     let cut: Vec<_> = requests.iter().map(|request| (request.clone(), bytes())).collect();
     let whole: Vec<_> = requests.iter().map(|request| (request.clone(), WHOLE)).collect();
-    let (answers, disk) = run(&cut);
-    assert_eq!((answers.clone(), disk.clone()), run(&whole));
+    let (answers, disk) = run::<P>(&cut);
+    assert_eq!((answers.clone(), disk.clone()), run::<P>(&whole));
     let status: Vec<_> = answers.iter().map(|(len, bytes)| (*len, bytes[bytes.len() - 1])).collect();
     assert_eq!(status, [(1025, OK), (1, OK), (1, OK), (21, OK), (1, UNSUPP)]);
     assert_eq!(disk[3 * 512..5 * 512], [0xa5; 1024]);

@@ -13,31 +13,42 @@ use virtio_core::testing::{SplitDriver, TestMemory};
 use crate::held::Held;
 use crate::rig::*;
 
-fn rig() -> (Rig, Held) {
-    let held = Held::new(512 * 64);
-    (Rig::new(Block::builder(held.clone()).build().expect("a device")), held)
+each_transport! {
+    basic_reset_02_reset_cancels_what_is_in_flight,
+    status_stays_until_the_backend_lets_go,
+    pause_waits_for_what_is_in_flight,
+    removal_cancels_what_is_in_flight,
+    a_broken_ring_lets_requests_in_flight_end,
+    memory_that_goes_away_stays_until_its_requests_end,
+    dirty_pages_are_marked_at_completion_in_the_log_of_then,
+    payload_of_writes_is_not_marked,
+    queues_on_threads_of_their_own,
 }
 
-fn submit(rig: &Rig, driver: &mut SplitDriver, count: u64) -> Vec<Pending> {
+fn rig<P: Port>() -> (Rig<P>, Held) {
+    let held = Held::new(512 * 64);
+    (Rig::<P>::new(Block::builder(held.clone()).build().expect("a device")), held)
+}
+
+fn submit<P: Port>(rig: &Rig<P>, driver: &mut SplitDriver, count: u64) -> Vec<Pending> {
     let pending = (0..count).map(|sector| rig.add(driver, IN, sector, &[], 512)).collect();
     rig.kick();
     pending
 }
 
 /// What the device could still write.
-fn untouched(rig: &Rig, pending: &[Pending]) -> bool {
+fn untouched<P: Port>(rig: &Rig<P>, pending: &[Pending]) -> bool {
     pending.iter().all(|pending| rig.memory.bytes(pending.data, 513) == [UNTOUCHED; 513])
 }
 
 // spec: BASIC-RESET-01
-#[test]
-fn basic_reset_02_reset_cancels_what_is_in_flight() {
-    let (rig, held) = rig();
+fn basic_reset_02_reset_cancels_what_is_in_flight<P: Port>() {
+    let (rig, held) = rig::<P>();
     let driver = &mut rig.live(USUAL);
     let pending = submit(&rig, driver, 5);
     assert_eq!((held.in_flight(), held.queues()), (5, 1));
-    rig.host.write_status(0);
-    assert_eq!(rig.host.status(), 0);
+    rig.port.set_status(0);
+    assert_eq!(rig.port.status(), 0);
     assert_eq!((held.in_flight(), held.queues(), held.cancelled()), (0, 0, 1));
     // Nothing is touched from now on.
     let before: Vec<_> = pending.iter().map(|pending| rig.memory.bytes(pending.data, 513)).collect();
@@ -52,43 +63,41 @@ fn basic_reset_02_reset_cancels_what_is_in_flight() {
     assert_eq!(rig.answer(&pending[0], driver.used().expect("an answer")).status, OK);
 }
 
-#[test]
-fn status_stays_until_the_backend_lets_go() {
-    let (rig, held) = rig();
+fn status_stays_until_the_backend_lets_go<P: Port>() {
+    let (rig, held) = rig::<P>();
     let driver = &mut rig.live(USUAL);
     let pending = submit(&rig, driver, 2);
     held.refuse_cancel(true);
-    rig.host.write_status(0);
-    assert_ne!(rig.host.status(), 0);
+    rig.port.set_status(0);
+    assert_ne!(rig.port.status(), 0);
     assert!(untouched(&rig, &pending));
     held.finish(0);
-    assert_ne!(rig.host.status(), 0);
+    assert_ne!(rig.port.status(), 0);
     held.finish(0);
     rig.runtime.poll();
-    assert_eq!(rig.host.status(), 0);
+    assert_eq!(rig.port.status(), 0);
     assert_eq!(held.queues(), 0);
 }
 
-#[test]
-fn pause_waits_for_what_is_in_flight() {
-    let (rig, held) = rig();
+fn pause_waits_for_what_is_in_flight<P: Port>() {
+    let (rig, held) = rig::<P>();
     let driver = &mut rig.live(USUAL);
     let pending = submit(&rig, driver, 3);
-    assert!(matches!(rig.host.pause(Duration::from_millis(1)), Err(PauseError::InFlight)));
+    assert!(matches!(rig.port.host().pause(Duration::from_millis(1)), Err(PauseError::InFlight)));
     // It goes on after that.
     held.finish(0);
     rig.runtime.poll();
     assert_eq!(rig.answer(&pending[0], driver.used().expect("an answer")).status, OK);
 
     held.finish_all();
-    assert_eq!(rig.host.pause(Duration::from_secs(1)).expect("paused").len(), 1);
+    assert_eq!(rig.port.host().pause(Duration::from_secs(1)).expect("paused").len(), 1);
     for pending in &pending[1..] {
         assert_eq!(rig.answer(pending, driver.used().expect("an answer")).status, OK);
     }
     // Paused, it takes nothing; resumed, it takes what came meanwhile, without another doorbell.
     let late = submit(&rig, driver, 1);
     assert_eq!(held.in_flight(), 0);
-    rig.host.resume();
+    rig.port.host().resume();
     rig.runtime.poll();
     assert_eq!(held.in_flight(), 1);
     held.finish_all();
@@ -97,20 +106,18 @@ fn pause_waits_for_what_is_in_flight() {
     assert_eq!(held.cancelled(), 0);
 }
 
-#[test]
-fn removal_cancels_what_is_in_flight() {
-    let (rig, held) = rig();
+fn removal_cancels_what_is_in_flight<P: Port>() {
+    let (rig, held) = rig::<P>();
     let driver = &mut rig.live(USUAL);
     submit(&rig, driver, 3);
-    let Rig { host, memory, .. } = rig;
-    drop(host);
+    let Rig { port, memory, .. } = rig;
+    drop(port);
     assert_eq!((held.in_flight(), held.queues()), (0, 0));
     drop(memory);
 }
 
-#[test]
-fn a_broken_ring_lets_requests_in_flight_end() {
-    let (rig, held) = rig();
+fn a_broken_ring_lets_requests_in_flight_end<P: Port>() {
+    let (rig, held) = rig::<P>();
     let driver = &mut rig.live(USUAL);
     submit(&rig, driver, 3);
     driver.set_index(0x8000);
@@ -119,13 +126,12 @@ fn a_broken_ring_lets_requests_in_flight_end() {
     held.finish_all();
     rig.runtime.poll();
     assert_eq!(driver.used(), None);
-    rig.host.write_status(0);
-    assert_eq!((rig.host.status(), held.cancelled()), (0, 0));
+    rig.port.set_status(0);
+    assert_eq!((rig.port.status(), held.cancelled()), (0, 0));
 }
 
-#[test]
-fn memory_that_goes_away_stays_until_its_requests_end() {
-    let (rig, held) = rig();
+fn memory_that_goes_away_stays_until_its_requests_end<P: Port>() {
+    let (rig, held) = rig::<P>();
     let driver = &mut rig.live(USUAL);
     let pending = submit(&rig, driver, 1);
     // The same memory again, as another version of it.
@@ -154,9 +160,8 @@ impl Log {
     }
 }
 
-#[test]
-fn dirty_pages_are_marked_at_completion_in_the_log_of_then() {
-    let (rig, held) = rig();
+fn dirty_pages_are_marked_at_completion_in_the_log_of_then<P: Port>() {
+    let (rig, held) = rig::<P>();
     let driver = &mut rig.live(USUAL);
     let pending = submit(&rig, driver, 2);
     let early = Arc::new(Log::default());
@@ -179,9 +184,8 @@ fn dirty_pages_are_marked_at_completion_in_the_log_of_then() {
     assert!(!early.covers(pending[1].data, 1));
 }
 
-#[test]
-fn payload_of_writes_is_not_marked() {
-    let (rig, held) = rig();
+fn payload_of_writes_is_not_marked<P: Port>() {
+    let (rig, held) = rig::<P>();
     let driver = &mut rig.live(USUAL);
     let log = Arc::new(Log::default());
     rig.memory.ram().set_log(Some(log.clone())).on_complete(|| {});
@@ -198,11 +202,10 @@ fn payload_of_writes_is_not_marked() {
     assert!(marks.iter().all(|(start, len)| *start + *len <= before || *start >= pending.status));
 }
 
-#[test]
-fn queues_on_threads_of_their_own() {
+fn queues_on_threads_of_their_own<P: Port + Sync>() {
     let disk = MemoryBackend::zeroed(512 * 64);
     let block = Block::builder(disk.clone()).queues(4).build().expect("a device");
-    let rig = Rig::with(block, TestMemory::new(32 << 20), |host| {
+    let rig = Rig::<P>::with(block, TestMemory::new(32 << 20), |host| {
         host.runtime(Arc::new(ThreadRuntime::new())).reset_wait(Duration::from_secs(20))
     });
     assert!(rig.negotiate(USUAL));
@@ -214,7 +217,7 @@ fn queues_on_threads_of_their_own() {
             scope.spawn(move || {
                 let mut serve = |kind, payload: &[u8], answer| {
                     let pending = rig.add(&mut driver, kind, 16 * u64::from(index), payload, answer);
-                    rig.host.notify(index);
+                    rig.port.notify(index);
                     let deadline = Instant::now() + Duration::from_secs(20);
                     let used = loop {
                         match driver.used() {
@@ -234,6 +237,6 @@ fn queues_on_threads_of_their_own() {
         }
     });
     assert_eq!(rig.handle.counts().writes, 400);
-    rig.host.write_status(0);
-    assert_eq!(rig.host.status(), 0);
+    rig.port.set_status(0);
+    assert_eq!(rig.port.status(), 0);
 }

@@ -1,6 +1,25 @@
-//! The block device as a driver sees it, and as its embedder does.
+//! The block device as a driver sees it, behind each transport, and as its embedder does.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+/// Runs each named function, which is a test over any [`rig::Port`], over each transport.
+macro_rules! each_transport {
+    ($($name:ident),* $(,)?) => {
+        mod mmio {$(
+            #[test]
+            fn $name() {
+                super::$name::<crate::ports::Mmio>();
+            }
+        )*}
+
+        mod pci {$(
+            #[test]
+            fn $name() {
+                super::$name::<crate::ports::Pci>();
+            }
+        )*}
+    };
+}
 
 mod cache;
 mod config;
@@ -9,6 +28,7 @@ mod file;
 mod framing;
 mod held;
 mod lifecycle;
+mod ports;
 mod requests;
 mod rig;
 mod state;

@@ -1,13 +1,13 @@
-//! A block device with a driver's side in front of it, without a transport.
+//! A block device behind a transport, with a driver's side in front of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use virtio_blk::{Block, BlockHandle};
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
+pub(crate) use virtio_core::testing::suite::Port;
 use virtio_core::testing::{Buffer, SplitDriver, TestMemory, Used};
-use virtio_core::{DeviceHost, Features, HostBuilder, InlineRuntime, Interrupt, Interrupts};
+use virtio_core::{DeviceHost, Features, HostBuilder, InlineRuntime};
 
 /// Request types.
 pub(crate) const IN: u32 = 0;
@@ -28,34 +28,12 @@ pub(crate) const FLUSH_FEATURE: Features = Features::bit(9);
 pub(crate) const CONFIG_WCE: Features = Features::bit(11);
 pub(crate) const USUAL: Features = Features::from_bits(1 << 32 | 1 << 28 | 1 << 29 | 1 << 9);
 
-/// Counts interrupts.
-#[derive(Default)]
-pub(crate) struct Signals {
-    pub(crate) queue: Arc<AtomicU64>,
-    pub(crate) config: AtomicU64,
-}
-
-impl Interrupts for Signals {
-    fn queue(&self, _index: u16) -> Arc<dyn Interrupt> {
-        let count = self.queue.clone();
-        Arc::new(move || {
-            count.fetch_add(1, SeqCst);
-        })
-    }
-
-    fn config(&self) {
-        self.config.fetch_add(1, SeqCst);
-    }
-
-    fn reset(&self) {}
-}
-
-pub(crate) struct Rig {
-    pub(crate) host: DeviceHost,
+/// A block device, and all that is around it.
+pub(crate) struct Rig<P> {
+    pub(crate) port: P,
     pub(crate) handle: BlockHandle,
     pub(crate) memory: TestMemory,
     pub(crate) runtime: InlineRuntime,
-    pub(crate) signals: Arc<Signals>,
 }
 
 /// A request that is with the device.
@@ -75,62 +53,61 @@ pub(crate) struct Answer {
     pub(crate) data: Vec<u8>,
 }
 
-impl Rig {
-    pub(crate) fn new(block: Block) -> Rig {
+impl<P: Port> Rig<P> {
+    pub(crate) fn new(block: Block) -> Rig<P> {
         Rig::with(block, TestMemory::new(16 << 20), |builder| builder)
     }
 
-    pub(crate) fn with(block: Block, memory: TestMemory, change: impl FnOnce(HostBuilder) -> HostBuilder) -> Rig {
+    pub(crate) fn with(block: Block, memory: TestMemory, change: impl FnOnce(HostBuilder) -> HostBuilder) -> Rig<P> {
         let handle = block.handle();
         let runtime = InlineRuntime::new();
-        let signals = Arc::new(Signals::default());
         let builder = DeviceHost::builder(block)
             .memory(memory.ram().clone())
             .runtime(Arc::new(runtime.clone()))
             .reset_wait(Duration::from_millis(1))
             .reset_limit(Duration::from_millis(20));
-        let host = change(builder).build(signals.clone()).expect("a host");
-        Rig { host, handle, memory, runtime, signals }
+        Rig { port: P::connect(change(builder)), handle, memory, runtime }
+    }
+
+    pub(crate) fn offered(&self) -> Features {
+        (0..4).fold(Features::NONE, |offered, word| offered.with_word(word, self.port.offered(word)))
     }
 
     /// Negotiates; whether the device agreed.
     pub(crate) fn negotiate(&self, features: Features) -> bool {
-        self.host.write_status(ACKNOWLEDGE | DRIVER);
+        self.port.set_status(ACKNOWLEDGE);
+        self.port.set_status(ACKNOWLEDGE | DRIVER);
         for word in 0..4 {
-            self.host.write_features(word, features.word(word));
+            self.port.accept(word, features.word(word));
         }
-        self.host.write_status(ACKNOWLEDGE | DRIVER | FEATURES_OK);
-        self.host.status() & FEATURES_OK != 0
+        self.port.set_status(ACKNOWLEDGE | DRIVER | FEATURES_OK);
+        self.port.status() & FEATURES_OK != 0
     }
 
     /// Sets up a queue.
     pub(crate) fn enable(&self, index: u16, size: u16, features: Features) -> SplitDriver {
         let driver = SplitDriver::new(&self.memory, size, features);
-        let (descriptors, available, used) = driver.areas();
-        self.host.configure_queue(index, |queue| {
-            queue.size = size;
-            (queue.descriptor_area, queue.driver_area, queue.device_area) = (descriptors, available, used);
-        });
-        self.host.enable_queue(index);
-        assert!(self.host.queue(index).expect("a queue").enabled, "queue {index} is enabled");
+        self.port.set_queue(index, size, driver.areas());
+        self.port.enable(index);
+        assert!(self.port.is_enabled(index), "queue {index} is enabled");
         driver
     }
 
     pub(crate) fn go(&self) {
-        self.host.write_status(self.host.status() | DRIVER_OK);
+        self.port.set_status(self.port.status() | DRIVER_OK);
         self.runtime.poll();
     }
 
     /// A live device with one queue, as large as it can be.
     pub(crate) fn live(&self, features: Features) -> SplitDriver {
         assert!(self.negotiate(features), "the features are accepted");
-        let driver = self.enable(0, self.host.queue_max_size(0), features);
+        let driver = self.enable(0, self.port.queue_max(0), features);
         self.go();
         driver
     }
 
     pub(crate) fn kick(&self) {
-        self.host.notify(0);
+        self.port.notify(0);
         self.runtime.poll();
     }
 
@@ -198,16 +175,17 @@ impl Rig {
     }
 
     pub(crate) fn is_broken(&self) -> bool {
-        self.host.status() & NEEDS_RESET != 0
+        self.port.status() & NEEDS_RESET != 0
     }
 
-    pub(crate) fn config_interrupts(&self) -> u64 {
-        self.signals.config.swap(0, SeqCst)
+    /// Whether the driver was told of a change of the configuration since the last call.
+    pub(crate) fn config_interrupted(&self) -> bool {
+        self.port.take_interrupts().1
     }
 
     pub(crate) fn config<const N: usize>(&self, offset: u64) -> [u8; N] {
         let mut bytes = [0; N];
-        self.host.read_config(offset, &mut bytes);
+        self.port.read_config(offset, &mut bytes);
         bytes
     }
 
