@@ -56,7 +56,8 @@ pub struct Outcome {
     pub ours: f64,
     /// Median of all rounds of the baseline.
     pub baseline: f64,
-    /// How often ours goes into the baseline: above 1, ours is faster.
+    /// How often ours goes into the baseline, above 1 if ours is faster: the median over all rounds, of which each is
+    /// too short for the machine to change its speed in.
     pub ratio: f64,
     /// The spread of ours against itself: the median over all rounds of the difference of its two runs in that round,
     /// as a fraction of their mean.
@@ -69,7 +70,8 @@ impl Outcome {
         let ours = median(rounds.iter().flat_map(|round| [round.0, round.2]));
         let baseline = median(rounds.iter().map(|round| round.1));
         let spread = median(rounds.iter().map(|round| 2.0 * (round.0 - round.2).abs() / (round.0 + round.2)));
-        Outcome { ours, baseline, ratio: baseline / ours, spread }
+        let ratio = median(rounds.iter().map(|round| 2.0 * round.1 / (round.0 + round.2)));
+        Outcome { ours, baseline, ratio, spread }
     }
 }
 

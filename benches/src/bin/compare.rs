@@ -15,7 +15,9 @@ fn main() -> ExitCode {
         eprintln!("compare: no area is named {unknown:?}; there are: {}", names());
         return ExitCode::from(2);
     }
-    println!("# ours and baseline: ns per chain, medians of {ROUNDS} rounds in turns; ratio: baseline / ours");
+    println!(
+        "# ours and baseline: ns per chain, medians of {ROUNDS} rounds in turns; ratio: baseline / ours in the same round"
+    );
     println!("# {:<26} {:>9} {:>9} {:>7} {:>6}", "case", "ours", "baseline", "ratio", "a/a");
     for area in AREAS {
         if arguments.is_empty() || arguments.iter().any(|argument| argument == area.name) {
