@@ -17,9 +17,8 @@ use crate::error::Error;
 use crate::kvm::doorbell::Doorbell;
 use crate::pci::virtio::VirtioFunction;
 
-/// Puts a block device for `disk` into the machine and makes it known to the control socket.
-pub(crate) fn disk(board: &mut Board, controls: &mut Controls, disk: &Disk) -> Result<(), Error> {
-    let block = block(disk)?;
+/// Puts `block`, which is `disk` opened, into the machine and makes it known to the control socket.
+pub(crate) fn disk(board: &mut Board, controls: &mut Controls, disk: &Disk, block: Block) -> Result<(), Error> {
     if let Some(serial) = &disk.serial {
         let resize = ImageFile { path: disk.path.clone(), handle: block.handle() };
         controls.add_disk(serial.clone(), Arc::new(resize));
@@ -32,7 +31,8 @@ pub(crate) fn disk(board: &mut Board, controls: &mut Controls, disk: &Disk) -> R
     }
 }
 
-fn block(disk: &Disk) -> Result<Block, Error> {
+/// Opens the image of `disk` as a block device. There need not be a machine yet.
+pub(crate) fn open(disk: &Disk) -> Result<Block, Error> {
     let open = if disk.read_only { FileBackend::open_read_only } else { FileBackend::open };
     let mut block = Block::builder(open(&disk.path).map_err(bad(disk))?).read_only(disk.read_only);
     if let Some(serial) = &disk.serial {
