@@ -13,9 +13,10 @@ mod driver;
 mod image;
 mod session;
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
+use crate::error::Error;
 use image::Image;
 use session::Report;
 
@@ -42,23 +43,23 @@ pub(crate) enum DemoError {
     Memory(String),
 }
 
-/// Runs it all; the first difference is an error.
-pub(crate) fn run() -> Result<(), DemoError> {
+/// Runs it all and reports to `out`; the first difference is an error.
+pub(crate) fn run(out: &mut impl Write) -> Result<(), Error> {
     let image = Image::create()?;
-    println!("disk image: {} bytes, FAT, {} files", image.len(), image.files().len());
+    writeln!(out, "disk image: {} bytes, FAT, {} files", image.len(), image.files().len()).map_err(Error::Output)?;
     for session in [session::over_mmio, session::over_pci] {
-        print(&session(&image)?);
+        print(out, &session(&image)?).map_err(Error::Output)?;
     }
-    println!("everything read back as it was written");
-    Ok(())
+    writeln!(out, "everything read back as it was written").map_err(Error::Output)?;
+    out.flush().map_err(Error::Output)
 }
 
-fn print(report: &Report) {
+fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let Report { transport, features, requests, read, written, seconds, verified } = report;
-    println!("\n{transport}");
-    println!("  features    {}", features.join(", "));
-    println!("  requests    {requests}");
-    println!("  bytes       {read} read, {written} written");
-    println!("  throughput  {:.0} MB/s reading the whole disk", *read as f64 / seconds / 1e6);
-    println!("  verified    {verified}");
+    writeln!(out, "\n{transport}")?;
+    writeln!(out, "  features    {}", features.join(", "))?;
+    writeln!(out, "  requests    {requests}")?;
+    writeln!(out, "  bytes       {read} read, {written} written")?;
+    writeln!(out, "  throughput  {:.0} MB/s reading the whole disk", *read as f64 / seconds / 1e6)?;
+    writeln!(out, "  verified    {verified}")
 }
