@@ -21,7 +21,7 @@ use disk::Disk;
 
 /// A small KVM virtual machine monitor that embeds the virtio crates.
 ///
-/// Alone, `microvm` shows the crates at work: an independent driver uses a disk over MMIO and over PCI within this process. It needs no KVM, root or download.
+/// Alone, `microvm` shows the crates at work: the driver of the virtio-drivers crate uses a disk over MMIO and over PCI within this process. It needs no KVM, root or download.
 ///
 /// `microvm boot` boots a 64-bit x86 Linux kernel directly, without firmware, with its console on the terminal. It needs access to /dev/kvm.
 #[derive(Debug, Parser)]

@@ -1,12 +1,17 @@
 //! The embedded default: what these crates do, shown without KVM, root or a download.
 //!
-//! Makes a disk image with a FAT file system, attaches it over MMIO and then over PCI, and drives it with the driver
-//! stack of the `virtio-drivers` crate, which knows nothing of ours: only registers and guest memory.
+//! Makes a disk image with a FAT file system, attaches it over MMIO and then over PCI, and drives it with the
+//! `virtio-drivers` crate, which knows nothing of the crates shown.
+//!
+//! Virtqueues, block protocol and the order in which a device is brought up are that crate's. The register accesses are
+//! not: its `Transport` trait is implemented here, by an adapter for each transport that knows the register layout and
+//! calls the device. The crate's own transports read and write registers as volatile memory, and such an access cannot be
+//! trapped within one process. The drivers of a Linux guest in `microvm boot` make their own.
 //!
 //! | File | Idea |
 //! |---|---|
 //! | `image.rs` | the disk image, its file system and what must be in it |
-//! | `driver/` | the independent driver: its guest memory, its two transports, its disk as a file |
+//! | `driver/` | what the driver needs: guest memory, the two adapters, its disk as a file |
 //! | `session.rs` | one device behind one transport, from start to verdict |
 
 mod driver;
