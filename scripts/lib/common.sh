@@ -9,6 +9,9 @@ CACHE="${VIRTIO_CACHE:-$HOME/.cache/virtio-e2e}"
 say() { printf '%s\n' "$*" >&2; }
 die() { say "${0##*/}: $*"; exit 1; }
 
+# need_value OPTION [VALUE]...: ends the script when the option is the last word.
+need_value() { [ $# -gt 1 ] || { say "${0##*/}: $1 needs a value (see --help)"; exit 2; }; }
+
 # Prints the comment at the head of the running script, which is its manual.
 # shellcheck disable=SC2120
 usage() { sed -n '2,/^[^#]/{/^#/{s/^# \{0,1\}//;p}}' "$0"; exit "${1:-0}"; }

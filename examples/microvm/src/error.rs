@@ -143,6 +143,9 @@ pub(crate) enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// Standard output takes no more.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
     /// The other side of the control socket refused.
     #[error("{0}")]
     Refused(String),
@@ -179,6 +182,11 @@ impl Error {
             | Error::Disk { .. } => 2,
             _ => 1,
         }
+    }
+
+    /// Whether only the reader of what this program prints has gone. There is nobody to tell then.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Error::Output(source) if source.kind() == io::ErrorKind::BrokenPipe)
     }
 
     /// For `map_err` on KVM's calls.

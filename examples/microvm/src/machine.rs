@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use virtio_blk::Block;
 use vm_device::bus::{MmioAddress, MmioRange, PioAddress, PioRange};
 use vm_device::device_manager::{MmioManager, PioManager};
 use vm_device::{DeviceMmio, DevicePio};
@@ -20,6 +21,7 @@ use crate::legacy::console::{self, RawMode};
 use crate::legacy::keyboard::Keyboard;
 use crate::legacy::power::{self, Power};
 use crate::legacy::serial::Com1;
+use crate::memory::GuestMemory;
 use crate::pci::bridge::HostBridge;
 use crate::pci::bus::PciBus;
 use crate::pci::ecam::Ecam;
@@ -29,26 +31,23 @@ use crate::stop::{Ending, Stop};
 use crate::vcpu::{Vcpu, threads};
 use crate::{acpi, boot, layout, memory};
 
+#[cfg(test)]
+mod tests;
+
 /// Builds the machine, runs it and says how it ended.
 pub(crate) fn run(boot: &Boot) -> Result<Ending, Error> {
+    let Inputs { memory, entry, disks } = inputs(boot)?;
     let host = Host::open()?;
     if usize::from(boot.cpus) > host.max_cpus() {
         return Err(Error::TooManyCpus { wanted: boot.cpus, most: host.max_cpus() });
     }
-    let memory = memory::map(boot.mem)?;
-    let kernel = boot::kernel::load(&memory, &boot.kernel)?;
-    let initrd = boot.initrd.as_ref().map(|path| kernel.load_initrd(&memory, boot.mem, path)).transpose()?;
-    boot::params::write(&memory, boot.mem, &kernel, initrd, &boot.cmdline)?;
-
-    boot::reset_vector::write(&memory)?;
-
     let vm = host.create_vm(&memory)?;
     let stop = Arc::new(Stop::new()?);
     let mut board = Board::new(&vm, memory.clone());
     let mut controls = Controls::default();
     board.add_pci(Arc::new(HostBridge::new()), 0, Vec::new())?;
-    for disk in &boot.disks {
-        attach::disk(&mut board, &mut controls, disk)?;
+    for (disk, block) in boot.disks.iter().zip(disks) {
+        attach::disk(&mut board, &mut controls, disk, block)?;
     }
     let com1 = legacy_devices(&mut board, &vm, &stop)?;
     let pci_window_64 = layout::pci_window_64(memory::end(boot.mem));
@@ -65,7 +64,7 @@ pub(crate) fn run(boot: &Boot) -> Result<Ending, Error> {
         .map(|id| Vcpu::new(&host, &vm, id, boot.cpus, io.clone(), stop.clone()))
         .collect::<Result<Vec<_>, Error>>()?;
     if let Some(first) = cpus.first() {
-        first.start_at(&memory, kernel.entry)?;
+        first.start_at(&memory, entry)?;
     }
 
     let _control = boot.control.as_deref().map(|path| ControlServer::start(path, controls)).transpose()?;
@@ -76,6 +75,27 @@ pub(crate) fn run(boot: &Boot) -> Result<Ending, Error> {
     let ending = stop.wait();
     threads.join();
     Ok(ending)
+}
+
+/// What the command line names, loaded or open.
+struct Inputs {
+    /// Holds kernel, initrd and boot parameters.
+    memory: GuestMemory,
+    /// Where the first CPU starts.
+    entry: u64,
+    /// The disks in the order of the command line.
+    disks: Vec<Block>,
+}
+
+/// Takes up the files. Needs no KVM, so that a wrong command line is answered as one on any machine.
+fn inputs(boot: &Boot) -> Result<Inputs, Error> {
+    let disks = boot.disks.iter().map(attach::open).collect::<Result<Vec<_>, Error>>()?;
+    let memory = memory::map(boot.mem)?;
+    let kernel = boot::kernel::load(&memory, &boot.kernel)?;
+    let initrd = boot.initrd.as_ref().map(|path| kernel.load_initrd(&memory, boot.mem, path)).transpose()?;
+    boot::params::write(&memory, boot.mem, &kernel, initrd, &boot.cmdline)?;
+    boot::reset_vector::write(&memory)?;
+    Ok(Inputs { memory, entry: kernel.entry, disks })
 }
 
 fn legacy_devices(board: &mut Board, vm: &Vm, stop: &Arc<Stop>) -> Result<Arc<Com1<File>>, Error> {

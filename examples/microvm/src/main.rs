@@ -26,6 +26,8 @@ mod pci;
 mod stop;
 mod vcpu;
 
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 use cli::usage::{self, Refusal};
@@ -39,35 +41,42 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     env_logger::init();
     match usage::parse(std::env::args_os()) {
-        Ok(cli) => run(cli),
-        Err(Refusal::Help(help)) => {
-            // To a closed pipe there is nobody to tell.
-            let _ = help.print();
-            ExitCode::SUCCESS
-        }
+        Ok(cli) => status(run(cli)),
+        Err(Refusal::Help(help)) => status(help.print().map_err(Error::Output)),
         Err(Refusal::Wrong(reason)) => {
-            eprintln!("microvm: {reason}");
+            complain(&reason);
             ExitCode::from(USAGE)
         }
     }
 }
 
-fn run(cli: Cli) -> ExitCode {
-    let done = match cli.command {
+fn run(cli: Cli) -> Result<(), Error> {
+    match cli.command {
         Some(Command::Boot(boot)) => machine::run(&boot).and_then(finish),
         Some(Command::Ctl(ctl)) => {
             let CtlRequest::Resize { serial, bytes } = ctl.request;
             control::client::send(&ctl.socket, &control::Request::Resize { serial, bytes })
         }
-        None => demo::run().map_err(Error::from),
-    };
+        None => demo::run(&mut std::io::stdout().lock()),
+    }
+}
+
+/// Says what went wrong.
+fn status(done: Result<(), Error>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("microvm: {error}");
+            if !error.is_closed_pipe() {
+                complain(&error);
+            }
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// One line on standard error; where that cannot be written, the exit status has to do.
+fn complain(reason: &dyn Display) {
+    let _ = writeln!(std::io::stderr(), "microvm: {reason}");
 }
 
 fn finish(ending: Ending) -> Result<(), Error> {

@@ -1,7 +1,8 @@
 //! Puts the kernel and the initrd into memory and finds the 64-bit entry.
 
-use std::fs::File;
-use std::io::{Read, Seek};
+use std::fs::{File, OpenOptions};
+use std::io::{Error as IoError, Read, Seek};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use linux_loader::loader::bootparam::setup_header;
@@ -46,11 +47,12 @@ pub(crate) struct Initrd {
     pub(crate) size: u32,
 }
 
+/// Opens a regular file. Anything else is refused, and without waiting: a pipe's other end may never come.
 fn open(option: &'static str, path: &Path) -> Result<File, Error> {
     let failed = |source| Error::File { option, path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.is_dir() {
-        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(failed(IoError::other("not a regular file")));
     }
     Ok(file)
 }

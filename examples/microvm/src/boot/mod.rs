@@ -13,4 +13,4 @@ pub(crate) mod params;
 pub(crate) mod reset_vector;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -95,7 +95,7 @@ fn the_zero_page_points_at_everything() {
 }
 
 /// The least that the loader takes for a 64-bit bzImage.
-fn tiny_kernel() -> TempFile {
+pub(crate) fn tiny_kernel() -> TempFile {
     let mut image = vec![0; 4096];
     image[0x1f1] = 1;
     image[0x202..0x206].copy_from_slice(b"HdrS");

@@ -1,5 +1,6 @@
 //! What `--disk` takes.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -37,8 +38,13 @@ impl FromStr for Disk {
         let mut read_only = false;
         let mut serial = None;
         let mut transport = Transport::default();
+        let mut seen = HashSet::new();
         for part in text.split(',') {
-            match part.split_once('=').unwrap_or((part, "")) {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            if !seen.insert(key) {
+                return Err(format!("{key} is given twice"));
+            }
+            match (key, value) {
                 ("path", value) if !value.is_empty() => path = Some(PathBuf::from(value)),
                 ("path", _) => return Err("path is empty".to_owned()),
                 ("ro", "") => read_only = true,

@@ -21,7 +21,9 @@ use disk::Disk;
 
 /// A small KVM virtual machine monitor that embeds the virtio crates.
 ///
-/// It boots a 64-bit x86 Linux kernel directly, without firmware, with its console on the terminal.
+/// Alone, `microvm` shows the crates at work: the driver of the virtio-drivers crate uses a disk over MMIO and over PCI within this process. It needs no KVM, root or download.
+///
+/// `microvm boot` boots a 64-bit x86 Linux kernel directly, without firmware, with its console on the terminal. It needs access to /dev/kvm.
 #[derive(Debug, Parser)]
 #[command(name = "microvm", version, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
@@ -32,11 +34,12 @@ pub(crate) struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
+  microvm                  (the embedded default: no KVM, root or download needed)
   microvm boot --kernel vmlinuz --initrd initrd.gz --disk path=root.img,serial=root
   microvm boot --kernel vmlinuz --disk path=a.img,ro,transport=mmio --control /run/vm.sock
   microvm ctl /run/vm.sock resize root 2G
 
-Log messages: RUST_LOG=debug. Needs access to /dev/kvm.";
+Only `microvm boot` needs /dev/kvm. Log messages: RUST_LOG=debug.";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -61,10 +64,10 @@ pub(crate) struct Boot {
     #[arg(long, value_name = "TEXT", default_value = "console=ttyS0", allow_hyphen_values = true)]
     pub(crate) cmdline: String,
     /// Memory, with a unit (K, M, G) or in bytes
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::memory)]
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::memory, allow_hyphen_values = true)]
     pub(crate) mem: u64,
     /// Number of CPUs
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = cpus)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = cpus, allow_hyphen_values = true)]
     pub(crate) cpus: u8,
     /// The disks.
     #[arg(long = "disk", value_name = "DISK", help = DISK_HELP)]
@@ -88,6 +91,7 @@ Exit status: 0 when the guest powered off or asked for a reset, 1 when the machi
 
 /// A request to a running machine.
 #[derive(Args, Debug)]
+#[command(arg_required_else_help = false)]
 pub(crate) struct Ctl {
     /// The socket that was given to `microvm boot --control`
     #[arg(value_name = "SOCKET")]
@@ -105,7 +109,7 @@ pub(crate) enum CtlRequest {
         /// Serial number of the disk
         serial: String,
         /// New capacity, with a unit (K, M, G) or in bytes
-        #[arg(value_parser = size::parse)]
+        #[arg(value_parser = size::parse, allow_negative_numbers = true)]
         bytes: u64,
     },
 }

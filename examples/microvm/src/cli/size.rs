@@ -16,9 +16,10 @@ pub(super) fn parse(text: &str) -> Result<u64, String> {
         _ => (Some(text), 0),
     };
     let number: u64 = number
-        .filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(|number| number.parse().ok())
-        .ok_or("a number of bytes is needed, or one with K, M, G or T behind it")?;
+        .filter(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        .ok_or("a number of bytes is needed, or one with K, M, G or T behind it")?
+        .parse()
+        .map_err(|_| "too large")?;
     number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
 }
 

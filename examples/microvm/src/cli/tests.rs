@@ -74,6 +74,9 @@ fn wrong_disks_are_named() {
         ("path=", "path is empty"),
         ("path=a,rw", "\"rw\""),
         ("path=a,ro=yes", "\"ro=yes\""),
+        ("path=a,path=b", "path is given twice"),
+        ("path=a,ro,ro", "ro is given twice"),
+        ("serial=x,path=a,serial=x", "serial is given twice"),
         ("path=a,transport=usb", "transport=usb"),
         ("path=a,serial=", "1 to 20 bytes"),
         ("path=a,serial=123456789012345678901", "1 to 20 bytes"),
@@ -88,7 +91,15 @@ fn wrong_disks_are_named() {
 fn wrong_values_give_one_line_with_the_value_and_the_reason() {
     let line = refusal("boot --kernel k --mem 12X");
     assert!(line.contains("12X") && line.contains("--mem") && line.contains("K, M, G or T"));
-    for cpus in ["0", "255", "two"] {
+    for size in ["-1", "-1M", "--cpus"] {
+        let line = refusal(&format!("boot --kernel k --mem {size}"));
+        assert!(line.contains(size) && line.contains("--mem") && line.contains("K, M, G or T"), "{line}");
+    }
+    for size in ["99999999999999999999", "18446744073709551616K", "16777216T"] {
+        let line = refusal(&format!("boot --kernel k --mem {size}"));
+        assert!(line.contains(size) && line.contains("--mem") && line.ends_with("too large"), "{line}");
+    }
+    for cpus in ["0", "255", "two", "-1"] {
         let line = refusal(&format!("boot --kernel k --cpus {cpus}"));
         assert!(line.contains(cpus) && line.contains("1 to 254"), "{line}");
     }
@@ -107,6 +118,16 @@ fn help_is_not_an_error() {
 }
 
 #[test]
+fn help_says_what_needs_kvm_and_what_does_not() {
+    let Err(Refusal::Help(help)) = parse(arguments("--help")) else {
+        panic!("no help");
+    };
+    let help = help.to_string();
+    assert!(help.contains("no KVM, root or download"), "{help}");
+    assert!(help.contains("Only `microvm boot` needs /dev/kvm"), "{help}");
+}
+
+#[test]
 fn no_subcommand_is_allowed() {
     assert!(parse(arguments("")).unwrap().command.is_none());
 }
@@ -119,6 +140,9 @@ fn resize_takes_a_size() {
     };
     let CtlRequest::Resize { serial, bytes } = ctl.request;
     assert_eq!((serial.as_str(), bytes), ("root", 2 << 30));
+    assert!(refusal("ctl").contains("SOCKET"));
     assert!(refusal("ctl /run/vm.sock").contains("resize"));
+    assert!(refusal("ctl /run/vm.sock resize").contains("SERIAL"));
+    assert!(refusal("ctl /run/vm.sock resize root -1").contains("-1"));
     assert!(refusal("ctl /run/vm.sock resize root lots").contains("lots"));
 }

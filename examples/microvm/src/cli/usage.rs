@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 
+use clap::Parser;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
 
 use super::{Cli, Command};
 
@@ -37,17 +37,16 @@ where
     Ok(cli)
 }
 
-/// The first paragraph of clap's explanation, which names the value, as one line.
+/// The first paragraph of clap's explanation, which names the value, as one line; and the usage where a subcommand is
+/// missing, since what comes before it may be missing too.
 fn one_line(error: &clap::Error) -> String {
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return format!("something is missing (see {} --help)", name());
-    }
     let text = error.to_string();
     let words: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
     let line = words.join(" ");
-    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
-}
-
-fn name() -> String {
-    Cli::command().get_name().to_owned()
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+    match usage.filter(|_| error.kind() == ErrorKind::MissingSubcommand) {
+        Some(usage) => format!("{line} (usage: {usage})"),
+        None => line.to_owned(),
+    }
 }

@@ -17,8 +17,8 @@ pub(crate) fn send(socket: &Path, request: &Request) -> Result<(), Error> {
     let answer = answer.trim_end();
     match answer {
         "ok" => {
-            println!("{answer}");
-            Ok(())
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "{answer}").and_then(|()| out.flush()).map_err(Error::Output)
         }
         "" => Err(Error::Refused("the machine gave no answer".to_owned())),
         refusal => Err(Error::Refused(refusal.trim_start_matches("error: ").to_owned())),

@@ -1,21 +1,27 @@
 //! The embedded default: what these crates do, shown without KVM, root or a download.
 //!
-//! Makes a disk image with a FAT file system, attaches it over MMIO and then over PCI, and drives it with the driver
-//! stack of the `virtio-drivers` crate, which knows nothing of ours: only registers and guest memory.
+//! Makes a disk image with a FAT file system, attaches it over MMIO and then over PCI, and drives it with the
+//! `virtio-drivers` crate, which knows nothing of the crates shown.
+//!
+//! Virtqueues, block protocol and the order in which a device is brought up are that crate's. The register accesses are
+//! not: its `Transport` trait is implemented here, by an adapter for each transport that knows the register layout and
+//! calls the device. The crate's own transports read and write registers as volatile memory, and such an access cannot be
+//! trapped within one process. The drivers of a Linux guest in `microvm boot` make their own.
 //!
 //! | File | Idea |
 //! |---|---|
 //! | `image.rs` | the disk image, its file system and what must be in it |
-//! | `driver/` | the independent driver: its guest memory, its two transports, its disk as a file |
+//! | `driver/` | what the driver needs: guest memory, the two adapters, its disk as a file |
 //! | `session.rs` | one device behind one transport, from start to verdict |
 
 mod driver;
 mod image;
 mod session;
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
+use crate::error::Error;
 use image::Image;
 use session::Report;
 
@@ -42,23 +48,23 @@ pub(crate) enum DemoError {
     Memory(String),
 }
 
-/// Runs it all; the first difference is an error.
-pub(crate) fn run() -> Result<(), DemoError> {
+/// Runs it all and reports to `out`; the first difference is an error.
+pub(crate) fn run(out: &mut impl Write) -> Result<(), Error> {
     let image = Image::create()?;
-    println!("disk image: {} bytes, FAT, {} files", image.len(), image.files().len());
+    writeln!(out, "disk image: {} bytes, FAT, {} files", image.len(), image.files().len()).map_err(Error::Output)?;
     for session in [session::over_mmio, session::over_pci] {
-        print(&session(&image)?);
+        print(out, &session(&image)?).map_err(Error::Output)?;
     }
-    println!("everything read back as it was written");
-    Ok(())
+    writeln!(out, "everything read back as it was written").map_err(Error::Output)?;
+    out.flush().map_err(Error::Output)
 }
 
-fn print(report: &Report) {
+fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let Report { transport, features, requests, read, written, seconds, verified } = report;
-    println!("\n{transport}");
-    println!("  features    {}", features.join(", "));
-    println!("  requests    {requests}");
-    println!("  bytes       {read} read, {written} written");
-    println!("  throughput  {:.0} MB/s reading the whole disk", *read as f64 / seconds / 1e6);
-    println!("  verified    {verified}");
+    writeln!(out, "\n{transport}")?;
+    writeln!(out, "  features    {}", features.join(", "))?;
+    writeln!(out, "  requests    {requests}")?;
+    writeln!(out, "  bytes       {read} read, {written} written")?;
+    writeln!(out, "  throughput  {:.0} MB/s reading the whole disk", *read as f64 / seconds / 1e6)?;
+    writeln!(out, "  verified    {verified}")
 }

@@ -17,11 +17,16 @@ use crate::error::Error;
 use crate::kvm::doorbell::Doorbell;
 use crate::pci::virtio::VirtioFunction;
 
-/// Puts a block device for `disk` into the machine and makes it known to the control socket.
-pub(crate) fn disk(board: &mut Board, controls: &mut Controls, disk: &Disk) -> Result<(), Error> {
-    let block = block(disk)?;
+#[cfg(test)]
+mod tests;
+
+/// Unit of a disk's size in bytes.
+const SECTOR: u64 = 512;
+
+/// Puts `block`, which is `disk` opened, into the machine and makes it known to the control socket.
+pub(crate) fn disk(board: &mut Board, controls: &mut Controls, disk: &Disk, block: Block) -> Result<(), Error> {
     if let Some(serial) = &disk.serial {
-        let resize = ImageFile { path: disk.path.clone(), handle: block.handle() };
+        let resize = ImageFile { path: disk.path.clone(), read_only: disk.read_only, handle: block.handle() };
         controls.add_disk(serial.clone(), Arc::new(resize));
     }
     let memory = GuestRam::from_vm_memory(&board.memory).map_err(bad(disk))?;
@@ -32,7 +37,8 @@ pub(crate) fn disk(board: &mut Board, controls: &mut Controls, disk: &Disk) -> R
     }
 }
 
-fn block(disk: &Disk) -> Result<Block, Error> {
+/// Opens the image of `disk` as a block device. There need not be a machine yet.
+pub(crate) fn open(disk: &Disk) -> Result<Block, Error> {
     let open = if disk.read_only { FileBackend::open_read_only } else { FileBackend::open };
     let mut block = Block::builder(open(&disk.path).map_err(bad(disk))?).read_only(disk.read_only);
     if let Some(serial) = &disk.serial {
@@ -79,11 +85,18 @@ fn bad<E: Display>(disk: &Disk) -> impl FnOnce(E) -> Error {
 /// An image file and the device that shows it.
 struct ImageFile {
     path: PathBuf,
+    read_only: bool,
     handle: BlockHandle,
 }
 
 impl Resize for ImageFile {
     fn resize(&self, bytes: u64) -> Result<(), String> {
+        if self.read_only {
+            return Err("the disk is read-only".to_owned());
+        }
+        if !bytes.is_multiple_of(SECTOR) {
+            return Err(format!("{bytes} bytes are not a multiple of {SECTOR}"));
+        }
         let path = self.path.display();
         let cut = || -> std::io::Result<()> {
             let file = OpenOptions::new().write(true).open(&self.path)?;
@@ -91,7 +104,7 @@ impl Resize for ImageFile {
             if file.metadata()?.is_file() { file.set_len(bytes) } else { Ok(()) }
         };
         // What becomes smaller does so for the guest first.
-        if bytes < self.handle.capacity() * 512 {
+        if bytes < self.handle.capacity() * SECTOR {
             self.handle.resize(bytes).map_err(|error| error.to_string())?;
         }
         cut().map_err(|error| format!("{path}: {error}"))?;

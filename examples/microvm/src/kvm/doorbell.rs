@@ -31,23 +31,37 @@ impl Doorbells {
         Self { vm, sites, base: None }
     }
 
-    /// Moves the doorbells to a window at `base`, or takes them away.
+    /// Moves the doorbells to a window at `base`, or takes them away. After an error none rings, and KVM's exits reach the
+    /// device instead.
     pub(crate) fn place(&mut self, base: Option<u64>) -> Result<(), Error> {
         if self.base == base {
             return Ok(());
         }
         if let Some(old) = self.base.take() {
-            for site in &self.sites {
-                self.unregister(site, old)?;
-            }
+            self.unregister_all(&self.sites, old)?;
         }
         if let Some(new) = base {
-            for site in &self.sites {
-                self.register(site, new)?;
+            for (done, site) in self.sites.iter().enumerate() {
+                if let Err(error) = self.register(site, new) {
+                    let rung = self.sites.get(..done).unwrap_or_default();
+                    if let Err(second) = self.unregister_all(rung, new) {
+                        log::warn!("{second}");
+                    }
+                    return Err(error);
+                }
             }
         }
         self.base = base;
         Ok(())
+    }
+
+    /// Goes on after an error, so that as little as possible stays registered, and returns the first.
+    fn unregister_all(&self, sites: &[Doorbell], base: u64) -> Result<(), Error> {
+        let mut all = Ok(());
+        for site in sites {
+            all = all.and(self.unregister(site, base));
+        }
+        all
     }
 
     fn register(&self, site: &Doorbell, base: u64) -> Result<(), Error> {
@@ -73,6 +87,43 @@ impl Drop for Doorbells {
     fn drop(&mut self) {
         if let Err(error) = self.place(None) {
             log::warn!("{error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: u64 = 0xe000_0000;
+
+    fn doorbell(offset: u64, value: u32) -> Doorbell {
+        Doorbell { offset, value: Some(value), event: EventFd::new(0).unwrap() }
+    }
+
+    fn machine() -> Arc<VmFd> {
+        Arc::new(kvm_ioctls::Kvm::new().unwrap().create_vm().unwrap())
+    }
+
+    #[test]
+    #[ignore = "needs /dev/kvm"]
+    fn doorbells_that_cannot_all_be_placed_leave_none() {
+        let vm = machine();
+        let mut clashing = Doorbells::new(vm.clone(), vec![doorbell(0, 0), doorbell(0, 1), doorbell(0, 0)]);
+        assert!(clashing.place(Some(BASE)).is_err());
+        Doorbells::new(vm, vec![doorbell(0, 0), doorbell(0, 1)]).place(Some(BASE)).unwrap();
+    }
+
+    #[test]
+    #[ignore = "needs /dev/kvm"]
+    fn one_that_cannot_be_taken_away_keeps_no_other() {
+        let vm = machine();
+        let mut doorbells = Doorbells::new(vm.clone(), vec![doorbell(0, 0), doorbell(0, 1)]);
+        doorbells.place(Some(BASE)).unwrap();
+        doorbells.unregister(&doorbells.sites[0], BASE).unwrap();
+        assert!(doorbells.place(Some(BASE + 0x1000)).is_err());
+        for base in [BASE, BASE + 0x1000] {
+            Doorbells::new(vm.clone(), vec![doorbell(0, 0), doorbell(0, 1)]).place(Some(base)).unwrap();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The driver's access to an MMIO device: register by register.
+//! The adapter for MMIO: the transport trait of `virtio-drivers`, register by register.
 
 use std::sync::Arc;
 

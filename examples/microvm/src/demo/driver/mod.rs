@@ -1,4 +1,4 @@
-//! An independent driver stack, and what it needs to reach a device in the same process.
+//! What the `virtio-drivers` crate needs to reach a device in the same process.
 
 mod disk;
 mod mmio;

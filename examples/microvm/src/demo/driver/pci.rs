@@ -1,4 +1,5 @@
-//! The driver's access to a PCI function: it finds the capabilities, places the BARs, and goes through them.
+//! The adapter for PCI: the transport trait of `virtio-drivers`. It finds the capabilities, places the BARs, and goes
+//! through them.
 
 use std::sync::Arc;
 
