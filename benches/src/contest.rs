@@ -1,5 +1,8 @@
 //! Two implementations doing the same work in turns.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -88,27 +91,4 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = |offset| values.get((values.len().wrapping_sub(offset)) / 2).copied().unwrap_or(0.0);
     (middle(0) + middle(1)) / 2.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn median_of_odd_even_and_none() {
-        assert_eq!(median([3.0, 1.0, 9.0].into_iter()), 3.0);
-        assert_eq!(median([4.0, 1.0, 9.0, 2.0].into_iter()), 3.0);
-        assert_eq!(median([].into_iter()), 0.0);
-    }
-
-    #[test]
-    fn an_outlier_moves_nothing_and_the_ratio_says_how_much_better_ours_is() {
-        let outcome = Outcome::of(&[(2.0, 10.0, 2.0), (2.0, 10.0, 2.0), (90.0, 500.0, 2.0)]);
-        assert_eq!(outcome, Outcome { ours: 2.0, baseline: 10.0, ratio: 5.0, spread: 0.0 });
-    }
-
-    #[test]
-    fn the_spread_is_a_fraction_of_the_mean() {
-        assert_eq!(Outcome::of(&[(3.0, 10.0, 5.0)]).spread, 0.5);
-    }
 }

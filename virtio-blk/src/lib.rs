@@ -6,7 +6,6 @@ mod block;
 mod builder;
 mod counters;
 mod handle;
-mod log_limit;
 mod request;
 mod shared;
 mod slots;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use virtio_core::ConfigSpace;
+use virtio_core::{ConfigSpace, LogLimit};
 
 use crate::backend::BlockBackend;
 use crate::counters::Counters;
@@ -17,6 +17,8 @@ pub(crate) struct Shared {
     pub(crate) id: [u8; ID_LEN],
     /// One for each queue.
     pub(crate) counters: Box<[Counters]>,
+    /// For what a driver can cause.
+    pub(crate) log: LogLimit,
     /// As in the configuration space.
     sectors: AtomicU64,
     /// As in the configuration space.
@@ -39,6 +41,7 @@ impl Shared {
             read_only,
             id,
             counters: (0..queues).map(|_| Counters::default()).collect(),
+            log: LogLimit::default(),
             sectors: AtomicU64::new(0),
             writeback: AtomicBool::new(false),
         };

@@ -8,7 +8,6 @@ use virtio_core::{Chain, Events, Next, QueueTask, Quiesce, Sources, TaskContext,
 
 use crate::backend::{BlockQueue, Completion, OperationKind};
 use crate::counters::Counters;
-use crate::log_limit::LogLimit;
 use crate::request::{Demand, Problem, Request};
 use crate::shared::Shared;
 use crate::slots::Slots;
@@ -38,14 +37,13 @@ struct Work {
     shared: Arc<Shared>,
     /// Which of the device's counters are this queue's.
     place: usize,
-    log: LogLimit,
 }
 
 impl BlockTask {
     pub(crate) fn new(queue: Virtqueue, shared: Arc<Shared>) -> BlockTask {
         let place = usize::from(queue.index());
         let slots = Slots::new(queue.setup().size);
-        BlockTask { engine: None, version: 0, work: Work { slots, shared, place, log: LogLimit::default() }, queue }
+        BlockTask { engine: None, version: 0, work: Work { slots, shared, place }, queue }
     }
 
     /// Opens the backend's queue on the thread that is to use it.
@@ -135,7 +133,7 @@ impl Work {
                 return Some(bytes);
             }
             Step::Mute => {
-                self.log.log(Level::Debug, format_args!("a request without a status byte"));
+                self.shared.log.log(Level::Debug, format_args!("a request without a status byte"));
                 chain.break_ring();
             }
             Step::Full => {
@@ -189,7 +187,7 @@ impl Work {
             Status::Unsupported => counters.unsupported.add(1),
             _ => counters.refused.add(1),
         });
-        self.log.log(Level::Debug, format_args!("a request was refused: {problem}"));
+        self.shared.log.log(Level::Debug, format_args!("a request was refused: {problem}"));
         match request.answer(status, 0) {
             Step::Answered { written } => Step::Refused { written },
             step => step,
@@ -223,11 +221,11 @@ impl Work {
         let status = match result {
             Ok(moved) if moved == asked => Status::Ok,
             Ok(moved) => {
-                self.log.log(Level::Warn, format_args!("{operation:?} ended after {moved} bytes"));
+                self.shared.log.log(Level::Warn, format_args!("{operation:?} ended after {moved} bytes"));
                 Status::IoErr
             }
             Err(error) => {
-                self.log.log(Level::Warn, format_args!("{operation:?} failed: {error}"));
+                self.shared.log.log(Level::Warn, format_args!("{operation:?} failed: {error}"));
                 Status::IoErr
             }
         };
@@ -294,7 +292,8 @@ impl QueueTask for BlockTask {
 
     fn run(&mut self, _events: Events, cx: &mut TaskContext) -> Next {
         if let Err(error) = self.open(cx) {
-            log::error!("the block backend cannot serve queue {}: {error}", self.queue.index());
+            let line = format_args!("the block backend cannot serve queue {}: {error}", self.queue.index());
+            self.work.shared.log.log(Level::Error, line);
             return Next::Done;
         }
         // Completions of this run mark in the log of now, even if there is nothing new in the queue.

@@ -10,6 +10,7 @@ mod event;
 mod features;
 pub mod host;
 mod interrupt;
+mod log_limit;
 #[allow(unsafe_code)]
 pub mod memory;
 pub mod ring;
@@ -26,6 +27,7 @@ pub use event::Event;
 pub use features::Features;
 pub use host::{DeviceHost, HostBuilder};
 pub use interrupt::{Interrupt, InterruptLine, Interrupts};
+pub use log_limit::LogLimit;
 pub use memory::{GuestBuffers, GuestRam, MemoryError, MemoryView, Reader, Writer};
 pub use ring::{Chain, ChainFault, QueuePosition, QueueSetup, RingFault, Ticket, Virtqueue};
 #[cfg(all(feature = "eventfd", target_os = "linux"))]

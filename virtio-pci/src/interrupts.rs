@@ -1,5 +1,8 @@
 //! Which event interrupts the driver how.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -120,53 +123,5 @@ impl Interrupt for QueueInterrupt {
             return None; // the interrupt status has to be set before the pin
         }
         self.routing.msix.vector(self.routing.queue_vector(self.index))?.event()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::{OnceLock, Weak};
-
-    use super::*;
-    use crate::msix::ENABLE;
-    use crate::vector::MessageVector;
-
-    #[test]
-    fn an_interrupt_during_the_change_to_msix_is_not_lost() {
-        let sent = Event::new().unwrap();
-        let vector = sent.clone();
-        let vectors = move |_| {
-            let vector = vector.clone();
-            Ok(Arc::new(crate::SentVector::new(move |_, _| vector.signal())) as Arc<dyn MessageVector>)
-        };
-        let msix = Msix::new(2, Some(&vectors)).unwrap();
-        let late: Arc<OnceLock<Weak<Routing>>> = Arc::default();
-        let driver = late.clone();
-        // The driver enables MSI-X just when the pin rises.
-        let line = move |asserted| {
-            if let (true, Some(routing)) = (asserted, driver.get().and_then(Weak::upgrade)) {
-                routing.msix.set_control(ENABLE);
-            }
-        };
-        let intx = Intx::new(Some(Box::new(line)), Arc::clone(msix.enabled()));
-        let routing = Arc::new(Routing::new(intx, msix, 1));
-        routing.set_queue_vector(0, 1);
-        routing.msix.write(16 + 12, &[0]);
-        late.set(Arc::downgrade(&routing)).unwrap();
-        PciInterrupts(routing).queue(0).signal();
-        assert_eq!(sent.take(), 1);
-    }
-
-    #[test]
-    fn a_queue_gives_away_an_event_only_where_a_message_has_one() {
-        let msix = Msix::new(2, Some(&|_| Ok(Arc::new(crate::SentVector::new(|_, _| ())) as _))).unwrap();
-        let intx = Intx::new(None, Arc::clone(msix.enabled()));
-        let routing = Arc::new(Routing::new(intx, msix, 1));
-        let queue = PciInterrupts(routing.clone()).queue(0);
-        assert!(queue.event().is_none());
-        routing.msix.set_control(ENABLE);
-        assert!(queue.event().is_none());
-        routing.set_queue_vector(0, 1);
-        assert!(queue.event().is_none());
     }
 }

@@ -10,6 +10,7 @@ use crate::device::VirtioDevice;
 use crate::event::Event;
 use crate::features::Features;
 use crate::interrupt::Interrupts;
+use crate::log_limit::LogLimit;
 use crate::memory::GuestRam;
 use crate::runtime::Runtime;
 
@@ -97,6 +98,7 @@ impl HostBuilder {
             telling: Mutex::new(()),
             interrupts,
             counters: Counters::default(),
+            log: LogLimit::default(),
         });
         let config = device.config();
         let listener: Weak<Shared> = Arc::downgrade(&shared);

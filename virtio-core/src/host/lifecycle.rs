@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use log::Level;
+
 use super::status::{DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET, PLAIN};
 use super::{Control, DeviceHost, PauseError, Phase, QueueRegisters, Shared, Task};
 use crate::deadline;
@@ -71,7 +73,8 @@ impl DeviceHost {
                 self.shared.status.fetch_or(FEATURES_OK, Ordering::SeqCst);
             }
             Err(refusal) => {
-                log::debug!("{:?}: features refused: {refusal}", self.device_type);
+                let line = format_args!("{:?}: features refused: {refusal}", self.device_type);
+                self.shared.log.log(Level::Debug, line);
                 self.shared.counters.features_refused.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -83,7 +86,7 @@ impl DeviceHost {
         match self.start_tasks(control, &[], false) {
             Ok(tasks) => control.phase = Phase::Live(tasks),
             Err(error) => {
-                log::error!("{:?} cannot start: {error}", self.device_type);
+                self.shared.log.log(Level::Error, format_args!("{:?} cannot start: {error}", self.device_type));
                 self.shared.needs_reset();
             }
         }

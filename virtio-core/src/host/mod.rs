@@ -13,12 +13,15 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
+use log::Level;
+
 use crate::config::{ConfigListener, ConfigSpace};
 use crate::device::VirtioDevice;
 use crate::device_type::DeviceType;
 use crate::event::Event;
 use crate::features::Features;
 use crate::interrupt::Interrupts;
+use crate::log_limit::LogLimit;
 use crate::memory::GuestRam;
 use crate::ring::{FaultSink, QueueCounters, QueueCounts, QueuePosition, RingFault};
 use crate::runtime::Runtime;
@@ -62,6 +65,8 @@ struct Shared {
     telling: Mutex<()>,
     interrupts: Arc<dyn Interrupts>,
     counters: Counters,
+    /// For what a driver can cause.
+    log: LogLimit,
 }
 
 #[derive(Default)]
@@ -225,8 +230,7 @@ impl Shared {
 
 impl FaultSink for Shared {
     fn ring_fault(&self, index: u16, fault: RingFault) {
-        // At debug level: a driver can cause one at each reset.
-        log::debug!("queue {index} is broken: {fault}");
+        self.log.log(Level::Debug, format_args!("queue {index} is broken: {fault}"));
         self.needs_reset();
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use log::Level;
+
 use super::status::{DRIVER_OK, FEATURES_OK};
 use super::{Control, DeviceHost};
 use crate::event::Event;
@@ -94,7 +96,7 @@ impl DeviceHost {
         match checked {
             Ok(_) => control.queues[usize::from(index)].enabled = true,
             Err(fault) => {
-                log::debug!("queue {index} cannot be enabled: {fault}");
+                self.shared.log.log(Level::Debug, format_args!("queue {index} cannot be enabled: {fault}"));
                 self.shared.needs_reset();
             }
         }
