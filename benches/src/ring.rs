@@ -180,8 +180,10 @@ impl Driver {
         let memory = self.memory.clone();
         let index = memory.get_slice(GuestAddress(AVAILABLE + 2), 2).expect("the ring");
         let index = index.get_ref::<u16>(0).expect("the index");
-        let at_once = self.batches_at_once();
-        let times = (0..batches.div_ceil(at_once.into())).map(|_| {
+        let mut times = Vec::with_capacity(batches as usize);
+        while times.len() < batches as usize {
+            let left = batches as usize - times.len();
+            let at_once = self.batches_at_once().min(u16::try_from(left).unwrap_or(u16::MAX));
             self.refill(at_once);
             let start = Instant::now();
             for _ in 0..at_once {
@@ -190,9 +192,8 @@ impl Driver {
                 index.store(self.next);
                 device(&memory);
             }
-            start.elapsed() / at_once.into()
-        });
-        let times = times.collect();
+            times.extend(std::iter::repeat_n(start.elapsed() / at_once.into(), at_once.into()));
+        }
         let used: u16 = self.memory.read_obj(GuestAddress(USED + 2)).expect("the ring");
         assert_eq!(used, self.next, "chains did not come back");
         times
