@@ -24,6 +24,7 @@ macro_rules! each_transport {
 mod cache;
 mod config;
 mod faults;
+#[cfg(feature = "file")]
 mod file;
 mod framing;
 mod held;
