@@ -1,5 +1,6 @@
 //! From status zero to status zero.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use crate::device::{ActivateError, Activation, FeatureRefusal};
 use crate::event::Event;
 use crate::features::Features;
 use crate::ring::QueuePosition;
-use crate::task::{Command, Outcome, TaskControl, TaskRunner};
+use crate::task::{Command, Outcome, QueueTask, TaskControl, TaskRunner};
 
 /// How long to sleep between two looks at a task that runs in its callers.
 const SLICE: Duration = Duration::from_millis(1);
@@ -110,21 +111,23 @@ impl DeviceHost {
         }
         let activation = Activation { features: control.accepted, memory: self.memory.clone(), queues };
         let mut running = Vec::new();
-        for mut task in control.device.activate(activation)? {
-            let device = |error| ActivateError::Device(Box::new(error));
-            let handle = TaskControl::new(Event::new().map_err(device)?);
-            let handle = Task { control: Arc::new(handle), queues: task.queue_numbers() };
-            let shared = Arc::clone(&self.shared);
-            let on_lost = Arc::new(move || Shared::needs_reset(&shared));
-            let runner = TaskRunner::new(task, handle.control.clone(), on_lost, paused);
-            running.push(handle);
-            if let Err(error) = self.runtime.spawn(runner) {
+        for task in control.device.activate(activation)? {
+            if let Err(error) = self.start_task(task, paused, &mut running) {
                 // Those that run already end with the reset that the device asks for.
                 control.phase = Phase::Live(running);
-                return Err(device(error));
+                return Err(ActivateError::Device(Box::new(error)));
             }
         }
         Ok(running)
+    }
+
+    /// Hands one task to the runtime, and keeps the host's end of it with those in `running`.
+    fn start_task(&self, mut task: Box<dyn QueueTask>, paused: bool, running: &mut Vec<Task>) -> io::Result<()> {
+        let control = Arc::new(TaskControl::new(Event::new()?));
+        running.push(Task { control: control.clone(), queues: task.queue_numbers() });
+        let shared = Arc::clone(&self.shared);
+        let on_lost = Arc::new(move || Shared::needs_reset(&shared));
+        self.runtime.spawn(TaskRunner::new(task, control, on_lost, paused))
     }
 
     fn begin_reset(&self, control: &mut Control) {

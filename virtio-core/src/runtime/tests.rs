@@ -148,6 +148,20 @@ fn threads_that_are_idle_take_over_changes_of_memory() {
 }
 
 #[test]
+fn a_runtime_that_takes_no_task_leaves_a_device_that_can_be_reset() {
+    struct Full;
+    impl Runtime for Full {
+        fn spawn(&self, _runner: crate::TaskRunner) -> io::Result<()> {
+            Err(io::ErrorKind::OutOfMemory.into())
+        }
+    }
+    let (host, handle, ..) = live(Arc::new(Full), USUAL);
+    assert_eq!((host.status() & 64, host.counts().needs_reset), (64, 1));
+    host.write_status(0);
+    assert_eq!((host.status(), handle.resets()), (0, 1));
+}
+
+#[test]
 fn a_task_that_is_lost_asks_for_a_reset() {
     /// Loses every task at once.
     struct Careless;
