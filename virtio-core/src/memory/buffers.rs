@@ -317,20 +317,6 @@ impl GuestBuffers {
         self.append(writer.pieces(), writer.pins())
     }
 
-    /// Adds what `writer` has left behind the writable pieces held already; for messages that fill several chains.
-    ///
-    /// # Errors
-    /// [`MemoryError::Unmapped`] where a piece is not guest memory, or readable pieces are held; nothing is held then.
-    pub fn append_writable(&mut self, writer: &Writer<'_>) -> Result<(), MemoryError> {
-        if self.readable && !self.segments.is_empty() {
-            let error = MemoryError::Unmapped { address: self.segments[0].address, len: 0 };
-            self.clear();
-            return Err(error);
-        }
-        self.readable = false;
-        self.append(writer.pieces(), writer.pins())
-    }
-
     fn append(&mut self, pieces: impl Iterator<Item = Segment>, pins: &[Arc<Pin>]) -> Result<(), MemoryError> {
         for piece in pieces {
             if let Err(error) = piece.check() {

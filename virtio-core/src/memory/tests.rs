@@ -206,6 +206,18 @@ fn the_bitmap_of_vm_memory_is_marked() {
 }
 
 #[test]
+fn memory_of_vm_memory_takes_the_place_of_other() {
+    let map = |len| GuestMemoryMmap::<AtomicBitmap>::from_ranges(&[(GuestAddress(0), len)]).unwrap();
+    let (small, large) = (map(0x10000), map(0x20000));
+    let ram = GuestRam::from_vm_memory(&small).unwrap();
+    let barrier = ram.replace_from_vm_memory(&large).unwrap();
+    assert!(barrier.is_complete(), "nobody looks at the old one");
+    ram.write(0x1_8000, &[1]).unwrap();
+    let region = ::vm_memory::GuestMemoryBackend::iter(&large).next().unwrap();
+    assert!(region.bitmap().dirty_at(0x1_8000));
+}
+
+#[test]
 fn a_change_is_complete_when_nobody_uses_what_was() {
     let memory = two_that_touch();
     let (mut driver, mut queue) = queue(&memory);
