@@ -28,7 +28,7 @@ pub use features::Features;
 pub use host::{DeviceHost, HostBuilder};
 pub use interrupt::{Interrupt, InterruptLine, Interrupts};
 pub use log_limit::LogLimit;
-pub use memory::{GuestBuffers, GuestRam, MemoryError, MemoryView, Reader, Writer};
+pub use memory::{Buffer, GuestBuffers, GuestRam, MemoryError, MemoryView, Reader, Writer};
 pub use ring::{Chain, ChainFault, QueuePosition, QueueSetup, RingFault, Ticket, Virtqueue};
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
 pub use runtime::ThreadRuntime;

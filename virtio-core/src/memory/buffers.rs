@@ -8,6 +8,29 @@ use super::io::{Reader, Writer};
 use super::table::Segment;
 use super::view::{MemoryView, Pin};
 
+/// A buffer of a descriptor chain, or a piece of one: where the driver says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// Its device-visible address.
+    pub address: u64,
+    /// Its length in bytes.
+    pub len: u32,
+    /// Whether it is for the device to write.
+    pub writable: bool,
+}
+
+impl Buffer {
+    /// A buffer for the device to read.
+    pub fn readable(address: u64, len: u32) -> Buffer {
+        Buffer { address, len, writable: false }
+    }
+
+    /// A buffer for the device to write.
+    pub fn writable(address: u64, len: u32) -> Buffer {
+        Buffer { address, len, writable: true }
+    }
+}
+
 /// The pieces of one chain while it is looked at. Reused from chain to chain.
 pub(crate) struct SegmentList {
     pin: Arc<Pin>,
@@ -122,6 +145,15 @@ impl SegmentList {
     /// Bytes of all buffers.
     pub(crate) fn bytes(&self) -> u64 {
         self.end.bytes
+    }
+
+    /// The pieces in order, and which of them are for the device to write.
+    #[inline]
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Buffer> {
+        let readable = self.slots.get(..self.turn.pieces).unwrap_or_default();
+        let writable = self.slots.get(self.turn.pieces..self.end.pieces).unwrap_or_default();
+        let buffer = |writable| move |piece: &Segment| Buffer { address: piece.address, len: piece.len, writable };
+        readable.iter().map(buffer(false)).chain(writable.iter().map(buffer(true)))
     }
 
     /// The device-readable part.

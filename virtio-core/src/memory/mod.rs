@@ -24,7 +24,7 @@ mod vm_memory;
 mod window;
 
 pub use barrier::MemoryBarrier;
-pub use buffers::{GuestBuffers, RawIoSlice};
+pub use buffers::{Buffer, GuestBuffers, RawIoSlice};
 pub use io::{Reader, Writer};
 pub use ram::{DiscardInhibitor, GuestRam, RawRegion};
 pub use view::MemoryView;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::error::{ChainFault, RingFault};
 use super::{Layout, Virtqueue};
-use crate::memory::{Reader, Writer};
+use crate::memory::{Buffer, Reader, Writer};
 
 /// A descriptor chain that the device has taken.
 ///
@@ -27,6 +27,13 @@ impl<'q> Chain<'q> {
     #[inline]
     pub fn fault(&self) -> Option<ChainFault> {
         self.queue.chain_fault
+    }
+
+    /// The buffers one by one: those to read, then those to write. One that lies in several regions of guest memory
+    /// comes in pieces, and so does what is no guest memory.
+    #[inline]
+    pub fn buffers(&self) -> impl Iterator<Item = Buffer> {
+        self.queue.list.pieces()
     }
 
     /// The buffers that the driver gave for the device to read.

@@ -32,6 +32,7 @@ mod memory;
 mod split;
 pub mod suite;
 
+pub use crate::memory::Buffer;
 pub use device::{TestDevice, TestHandle};
 pub use memory::TestMemory;
-pub use split::{Buffer, SplitDriver, Used};
+pub use split::{SplitDriver, Used};

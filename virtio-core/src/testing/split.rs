@@ -5,34 +5,8 @@ use std::sync::atomic::{Ordering, fence};
 use super::TestMemory;
 use crate::event::Event;
 use crate::features::Features;
+use crate::memory::Buffer;
 use crate::ring::QueueSetup;
-
-/// A buffer of a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Buffer {
-    /// Its address.
-    pub address: u64,
-    /// Its length in bytes.
-    pub len: u32,
-    /// Whether it is for the device to write.
-    pub writable: bool,
-}
-
-impl Buffer {
-    /// A buffer for the device to read.
-    pub fn readable(address: u64, len: u32) -> Buffer {
-        Buffer { address, len, writable: false }
-    }
-
-    /// A buffer for the device to write.
-    pub fn writable(address: u64, len: u32) -> Buffer {
-        Buffer { address, len, writable: true }
-    }
-
-    fn flags(self) -> u16 {
-        if self.writable { SplitDriver::WRITE } else { 0 }
-    }
-}
 
 /// A used element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +107,7 @@ impl SplitDriver {
         let chain = self.free.split_off(self.free.len() - buffers.len());
         for (i, (index, buffer)) in chain.iter().zip(buffers).enumerate() {
             let (next, flag) = chain.get(i + 1).map_or((0, 0), |next| (*next, SplitDriver::NEXT));
-            self.set_descriptor(*index, buffer.address, buffer.len, buffer.flags() | flag, next);
+            self.set_descriptor(*index, buffer.address, buffer.len, flags(buffer) | flag, next);
         }
         Some(self.offer(chain))
     }
@@ -149,7 +123,7 @@ impl SplitDriver {
         let index = self.free.pop()?;
         for (i, buffer) in (0u16..).zip(buffers) {
             let last = usize::from(i) + 1 == buffers.len();
-            let flags = buffer.flags() | if last { 0 } else { SplitDriver::NEXT };
+            let flags = flags(buffer) | if last { 0 } else { SplitDriver::NEXT };
             self.write_descriptor(table + 16 * u64::from(i), buffer.address, buffer.len, flags, i + 1);
         }
         self.set_descriptor(index, table, 16 * buffers.len() as u32, SplitDriver::INDIRECT, 0);
@@ -263,4 +237,8 @@ impl SplitDriver {
     fn write_u16(&self, address: u64, value: u16) {
         self.memory.ram().write(address, &value.to_le_bytes()).expect("the ring");
     }
+}
+
+fn flags(buffer: &Buffer) -> u16 {
+    if buffer.writable { SplitDriver::WRITE } else { 0 }
 }
