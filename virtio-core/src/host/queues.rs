@@ -158,6 +158,7 @@ impl DeviceHost {
             interrupt: self.shared.interrupts.queue(index),
             counters: handles.counters.clone(),
             faults: Arc::clone(&self.shared) as _,
+            recorder: None,
         })
     }
 }

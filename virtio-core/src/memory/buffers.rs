@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::MemoryError;
 use super::io::{Reader, Writer};
-use super::table::Segment;
+use super::table::{Place, Segment};
 use super::view::{MemoryView, Pin};
+use super::window::Descriptors;
 
 /// A buffer of a descriptor chain, or a piece of one: where the driver says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,40 +72,43 @@ impl SegmentList {
 
     /// Empties the list.
     #[inline(always)]
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         (self.turn, self.end, self.writing) = Default::default();
     }
 
     /// Takes over a view that was refreshed, and empties the list.
     pub(crate) fn renew(&mut self, view: &MemoryView) {
         self.clear();
-        self.late_end = Extent::default();
         self.pin = view.pin.clone();
     }
 
-    /// Makes one buffer the content of the list, if it is as usual: see [`Filling::add_usual`].
+    /// Makes one buffer the content of the list, if it is as usual: not empty, and wholly in the region of the last one.
     #[inline(always)]
     pub(crate) fn only(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
-        let (Some(piece), Some(slot)) = (view.nearby(address, len), self.slots.first_mut()) else { return false };
+        self.only_in(view.place(), address, len, writable)
+    }
+
+    /// The same, in any one region.
+    #[inline(never)]
+    pub(crate) fn only_elsewhere(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
+        self.only_in(view.place_of(address), address, len, writable)
+    }
+
+    #[inline(always)]
+    fn only_in(&mut self, place: Place, address: u64, len: u32, writable: bool) -> bool {
+        let (Some(piece), Some(slot)) = (place.whole(address, len), self.slots.first_mut()) else { return false };
         *slot = piece;
         self.end = Extent { pieces: 1, bytes: len.into() };
         self.turn = if writable { Extent::default() } else { self.end };
         true
     }
 
-    /// Empties the list, to be filled with pieces found in `view`, which must be of the list's own version.
+    /// Goes on with filling the list with pieces found in `view`, which must be of the list's own version.
     #[inline(always)]
-    pub(crate) fn fill<'a>(&'a mut self, view: &'a MemoryView) -> Filling<'a> {
-        self.clear();
-        self.go_on(view)
-    }
-
-    /// Goes on with filling.
-    #[inline(always)]
-    pub(crate) fn go_on<'a>(&'a mut self, view: &'a MemoryView) -> Filling<'a> {
+    pub(crate) fn fill(&mut self, view: &MemoryView) -> Filling<'_> {
         debug_assert!(Arc::ptr_eq(&view.pin, &self.pin), "the list's pieces belong to another version");
-        let (end, writing) = (self.end, self.writing);
-        Filling { view, list: self, end, writing }
+        let SegmentList { slots, turn, end, writing, .. } = self;
+        Filling { place: view.place(), now: *end, slots, turn, end, writing }
     }
 
     /// Whether a buffer of this direction may follow.
@@ -129,6 +133,18 @@ impl SegmentList {
         mapped
     }
 
+    /// The chain is complete; its bytes.
+    #[inline(always)]
+    pub(crate) fn finish(&mut self) -> u64 {
+        if !self.writing {
+            self.turn = self.end;
+        }
+        if self.late_end.pieces != 0 {
+            self.merge_late();
+        }
+        self.end.bytes
+    }
+
     /// Moves the late pieces to the end of the readable ones.
     #[cold]
     fn merge_late(&mut self) {
@@ -143,17 +159,25 @@ impl SegmentList {
     }
 
     /// Bytes of all buffers.
+    #[inline]
     pub(crate) fn bytes(&self) -> u64 {
         self.end.bytes
+    }
+
+    /// Bytes of those that are for the device to write.
+    #[inline]
+    pub(crate) fn writable_bytes(&self) -> u64 {
+        self.end.bytes.wrapping_sub(self.turn.bytes)
     }
 
     /// The pieces in order, and which of them are for the device to write.
     #[inline]
     pub(crate) fn pieces(&self) -> impl Iterator<Item = Buffer> {
-        let readable = self.slots.get(..self.turn.pieces).unwrap_or_default();
-        let writable = self.slots.get(self.turn.pieces..self.end.pieces).unwrap_or_default();
-        let buffer = |writable| move |piece: &Segment| Buffer { address: piece.address, len: piece.len, writable };
-        readable.iter().map(buffer(false)).chain(writable.iter().map(buffer(true)))
+        let pieces = self.slots.get(..self.end.pieces).unwrap_or_default();
+        let turn = self.turn.pieces;
+        let buffer =
+            move |(i, piece): (usize, &Segment)| Buffer { address: piece.address, len: piece.len, writable: i >= turn };
+        pieces.iter().enumerate().map(buffer)
     }
 
     /// The device-readable part.
@@ -174,56 +198,79 @@ impl SegmentList {
 
 /// A list while the pieces of a chain are put into it.
 ///
-/// What changes with every buffer is held here, where the compiler can keep it in registers, and given back to the list
-/// for everything that is not inlined.
+/// What changes with every buffer is held here, where the compiler can keep it in registers; [`stop`](Self::stop) gives
+/// it back to the list.
 pub(crate) struct Filling<'a> {
-    view: &'a MemoryView,
-    list: &'a mut SegmentList,
-    end: Extent,
-    writing: bool,
+    /// The region of the last look-up.
+    place: Place,
+    slots: &'a mut [Segment],
+    /// Where the pieces end that were put.
+    now: Extent,
+    turn: &'a mut Extent,
+    end: &'a mut Extent,
+    writing: &'a mut bool,
 }
 
-impl<'a> Filling<'a> {
-    /// Adds a buffer that is as usual: not empty, in order, and wholly in the region of the last one. Says whether it
-    /// was; if not, nothing has happened.
+impl Filling<'_> {
+    /// Adds a buffer that is as usual: not empty, and wholly in the region of the last one. Says whether it was; if not,
+    /// nothing has happened.
     #[inline(always)]
-    pub(crate) fn add_usual(&mut self, address: u64, len: u32, writable: bool) -> bool {
-        let Some(piece) = self.view.nearby(address, len) else { return false };
-        let Some(slot) = self.list.slots.get_mut(self.end.pieces) else { return false };
-        if writable != self.writing {
-            if self.writing {
-                return false;
-            }
-            self.writing = true;
-            self.list.turn = self.end;
-        }
+    pub(crate) fn put(&mut self, [address, rest]: [u64; 2]) -> bool {
+        let Some(piece) = self.place.whole(address, rest as u32) else { return false };
+        let Some(slot) = self.slots.get_mut(self.now.pieces) else { return false };
         *slot = piece;
-        self.end.pieces += 1;
-        self.end.bytes += u64::from(len);
+        self.now = Extent { pieces: self.now.pieces + 1, bytes: self.now.bytes + u64::from(piece.len) };
         true
     }
 
-    /// Does something with the list itself.
+    /// Adds the buffers of `descriptor`, which is number `index` of a table, and of those behind it, for as long as they
+    /// are as usual and `goes_on` says, by a descriptor's second half, that the chain goes on with the neighbour. How
+    /// many were added; `descriptor` is then the one behind them.
     #[inline(always)]
-    pub(crate) fn with_list<R>(&mut self, act: impl FnOnce(&MemoryView, &mut SegmentList) -> R) -> R {
-        (self.list.end, self.list.writing) = (self.end, self.writing);
-        let result = act(self.view, self.list);
-        (self.end, self.writing) = (self.list.end, self.list.writing);
-        result
+    pub(crate) fn put_run(
+        &mut self,
+        table: &Descriptors<'_>,
+        index: u32,
+        descriptor: &mut [u64; 2],
+        mut goes_on: impl FnMut(u64) -> bool,
+    ) -> u32 {
+        let mut ahead = table.from(index + 1);
+        let room = self.slots.get_mut(self.now.pieces..).unwrap_or_default();
+        let most = (ahead.left() as usize).min(room.len());
+        let mut slot = room.as_mut_ptr();
+        let mut left = most;
+        while left != 0 && goes_on(descriptor[1]) {
+            let Some(piece) = self.place.whole(descriptor[0], descriptor[1] as u32) else { break };
+            // SAFETY: `slot` has been moved on less often than there is room, which this borrows.
+            unsafe { slot.write(piece) };
+            // SAFETY: as above: it comes no further than behind the last.
+            slot = unsafe { slot.add(1) };
+            self.now.bytes += u64::from(piece.len);
+            // SAFETY: it has been asked less often than there are descriptors.
+            *descriptor = unsafe { ahead.next_unchecked() };
+            left -= 1;
+        }
+        self.now.pieces += most - left;
+        (most - left) as u32
     }
 
-    /// Makes what was added the content of the list; its bytes.
+    /// Whether what is put is for the device to write.
     #[inline(always)]
-    pub(crate) fn done(self) -> u64 {
-        let Filling { list, end, writing, .. } = self;
-        list.end = end;
-        if !writing {
-            list.turn = end;
-        }
-        if list.late_end.pieces != 0 {
-            list.merge_late();
-        }
-        list.end.bytes
+    pub(crate) fn is_writing(&self) -> bool {
+        *self.writing
+    }
+
+    /// What is put from now on is for the device to write.
+    #[inline(always)]
+    pub(crate) fn turn(&mut self) {
+        *self.writing = true;
+        *self.turn = self.now;
+    }
+
+    /// Gives the list back what was put.
+    #[inline(always)]
+    pub(crate) fn stop(self) {
+        *self.end = self.now;
     }
 }
 

@@ -54,8 +54,9 @@ impl Place {
     #[inline(always)]
     pub(super) fn whole(self, address: u64, len: u32) -> Option<Segment> {
         let offset = address.wrapping_sub(self.start);
-        // An empty range wraps around, and is larger than any place.
-        if offset >= self.len || u64::from(len).wrapping_sub(1) >= self.len - offset {
+        // One that is empty, or wraps around, does not end behind its start.
+        let end = offset.wrapping_add(u64::from(len));
+        if end <= offset || end > self.len {
             return None;
         }
         // SAFETY: `offset` is below the region's length, so it fits a usize (`Table::sorted` has checked the length)

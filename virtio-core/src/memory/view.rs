@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::ram::GuestRam;
 use super::table::{Place, Segment, Table};
-use super::window::DescriptorTable;
+use super::window::{self, Descriptors};
 use super::{MemoryError, Window, copy};
 use crate::event::Event;
 
@@ -35,6 +35,8 @@ pub struct MemoryView {
     pub(super) pin: Arc<Pin>,
     /// Where the last look-up found something, in `pin`'s table.
     last: Cell<Place>,
+    /// The same for indirect tables.
+    last_table: Cell<Place>,
     _slot: Arc<ViewSlot>,
 }
 
@@ -42,7 +44,13 @@ impl MemoryView {
     pub(super) fn new(ram: GuestRam, wake: Option<Event>) -> MemoryView {
         let slot = Arc::new(ViewSlot { wake });
         let table = ram.register(&slot);
-        MemoryView { ram, pin: Arc::new(Pin { table }), last: Cell::default(), _slot: slot }
+        MemoryView {
+            ram,
+            pin: Arc::new(Pin { table }),
+            last: Cell::default(),
+            last_table: Cell::default(),
+            _slot: slot,
+        }
     }
 
     /// Whether memory has changed since the view was made or refreshed.
@@ -56,6 +64,7 @@ impl MemoryView {
         let table = self.ram.table();
         let (from, to) = (self.pin.table.version, table.version);
         self.last.set(Place::default());
+        self.last_table.set(Place::default());
         self.pin = Arc::new(Pin { table });
         self.ram.0.versions.moved(Some(from), Some(to));
     }
@@ -70,21 +79,55 @@ impl MemoryView {
         Window::new(self.whole(address, len)?, self.pin.clone())
     }
 
-    /// A table of `entries` descriptors at any address.
-    #[inline]
-    pub(crate) fn table(&self, address: u64, entries: u32) -> DescriptorTable<'_> {
-        DescriptorTable::new(self, address, entries)
-    }
-
-    /// `[address, address + len)`, where it is one host-contiguous piece.
-    pub(super) fn whole(&self, address: u64, len: u32) -> Option<Segment> {
-        self.nearby(address, len).or_else(|| self.find(address, len).filter(|piece| piece.len == len))
-    }
-
-    /// `[address, address + len)`, where that is not empty and wholly in the region of the last look-up.
+    /// A table of `count` descriptors, where it is one aligned piece of guest memory.
     #[inline(always)]
-    pub(super) fn nearby(&self, address: u64, len: u32) -> Option<Segment> {
+    pub(crate) fn table(&self, address: u64, count: u32) -> Option<Descriptors<'_>> {
+        Descriptors::of_table(self, address, count)
+    }
+
+    /// The two halves of a descriptor at any address.
+    pub(crate) fn descriptor(&self, address: u64) -> Option<[u64; 2]> {
+        window::descriptor_anywhere(self, address)
+    }
+
+    /// `[address, address + len)`, where it is not empty, and one host-contiguous piece.
+    #[inline(always)]
+    fn whole(&self, address: u64, len: u32) -> Option<Segment> {
+        self.last.get().whole(address, len).or_else(|| self.whole_elsewhere(address, len))
+    }
+
+    /// The same, where it is not in the region of the last look-up.
+    #[inline(never)]
+    fn whole_elsewhere(&self, address: u64, len: u32) -> Option<Segment> {
+        self.seek(address);
         self.last.get().whole(address, len)
+    }
+
+    /// Where the table of `len` bytes at `address` is, if it is one host-contiguous piece. Tables may be in another
+    /// region than buffers, so their last look-up is kept apart.
+    #[inline(always)]
+    pub(super) fn table_place(&self, address: u64, len: u32) -> Option<*mut u8> {
+        let near = self.last_table.get().whole(address, len);
+        near.map(|piece| piece.host).or_else(|| self.table_elsewhere(address, len))
+    }
+
+    #[inline(never)]
+    fn table_elsewhere(&self, address: u64, len: u32) -> Option<*mut u8> {
+        self.last_table.set(self.pin.table.find(address)?.place());
+        self.last_table.get().whole(address, len).map(|piece| piece.host)
+    }
+
+    /// Goes to the region that holds `address`; that one, or the one before where there is none.
+    #[inline]
+    pub(super) fn place_of(&self, address: u64) -> Place {
+        self.seek(address);
+        self.last.get()
+    }
+
+    /// The region of the last look-up.
+    #[inline(always)]
+    pub(super) fn place(&self) -> Place {
+        self.last.get()
     }
 
     /// The first host-contiguous piece of `[address, address + len)`, at most `len` bytes long.

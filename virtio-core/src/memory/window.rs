@@ -1,5 +1,6 @@
 //! Windows on the ring areas: checked once, then accessed by atomic loads and stores.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
@@ -65,25 +66,45 @@ impl<const ALIGN: usize> Window<ALIGN> {
         }
     }
 
-    /// The two halves of the 16-byte descriptor number `index`; none where it is outside.
     #[inline(always)]
-    pub(crate) fn descriptor(&self, index: u16) -> Option<[u64; 2]> {
-        // SAFETY: as in `load_u16`, for 16 bytes.
-        self.at::<8>(16 * usize::from(index), 16).map(|p| unsafe { load_descriptor(p) })
+    pub(crate) fn load_u32(&self, offset: usize, order: Ordering) -> u32 {
+        self.at::<4>(offset, 4).map_or(0, |p| {
+            // SAFETY: as in `load_u16`.
+            u32::from_le(unsafe { AtomicU32::from_ptr(p.cast()) }.load(order))
+        })
     }
 
-    /// Two 32-bit values side by side. The address need only be aligned to 4 bytes.
     #[inline(always)]
-    pub(crate) fn store_pair(&self, offset: usize, first: u32, second: u32) {
-        if let Some(p) = self.at::<4>(offset, 8) {
-            let p = p.cast::<u32>();
+    pub(crate) fn store_u32(&self, offset: usize, value: u32, order: Ordering) {
+        if let Some(p) = self.at::<4>(offset, 4) {
             // SAFETY: as in `load_u16`.
-            unsafe { AtomicU32::from_ptr(p) }.store(first.to_le(), Ordering::Relaxed);
-            // SAFETY: `at` checked 8 bytes.
-            let p = unsafe { p.add(1) };
-            // SAFETY: as in `load_u16`.
-            unsafe { AtomicU32::from_ptr(p) }.store(second.to_le(), Ordering::Relaxed);
+            unsafe { AtomicU32::from_ptr(p.cast()) }.store(value.to_le(), order);
         }
+    }
+
+    #[inline(always)]
+    pub(crate) fn load_u64(&self, offset: usize, order: Ordering) -> u64 {
+        self.at::<8>(offset, 8).map_or(0, |p| {
+            // SAFETY: as in `load_u16`.
+            u64::from_le(unsafe { AtomicU64::from_ptr(p.cast()) }.load(order))
+        })
+    }
+
+    #[inline(always)]
+    pub(crate) fn store_u64(&self, offset: usize, value: u64, order: Ordering) {
+        if let Some(p) = self.at::<8>(offset, 8) {
+            // SAFETY: as in `load_u16`.
+            unsafe { AtomicU64::from_ptr(p.cast()) }.store(value.to_le(), order);
+        }
+    }
+
+    /// The window from `offset` on, as `count` entries of `SIZE` bytes; none where it is not that long.
+    pub(crate) fn array<const SIZE: usize>(&self, offset: usize, count: u16) -> Option<Array<SIZE>> {
+        const { assert!(SIZE <= 2 || ALIGN >= 4) };
+        let first = self.at::<1>(offset, SIZE * usize::from(count))?;
+        let aligned = first.addr().is_multiple_of(if SIZE < ALIGN { SIZE } else { ALIGN });
+        let address = self.address.wrapping_add(offset as u64);
+        aligned.then(|| Array { first, count: count.into(), address, marks: self.marks, pin: self.pin.clone() })
     }
 
     /// Marks `len` bytes at `offset` as written by the device.
@@ -95,58 +116,184 @@ impl<const ALIGN: usize> Window<ALIGN> {
     }
 }
 
-/// Reads a descriptor once, in two halves.
+/// Entries of `SIZE` bytes each, of a ring: aligned to their size, but no further than to 16 bytes, and to 4 where they
+/// are used elements. Mapped for as long as this lives.
 ///
-/// # Safety
-/// `p` must be aligned to 8 bytes and valid for atomic reads of 16.
-#[inline(always)]
-unsafe fn load_descriptor(p: *mut u8) -> [u64; 2] {
-    let p = p.cast::<u64>();
-    // SAFETY: the caller vouches for it.
-    let low = unsafe { AtomicU64::from_ptr(p) }.load(Ordering::Relaxed);
-    // SAFETY: the second half of the 16 bytes.
-    let p = unsafe { p.add(1) };
-    // SAFETY: as above.
-    let high = unsafe { AtomicU64::from_ptr(p) }.load(Ordering::Relaxed);
-    [u64::from_le(low), u64::from_le(high)]
-}
-
-/// A table of descriptors in guest memory, not necessarily aligned or in one piece. Each entry is to be read once.
-pub(crate) struct DescriptorTable<'v> {
-    view: &'v MemoryView,
+/// An entry that is not there reads as none, and writes nothing.
+pub(crate) struct Array<const SIZE: usize> {
+    first: *mut u8,
+    count: u32,
     address: u64,
-    entries: u32,
-    /// The whole table, where it is one piece aligned to 8 bytes; else null.
-    whole: *mut u8,
+    /// As in [`Window`].
+    marks: bool,
+    pin: Arc<Pin>,
 }
 
-impl<'v> DescriptorTable<'v> {
-    #[inline]
-    pub(super) fn new(view: &'v MemoryView, address: u64, entries: u32) -> DescriptorTable<'v> {
-        let whole = entries.checked_mul(16).and_then(|len| view.whole(address, len)).map(|piece| piece.host);
-        let whole = whole.filter(|host| host.addr().is_multiple_of(8)).unwrap_or(std::ptr::null_mut());
-        DescriptorTable { view, address, entries, whole }
+// SAFETY: the memory behind `first` is mapped while `pin` lives, and only accessed by atomics.
+unsafe impl<const SIZE: usize> Send for Array<SIZE> {}
+
+impl<const SIZE: usize> Array<SIZE> {
+    /// Lets go of the mapping in favour of that of `view`: no entry is there any more.
+    pub(crate) fn leave(&mut self, view: &MemoryView) {
+        (self.count, self.marks) = (0, false);
+        self.pin = view.pin.clone();
     }
 
-    /// The two halves of entry `index`, in native order; none where it is not in the table, or not guest memory.
     #[inline(always)]
-    pub(crate) fn entry(&self, index: u16) -> Option<[u64; 2]> {
-        if u32::from(index) >= self.entries {
-            return None;
-        }
-        if self.whole.is_null() {
-            return self.scattered(index);
-        }
-        // SAFETY: the table has more than `index` entries, all in one piece, which the view borrowed here keeps mapped.
-        let entry = unsafe { self.whole.add(16 * usize::from(index)) };
-        // SAFETY: as above; aligned to 8 bytes because `whole` is.
-        Some(unsafe { load_descriptor(entry) })
+    fn entry(&self, index: u32) -> Option<*mut u8> {
+        // SAFETY: there are more than `index` entries of `SIZE` bytes, in one mapping.
+        (index < self.count).then(|| unsafe { self.first.add(SIZE * index as usize) })
     }
 
-    #[cold]
-    fn scattered(&self, index: u16) -> Option<[u64; 2]> {
-        let mut bytes = [0; 16];
-        self.view.read(self.address.checked_add(16 * u64::from(index))?, &mut bytes).ok()?;
-        Some([0, 8].map(|at| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes)))
+    /// Marks entry `index` as written by the device.
+    #[inline(always)]
+    pub(crate) fn mark(&self, index: u32) {
+        if self.marks {
+            self.pin.table.mark(self.address.wrapping_add(SIZE as u64 * u64::from(index)), SIZE as u64);
+        }
     }
+}
+
+impl Array<2> {
+    #[inline(always)]
+    pub(crate) fn load(&self, index: u32) -> u16 {
+        // SAFETY: the entry is inside, mapped while `pin` lives, and aligned as the first is; everybody else uses
+        // atomics or is another process.
+        self.entry(index).map_or(0, |p| u16::from_le(unsafe { AtomicU16::from_ptr(p.cast()) }.load(Ordering::Relaxed)))
+    }
+}
+
+impl Array<8> {
+    /// Writes the two halves of an entry, that need only be aligned to 4 bytes.
+    #[inline(always)]
+    pub(crate) fn store(&self, index: u32, first: u32, second: u32) {
+        if let Some(p) = self.entry(index) {
+            let p = p.cast::<u32>();
+            // SAFETY: as in `Array::<2>::load`.
+            unsafe { AtomicU32::from_ptr(p) }.store(first.to_le(), Ordering::Relaxed);
+            // SAFETY: an entry has 8 bytes.
+            let p = unsafe { p.add(1) };
+            // SAFETY: as in `Array::<2>::load`.
+            unsafe { AtomicU32::from_ptr(p) }.store(second.to_le(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Array<16> {
+    /// The descriptors that these entries are.
+    #[inline(always)]
+    pub(crate) fn descriptors(&self) -> Descriptors<'_> {
+        Descriptors { first: self.first.cast(), count: self.count, _mapped: PhantomData }
+    }
+
+    /// The second half of an entry, read before anything that is read after it; 0 where there is none.
+    #[inline(always)]
+    pub(crate) fn load_second(&self, index: u32) -> u64 {
+        self.entry(index).map_or(0, |p| {
+            // SAFETY: an entry has 16 bytes.
+            let p = unsafe { p.add(8) };
+            // SAFETY: as in `Array::<2>::load`.
+            u64::from_le(unsafe { AtomicU64::from_ptr(p.cast()) }.load(Ordering::Acquire))
+        })
+    }
+
+    /// The first half of an entry; 0 where there is none.
+    #[inline(always)]
+    pub(crate) fn load_first(&self, index: u32) -> u64 {
+        // SAFETY: as in `Array::<2>::load`.
+        self.entry(index).map_or(0, |p| u64::from_le(unsafe { AtomicU64::from_ptr(p.cast()) }.load(Ordering::Relaxed)))
+    }
+
+    /// Writes the second half of an entry.
+    #[inline(always)]
+    pub(crate) fn store_second(&self, index: u32, value: u64) {
+        if let Some(p) = self.entry(index) {
+            // SAFETY: an entry has 16 bytes.
+            let p = unsafe { p.add(8) };
+            // SAFETY: as in `Array::<2>::load`.
+            unsafe { AtomicU64::from_ptr(p.cast()) }.store(value.to_le(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Descriptors in one piece of guest memory, aligned to 8 bytes. Each is to be read once.
+#[derive(Clone, Copy)]
+pub(crate) struct Descriptors<'m> {
+    first: *mut u64,
+    count: u32,
+    /// Whoever keeps the memory mapped.
+    _mapped: PhantomData<&'m Pin>,
+}
+
+impl<'m> Descriptors<'m> {
+    /// Those of a table of `count` at `address`, if that is one aligned piece of guest memory.
+    #[inline(always)]
+    pub(super) fn of_table(view: &'m MemoryView, address: u64, count: u32) -> Option<Descriptors<'m>> {
+        let first = view.table_place(address, count.checked_mul(16)?)?.cast::<u64>();
+        // The view, borrowed here, keeps the piece mapped.
+        first.addr().is_multiple_of(8).then_some(Descriptors { first, count, _mapped: PhantomData })
+    }
+
+    #[inline(always)]
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Descriptor `index`, in native order; none where there are fewer.
+    #[inline(always)]
+    pub(crate) fn get(&self, index: u32) -> Option<[u64; 2]> {
+        // SAFETY: there is one.
+        (index < self.count).then(|| unsafe { self.from(index).next_unchecked() })
+    }
+
+    /// The descriptors from `index` on, one after the other.
+    #[inline(always)]
+    pub(super) fn from(&self, index: u32) -> DescriptorRun<'m> {
+        let index = index.min(self.count);
+        // SAFETY: there are at least `index` of 16 bytes each, in one piece.
+        let next = unsafe { self.first.add(2 * index as usize) };
+        DescriptorRun { next, left: self.count - index, _mapped: PhantomData }
+    }
+}
+
+/// Descriptors one after the other, each to be read once.
+pub(super) struct DescriptorRun<'m> {
+    next: *mut u64,
+    /// Descriptors from `next` on, when this was made.
+    left: u32,
+    /// Whoever keeps the memory mapped.
+    _mapped: PhantomData<&'m Pin>,
+}
+
+impl DescriptorRun<'_> {
+    /// How many there are.
+    #[inline(always)]
+    pub(super) fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// The next one, in native order.
+    ///
+    /// # Safety
+    /// Not to be called more often than there are.
+    #[inline(always)]
+    pub(super) unsafe fn next_unchecked(&mut self) -> [u64; 2] {
+        let first = self.next;
+        // SAFETY: by the caller, there was one left, of 16 bytes.
+        let second = unsafe { first.add(1) };
+        // SAFETY: as above.
+        self.next = unsafe { first.add(2) };
+        // SAFETY: inside, mapped while whatever is borrowed here lives, aligned because the first is.
+        let first = unsafe { AtomicU64::from_ptr(first) }.load(Ordering::Relaxed);
+        // SAFETY: as above.
+        let second = unsafe { AtomicU64::from_ptr(second) }.load(Ordering::Relaxed);
+        [u64::from_le(first), u64::from_le(second)]
+    }
+}
+
+/// A descriptor anywhere in guest memory, in native order; none where it is not guest memory.
+pub(super) fn descriptor_anywhere(view: &MemoryView, address: u64) -> Option<[u64; 2]> {
+    let mut bytes = [0; 16];
+    view.read(address, &mut bytes).ok()?;
+    Some([0, 8].map(|at| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes)))
 }

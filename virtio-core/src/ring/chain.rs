@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::error::{ChainFault, RingFault};
-use super::{Layout, Virtqueue};
+use super::{Layout, Taken, Virtqueue};
 use crate::memory::{Buffer, Reader, Writer};
 
 /// A descriptor chain that the device has taken.
@@ -13,39 +13,39 @@ use crate::memory::{Buffer, Reader, Writer};
 /// buffer is ever lost.
 pub struct Chain<'q> {
     queue: &'q mut Virtqueue,
-    head: u16,
+    taken: Taken,
 }
 
 impl<'q> Chain<'q> {
-    #[inline]
-    pub(super) fn new(queue: &'q mut Virtqueue, head: u16) -> Chain<'q> {
-        Chain { queue, head }
+    #[inline(always)]
+    pub(super) fn new(queue: &'q mut Virtqueue, taken: Taken) -> Chain<'q> {
+        Chain { queue, taken }
     }
 
     /// What is wrong with the chain's buffers, if anything is. The parts that are not guest memory give errors when
     /// they are read or written; the others can be used, to answer the driver.
     #[inline]
     pub fn fault(&self) -> Option<ChainFault> {
-        self.queue.chain_fault
+        self.queue.buffers.fault
     }
 
     /// The buffers one by one: those to read, then those to write. One that lies in several regions of guest memory
     /// comes in pieces, and so does what is no guest memory.
     #[inline]
     pub fn buffers(&self) -> impl Iterator<Item = Buffer> {
-        self.queue.list.pieces()
+        self.queue.buffers.list.pieces()
     }
 
     /// The buffers that the driver gave for the device to read.
     #[inline]
     pub fn reader(&self) -> Reader<'_> {
-        self.queue.list.reader()
+        self.queue.buffers.list.reader()
     }
 
     /// The buffers that the driver gave for the device to write.
     #[inline]
     pub fn writer(&self) -> Writer<'_> {
-        self.queue.list.writer()
+        self.queue.buffers.list.writer()
     }
 
     /// Gives the chain back with `len` bytes written from the start of its writable part. The driver sees it after
@@ -53,7 +53,7 @@ impl<'q> Chain<'q> {
     #[inline]
     pub fn complete(self, len: u32) {
         // A chain is only given out while the ring is whole.
-        each_layout!(&mut self.queue.ring, ring => ring.stage(self.head, len));
+        self.queue.give_back(self.taken, len);
         std::mem::forget(self);
     }
 
@@ -66,8 +66,7 @@ impl<'q> Chain<'q> {
     /// Keeps the chain to be completed later, in any order, by [`Virtqueue::complete`].
     #[inline]
     pub fn into_ticket(self) -> Ticket {
-        let ticket = Ticket { queue: self.queue.id, head: self.head };
-        self.queue.in_flight += 1;
+        let ticket = self.queue.defer(self.taken);
         std::mem::forget(self);
         ticket
     }
@@ -75,23 +74,25 @@ impl<'q> Chain<'q> {
     /// Leaves the chain in the ring: the next [`Virtqueue::pop`] takes it again.
     pub fn put_back(self) {
         let queue = &mut *self.queue;
-        each_layout!(&mut queue.ring, ring => ring.untake());
-        queue.tally.bytes -= queue.list.bytes();
-        queue.tally.chain_faults -= u64::from(queue.chain_fault.is_some());
+        each_layout!(&mut queue.ring, ring => ring.untake(self.taken));
+        queue.tally.bytes -= queue.buffers.list.bytes();
+        queue.buffers.faults -= u64::from(queue.buffers.fault.is_some());
         std::mem::forget(self);
     }
 
     /// The chain cannot be answered in any way that the driver would understand: stops the queue, and has the driver
     /// told that the device needs a reset.
     pub fn break_ring(self) {
-        self.queue.break_ring(RingFault::NoAnswer { head: self.head });
+        self.queue.break_ring(RingFault::NoAnswer { head: self.taken.id });
         std::mem::forget(self);
     }
 }
 
 impl Drop for Chain<'_> {
     fn drop(&mut self) {
-        self.queue.stage(self.head, 0);
+        if self.queue.fault.is_none() {
+            self.queue.give_back(self.taken, 0);
+        }
         self.queue.tally.dropped += 1;
     }
 }
@@ -99,7 +100,7 @@ impl Drop for Chain<'_> {
 impl fmt::Debug for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chain")
-            .field("head", &self.head)
+            .field("id", &self.taken.id)
             .field("reader", &self.reader())
             .field("writer", &self.writer())
             .field("fault", &self.fault())
@@ -114,12 +115,19 @@ impl fmt::Debug for Chain<'_> {
 #[must_use = "a chain that is never completed is lost to the driver"]
 pub struct Ticket {
     queue: u64,
-    head: u16,
+    taken: Taken,
+    /// Its place among those that are in flight, where that matters.
+    number: u32,
 }
 
 impl Ticket {
-    pub(super) fn head_in(self, queue: u64) -> Result<u16, WrongQueue> {
-        if self.queue == queue { Ok(self.head) } else { Err(WrongQueue(self)) }
+    pub(super) fn new(queue: u64, taken: Taken, number: u32) -> Ticket {
+        Ticket { queue, taken, number }
+    }
+
+    /// What is in it, for the queue that it is of.
+    pub(super) fn open(self, queue: u64) -> Result<(Taken, u32), WrongQueue> {
+        if self.queue == queue { Ok((self.taken, self.number)) } else { Err(WrongQueue(self)) }
     }
 }
 

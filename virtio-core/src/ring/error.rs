@@ -1,5 +1,7 @@
 //! What can be wrong with a ring, and what with one chain in it.
 
+use super::QueuePosition;
+
 /// The structure of a ring is broken: the queue stops and the device needs a reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -50,10 +52,22 @@ pub enum RingFault {
         /// The table's size.
         size: u32,
     },
-    /// A chain has more descriptors than the queue, or loops.
+    /// The position that a queue is to go on from is none of its layout and size.
+    #[error("a queue cannot go on from {position:?}")]
+    Position {
+        /// What it was given.
+        position: QueuePosition,
+    },
+    /// The first descriptor of a chain is available and a later one is not (packed layout).
+    #[error("the descriptor in slot {slot} is not available, but the chain goes on there")]
+    Unfinished {
+        /// The later one's slot.
+        slot: u16,
+    },
+    /// A chain has more descriptors than the queue, or than it has free, or loops.
     #[error("the chain at {head} has more than {limit} descriptors")]
     Endless {
-        /// The chain's head.
+        /// The chain's head (packed layout: its first slot).
         head: u16,
         /// The most there may be.
         limit: u16,
@@ -81,7 +95,7 @@ pub enum RingFault {
     /// The device could not answer a chain in its own terms.
     #[error("the chain at {head} has no room for an answer")]
     NoAnswer {
-        /// The chain's head.
+        /// The chain's head (packed layout: its buffer id).
         head: u16,
     },
 }

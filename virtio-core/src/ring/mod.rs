@@ -29,6 +29,7 @@ macro_rules! each_layout {
     ($layout:expr, $ring:ident => $body:expr) => {
         match $layout {
             Layout::Split($ring) => $body,
+            Layout::Packed($ring) => $body,
         }
     };
 }
@@ -36,27 +37,47 @@ macro_rules! each_layout {
 mod chain;
 mod counters;
 mod error;
+mod in_order;
+mod packed;
+mod position;
+mod recorder;
 mod setup;
 mod split;
+mod wake;
 mod walk;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::memory::{MemoryView, SegmentList};
+use crate::features::Features;
+use crate::memory::MemoryView;
 
 pub use chain::{Chain, Ticket, WrongQueue};
 pub use counters::{QueueCounters, QueueCounts};
 pub use error::{Area, ChainFault, RingFault};
-pub use setup::{FaultSink, QueuePosition, QueueSetup};
+pub use position::QueuePosition;
+pub use recorder::{InFlight, Recorder};
+pub use setup::{FaultSink, QueueSetup};
 
 use counters::Tally;
+use in_order::{Completed, Element, InOrder};
+use packed::Packed;
 use split::Split;
-use walk::Walked;
+use walk::Buffers;
 
 /// The ring itself, in the layout that was negotiated.
 enum Layout {
     Split(Split),
+    Packed(Packed),
+}
+
+/// A chain that was taken from a ring.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    /// What names it when it is given back.
+    id: u16,
+    /// By how much the used position moves on then.
+    slots: u16,
 }
 
 /// The device side of one virtqueue.
@@ -67,15 +88,19 @@ enum Layout {
 pub struct Virtqueue {
     ring: Layout,
     view: MemoryView,
-    /// The buffers of the chain that is looked at.
-    list: SegmentList,
-    /// What is wrong with them.
-    chain_fault: Option<ChainFault>,
+    /// The chain that is looked at.
+    buffers: Buffers,
+    /// With IN_ORDER.
+    order: Option<Box<InOrder>>,
+    /// Whether there is nothing to do for a completed chain but to stage it.
+    plain: bool,
     setup: QueueSetup,
     /// Tells tickets of different queues apart.
     id: u64,
     /// Tickets that are out.
     in_flight: u16,
+    /// Chains that may be taken before the next grant.
+    granted: u32,
     /// Takes nothing more.
     stopped: bool,
     /// Stopped for good: the driver has taken back the ring's memory.
@@ -86,22 +111,31 @@ pub struct Virtqueue {
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
+/// What a queue is granted that nobody limits.
+const UNLIMITED: u32 = u32::MAX;
+
 impl Virtqueue {
-    /// The queue that the driver set up.
+    /// The queue that the driver set up, in the layout that it negotiated.
     ///
     /// # Errors
-    /// A [`RingFault`] where its size or one of its areas is not what it must be.
+    /// A [`RingFault`] where its size, its position or one of its areas is not what it must be.
     pub fn new(setup: QueueSetup) -> Result<Virtqueue, RingFault> {
         let view = setup.memory.view(Some(setup.doorbell.clone()));
-        let ring = Layout::Split(Split::new(&setup, &view)?);
-        let list = SegmentList::new(&view, usize::from(setup.size).min(256));
+        let ring = if setup.features.contains(Features::RING_PACKED) {
+            Layout::Packed(Packed::new(&setup, &view)?)
+        } else {
+            Layout::Split(Split::new(&setup, &view)?)
+        };
+        let in_order = setup.features.contains(Features::IN_ORDER);
         Ok(Virtqueue {
             ring,
-            list,
-            chain_fault: None,
+            buffers: Buffers::new(&view, setup.size),
             view,
+            order: in_order.then(|| Box::new(InOrder::new(setup.size))),
+            plain: !in_order && setup.recorder.is_none(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             in_flight: 0,
+            granted: UNLIMITED,
             stopped: false,
             retired: false,
             fault: None,
@@ -112,20 +146,17 @@ impl Virtqueue {
 
     /// The next chain that the driver made available.
     ///
-    /// Reads the available index once for all chains that it covers. None where there is nothing, or the queue has
-    /// been stopped, or the ring is broken.
+    /// None where there is nothing, or what was granted is used up, or the queue has been stopped, or the ring is broken.
     #[inline]
     pub fn pop(&mut self) -> Option<Chain<'_>> {
-        if !each_layout!(&self.ring, ring => ring.has_seen()) && !self.look() {
+        if !each_layout!(&self.ring, ring => ring.may_take()) && !self.look() {
             return None;
         }
-        match each_layout!(&mut self.ring, ring => ring.take(&self.view, &mut self.list, &mut self.chain_fault)) {
-            Ok(Walked { head, bytes }) => {
-                self.tally.bytes += bytes;
-                if self.chain_fault.is_some() {
-                    self.tally.chain_faults += 1;
-                }
-                Some(Chain::new(self, head))
+        match each_layout!(&mut self.ring, ring => ring.take(&self.view, &mut self.buffers)) {
+            Ok(taken) => {
+                let taken = taken?;
+                self.tally.bytes += self.buffers.list.bytes();
+                Some(Chain::new(self, taken))
             }
             Err(fault) => {
                 self.break_ring(fault);
@@ -134,18 +165,41 @@ impl Virtqueue {
         }
     }
 
-    /// The begin of a batch: takes over changes of memory, and reads the available index.
+    /// The begin of a batch: takes over changes of memory, and looks for what is available.
     #[inline(never)]
     fn look(&mut self) -> bool {
         if !self.refresh_memory() || self.stopped {
             return false;
         }
-        match each_layout!(&mut self.ring, ring => ring.look()) {
-            Ok(more) => more,
+        self.forget();
+        let limit = self.granted.min(u16::MAX.into()) as u16;
+        match each_layout!(&mut self.ring, ring => ring.look(limit)) {
+            Ok(chains) => {
+                if self.granted != UNLIMITED {
+                    self.granted = self.granted.saturating_sub(chains.into());
+                }
+                chains != 0
+            }
             Err(fault) => {
                 self.break_ring(fault);
                 false
             }
+        }
+    }
+
+    /// Lets [`pop`](Self::pop) take at most `chains` chains from now on, until the next grant. When they have been taken,
+    /// [`arm`](Self::arm) says that there is more, so that the task comes back for it: none of its queues can keep the
+    /// others, or other tasks, waiting for long. The runner of a task does this before each run.
+    pub fn grant(&mut self, chains: u32) {
+        self.forget();
+        self.granted = chains;
+    }
+
+    /// Has the next chain be preceded by a look.
+    fn forget(&mut self) {
+        let unspent = each_layout!(&mut self.ring, ring => ring.forget());
+        if self.granted != UNLIMITED {
+            self.granted = self.granted.saturating_add(unspent.into());
         }
     }
 
@@ -156,7 +210,7 @@ impl Virtqueue {
             return !self.is_gone();
         }
         self.view.refresh();
-        self.list.renew(&self.view);
+        self.buffers.list.renew(&self.view);
         if !self.is_gone()
             && let Err(fault) = each_layout!(&mut self.ring, ring => ring.renew(&self.setup, &self.view))
         {
@@ -174,44 +228,103 @@ impl Virtqueue {
     }
 
     /// Gives back the chain of a ticket with `len` bytes written from the start of its writable part. The driver sees
-    /// it after [`publish`](Self::publish).
+    /// it after [`publish`](Self::publish); with IN_ORDER, when those before it are complete too.
     ///
     /// # Errors
     /// [`WrongQueue`], with the ticket, where it came from another queue.
     pub fn complete(&mut self, ticket: Ticket, len: u32) -> Result<(), WrongQueue> {
-        let head = ticket.head_in(self.id)?;
+        let (taken, number) = ticket.open(self.id)?;
         self.in_flight -= 1;
-        self.stage(head, len);
+        if self.fault.is_some() {
+            return Ok(());
+        }
+        self.record_staged(taken, len);
+        match &mut self.order {
+            Some(order) => order.complete_deferred(number, len, |element| stage(&mut self.ring, element)),
+            None => stage(&mut self.ring, Element { id: taken.id, len, slots: taken.slots }),
+        }
         Ok(())
     }
 
-    fn stage(&mut self, head: u16, len: u32) {
-        if self.fault.is_none() {
-            each_layout!(&mut self.ring, ring => ring.stage(head, len));
+    /// Gives back the chain that was taken last.
+    #[inline(always)]
+    fn give_back(&mut self, taken: Taken, len: u32) {
+        let element = Element { id: taken.id, len, slots: taken.slots };
+        if self.plain {
+            stage(&mut self.ring, element);
+        } else {
+            self.give_back_aside(taken, element);
+        }
+    }
+
+    #[inline]
+    fn give_back_aside(&mut self, taken: Taken, element: Element) {
+        self.record_popped(taken);
+        self.record_staged(taken, element.len);
+        match &mut self.order {
+            Some(order) => {
+                let whole = u64::from(element.len) >= self.buffers.list.writable_bytes();
+                order.complete(Completed { element, whole }, |element| stage(&mut self.ring, element));
+            }
+            None => stage(&mut self.ring, element),
+        }
+    }
+
+    /// Keeps the chain that was taken last.
+    fn defer(&mut self, taken: Taken) -> Ticket {
+        self.record_popped(taken);
+        self.in_flight += 1;
+        let writable = self.buffers.list.writable_bytes();
+        let number = self.order.as_mut().map_or(0, |order| order.defer(taken.id, taken.slots, writable));
+        Ticket::new(self.id, taken, number)
+    }
+
+    fn record_popped(&self, taken: Taken) {
+        if let Some(recorder) = &self.setup.recorder {
+            let slot = each_layout!(&self.ring, ring => ring.last_slot(taken));
+            recorder.popped(InFlight { id: taken.id, slot, slots: taken.slots });
+        }
+    }
+
+    fn record_staged(&self, taken: Taken, len: u32) {
+        if let Some(recorder) = &self.setup.recorder {
+            recorder.staged(taken.id, len);
         }
     }
 
     /// Shows the driver everything that was completed, and interrupts it if it wants that. Does nothing where there
     /// is nothing new.
     pub fn publish(&mut self) {
+        if let Some(element) = self.order.as_mut().and_then(|order| order.flush()) {
+            stage(&mut self.ring, element);
+        }
         if self.fault.is_none() && each_layout!(&self.ring, ring => ring.has_staged()) {
-            if each_layout!(&mut self.ring, ring => ring.publish()) {
+            let interrupt = each_layout!(&mut self.ring, ring => ring.publish());
+            if let Some(recorder) = &self.setup.recorder {
+                recorder.published(self.position());
+            }
+            if interrupt {
                 self.setup.interrupt.signal();
                 self.tally.interrupts += 1;
             } else {
                 self.tally.suppressed += 1;
             }
         }
+        self.tally.chain_faults += std::mem::take(&mut self.buffers.faults);
         let taken = each_layout!(&mut self.ring, ring => ring.count_taken());
         self.tally.flush(taken, &self.setup.counters);
     }
 
-    /// Asks for a doorbell when the driver makes more available. True where it has already: then there is none to
-    /// wait for, and the caller goes on. To be called before sleeping, only.
+    /// Asks for a doorbell when the driver makes more available. True where it has already, or may have, because what was
+    /// granted is used up: then there is none to wait for, and the caller goes on. To be called before sleeping, only.
     #[must_use = "chains that are available already may not be announced by a doorbell"]
     pub fn arm(&mut self) -> bool {
         if !self.refresh_memory() || self.stopped {
             return false;
+        }
+        self.forget();
+        if self.granted == 0 {
+            return true;
         }
         match each_layout!(&mut self.ring, ring => ring.arm()) {
             Ok(more) => more,
@@ -246,7 +359,7 @@ impl Virtqueue {
     /// Takes nothing more; tickets can still be completed.
     pub fn stop(&mut self) {
         self.stopped = true;
-        each_layout!(&mut self.ring, ring => ring.forget());
+        self.forget();
     }
 
     /// Takes chains again, unless the ring is broken.
@@ -297,6 +410,11 @@ impl Virtqueue {
     pub fn position(&self) -> QueuePosition {
         each_layout!(&self.ring, ring => ring.position())
     }
+}
+
+#[inline(always)]
+fn stage(ring: &mut Layout, Element { id, len, slots }: Element) {
+    each_layout!(ring, ring => ring.stage(id, len, slots));
 }
 
 impl fmt::Debug for Virtqueue {

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use super::{QueueCounters, RingFault};
+use super::error::Area;
+use super::{QueueCounters, QueuePosition, Recorder, RingFault};
 use crate::event::Event;
 use crate::features::Features;
 use crate::interrupt::Interrupt;
-use crate::memory::GuestRam;
+use crate::memory::{GuestRam, MemoryView, Window};
 
 /// The configuration of one queue, frozen: what a device is handed for each queue that the driver enabled.
 ///
@@ -21,13 +20,15 @@ pub struct QueueSetup {
     pub index: u16,
     /// Descriptors in the ring.
     pub size: u16,
-    /// Device-visible address of the descriptor area.
+    /// Device-visible address of the descriptor area (packed layout: the descriptor ring).
     pub descriptor_area: u64,
-    /// Device-visible address of the driver area (split layout: the available ring).
+    /// Device-visible address of the driver area (split layout: the available ring; packed: the driver event
+    /// suppression structure).
     pub driver_area: u64,
-    /// Device-visible address of the device area (split layout: the used ring).
+    /// Device-visible address of the device area (split layout: the used ring; packed: the device event suppression
+    /// structure).
     pub device_area: u64,
-    /// The features that were negotiated.
+    /// The features that were negotiated: they decide on the layout.
     pub features: Features,
     /// Where to go on, if the queue was in use before; at the start otherwise.
     pub position: Option<QueuePosition>,
@@ -41,6 +42,8 @@ pub struct QueueSetup {
     pub counters: Arc<QueueCounters>,
     /// Who is told when the ring is broken.
     pub faults: Arc<dyn FaultSink>,
+    /// Who keeps a log of what is in flight, if anybody does.
+    pub recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl QueueSetup {
@@ -59,6 +62,7 @@ impl QueueSetup {
             interrupt: Arc::new(()),
             counters: Arc::default(),
             faults: Arc::new(()),
+            recorder: None,
         }
     }
 }
@@ -88,17 +92,12 @@ impl FaultSink for () {
     fn ring_fault(&self, _index: u16, _fault: RingFault) {}
 }
 
-/// How far a queue has got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum QueuePosition {
-    /// A queue in the split layout.
-    Split {
-        /// The next entry of the available ring to take.
-        available: u16,
-        /// The next entry of the used ring to fill.
-        used: u16,
-        /// The used index at which an interrupt was last decided on; none if not known, then the next batch sends one.
-        decided: Option<u16>,
-    },
+/// The window on an area of a ring.
+pub(super) fn window<const ALIGN: usize>(
+    view: &MemoryView,
+    area: Area,
+    address: u64,
+    len: u32,
+) -> Result<Window<ALIGN>, RingFault> {
+    view.window(address, len).ok_or(RingFault::Area { area, address, len })
 }

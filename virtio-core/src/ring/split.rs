@@ -1,12 +1,14 @@
 //! The split layout (virtio 1.4, section 2.7): descriptor table, available ring, used ring.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
-use super::error::{Area, ChainFault, RingFault};
-use super::walk::{Descriptor, Walk, Walked};
-use super::{QueuePosition, QueueSetup};
+use super::error::{Area, RingFault};
+use super::position::QueuePosition;
+use super::setup::window;
+use super::walk::{Buffers, Descriptor, INDIRECT, NEXT, Scattered, Stop, Table, WRITE};
+use super::{QueueSetup, Taken, wake};
 use crate::Features;
-use crate::memory::{MemoryView, SegmentList, Window};
+use crate::memory::{Array, MemoryView, Window};
 
 /// `VIRTQ_AVAIL_F_NO_INTERRUPT`.
 const NO_INTERRUPT: u16 = 1;
@@ -20,13 +22,13 @@ const ENTRIES: usize = 4;
 
 pub(super) struct Split {
     areas: Areas,
-    /// Wider than it need be, for speed: read together with a neighbour that was just written, it would have to wait.
-    size: u32,
+    /// The size less one. Wider than it need be, for speed: read together with a neighbour that was just written, it would have to wait.
+    mask: u32,
     event_idx: bool,
     indirect: bool,
     /// The next entry of the available ring to take.
     next: u16,
-    /// The available index as last read; entries before it may be taken.
+    /// Entries before this one may be taken.
     seen: u16,
     /// As `next`, when chains were last counted.
     counted: u16,
@@ -34,8 +36,8 @@ pub(super) struct Split {
     staged: u16,
     /// The used index that the driver knows.
     published: u16,
-    /// The used index at the last decision on an interrupt; none when there has been none, or it is not known.
-    decided: Option<u16>,
+    /// Whether an interrupt was decided on for all that is published.
+    decided: bool,
 }
 
 impl Split {
@@ -49,7 +51,8 @@ impl Split {
         let areas = Areas::new(setup, event_idx, view)?;
         let (next, published, decided) = match setup.position {
             Some(QueuePosition::Split { available, used, decided }) => (available, used, decided),
-            None => (0, 0, None),
+            Some(position @ QueuePosition::Packed { .. }) => return Err(RingFault::Position { position }),
+            None => (0, 0, false),
         };
         // A position is kept while nothing is in flight, so both count the same, but for chains that were never
         // answered: of these there cannot be more than the ring has room for.
@@ -57,11 +60,9 @@ impl Split {
             let in_flight = next.wrapping_sub(published);
             return Err(RingFault::Index { available: next, seen: next, in_flight, size });
         }
-        // Every batch is decided on, so another index was never true; taken for one it could cost an interrupt.
-        let decided = decided.filter(|decided| *decided == published);
         Ok(Split {
             areas,
-            size: size.into(),
+            mask: u32::from(size) - 1,
             event_idx,
             indirect: setup.features.contains(Features::INDIRECT_DESC),
             next,
@@ -81,156 +82,113 @@ impl Split {
 
     /// Lets go of the areas: the ring is broken or was taken back, and nothing of it is read or written any more.
     pub(super) fn leave(&mut self, view: &MemoryView) {
-        let Areas { descriptors, available, used } = &mut self.areas;
+        let Areas { descriptors, available, available_ring, used, used_ring } = &mut self.areas;
         descriptors.leave(view);
         available.leave(view);
+        available_ring.leave(view);
         used.leave(view);
+        used_ring.leave(view);
     }
 
-    #[inline]
-    pub(super) fn has_seen(&self) -> bool {
+    /// Whether there are chains that may be taken without another look.
+    #[inline(always)]
+    pub(super) fn may_take(&self) -> bool {
         self.next != self.seen
     }
 
-    /// Forgets what was seen but not taken.
-    pub(super) fn forget(&mut self) {
-        self.seen = self.next;
+    /// Forgets what was seen but not taken; how many chains that were.
+    pub(super) fn forget(&mut self) -> u16 {
+        let seen = std::mem::replace(&mut self.seen, self.next);
+        seen.wrapping_sub(self.next)
     }
 
-    /// Reads the available index; says whether there is anything to take.
+    /// Reads the available index, and lets at most `limit` chains be taken; how many.
     #[inline]
-    pub(super) fn look(&mut self) -> Result<bool, RingFault> {
+    pub(super) fn look(&mut self, limit: u16) -> Result<u16, RingFault> {
         // Acquire: the entries and descriptors of what the index covers are read after it.
         let available = self.areas.available.load_u16(INDEX, Ordering::Acquire);
+        let ahead = self.check(available)?.min(limit);
+        self.seen = self.next.wrapping_add(ahead);
+        Ok(ahead)
+    }
+
+    /// Chains ahead, where the available index can be what it is.
+    #[inline]
+    fn check(&self, available: u16) -> Result<u16, RingFault> {
         let in_flight = self.next.wrapping_sub(self.published);
         let ahead = available.wrapping_sub(self.next);
         if ahead > self.size().saturating_sub(in_flight) {
             return Err(RingFault::Index { available, seen: self.next, in_flight, size: self.size() });
         }
-        self.seen = available;
-        Ok(ahead != 0)
+        Ok(ahead)
     }
 
-    /// Takes the next chain that was seen, and puts its buffers into `list`.
+    /// Takes the next chain that was seen, and puts its buffers into `buffers`.
     #[inline(always)]
-    pub(super) fn take(
-        &mut self,
-        view: &MemoryView,
-        list: &mut SegmentList,
-        fault: &mut Option<ChainFault>,
-    ) -> Result<Walked, RingFault> {
-        let slot = u32::from(self.next) & (self.size - 1);
-        let head = self.areas.available.load_u16(ENTRIES + 2 * slot as usize, Ordering::Relaxed);
-        let first = self.descriptor(head).ok_or(RingFault::Head { head, size: self.size() })?;
-        *fault = None;
-        // Most chains that are short are indirect or a single buffer; the rest is not worth being inlined.
-        let walked = if first.is_alone() && list.only(view, first.address, first.len(), first.is_writable()) {
-            Walked { head, bytes: first.len().into() }
-        } else {
-            self.walk(view, list, fault, head, first)?
-        };
+    pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Result<Option<Taken>, RingFault> {
+        let head = self.areas.available_ring.load(self.slot(self.next));
+        let first = self.areas.descriptors.descriptors().read(head.into());
+        let first = first.ok_or(RingFault::Head { head, size: self.size() })?;
+        // The rest is not worth being inlined.
+        if first.rest() & high(NEXT | INDIRECT) != 0 || !buffers.only(view, first, first.is_writable()) {
+            self.walk(view, buffers, head, first)?;
+        }
         self.next = self.next.wrapping_add(1);
-        Ok(walked)
+        Ok(Some(Taken { id: head, slots: 1 }))
     }
 
     /// Follows the chain at `head`, whose first descriptor has been read.
     #[inline(never)]
-    fn walk(
-        &self,
-        view: &MemoryView,
-        list: &mut SegmentList,
-        fault: &mut Option<ChainFault>,
-        head: u16,
-        first: Descriptor,
-    ) -> Result<Walked, RingFault> {
-        let mut walk = Walk::new(view, list, fault);
-        let (mut index, mut descriptor, mut left) = (head, first, self.size());
-        loop {
-            if descriptor.is_indirect() {
-                let place = Place { head, index, left };
-                return walk.detour(|view, list, fault| self.walk_table(view, list, fault, descriptor, place));
-            }
-            walk.add(index, descriptor);
-            if !descriptor.has_next() {
-                return Ok(walk.done(head));
-            }
-            left -= 1;
-            // A chain that loops has more descriptors than the table.
-            if left == 0 {
-                return Err(RingFault::Endless { head, limit: self.size() });
-            }
-            let next = descriptor.next(index.wrapping_add(1));
-            descriptor = self.descriptor(next).ok_or(RingFault::Next { index, next, size: self.size })?;
-            index = next;
+    fn walk(&self, view: &MemoryView, buffers: &mut Buffers, head: u16, first: Descriptor) -> Result<(), RingFault> {
+        buffers.clear();
+        let table = self.areas.descriptors.descriptors();
+        let mut trail = Trail { head, limit: self.size(), left: self.size().into(), start: head.into() };
+        let mut at = Stop { index: head.into(), descriptor: first, done: false };
+        if trail.follow(view, buffers, &table, &mut at)? == End::Table {
+            // RING-IND-02
+            self.walk_table(view, buffers, at, trail)?;
         }
+        buffers.finish();
+        Ok(())
     }
 
-    /// Goes on in the indirect table of the descriptor `table` (RING-IND-02, RING-IND-03).
-    #[inline(never)]
+    /// Goes on in the indirect table that descriptor `index` points at (RING-IND-03). That it says `WRITE` does not
+    /// matter (RING-IND-01).
+    #[inline(always)]
     fn walk_table(
         &self,
         view: &MemoryView,
-        list: &mut SegmentList,
-        fault: &mut Option<ChainFault>,
-        table: Descriptor,
-        Place { head, index, mut left }: Place,
-    ) -> Result<Walked, RingFault> {
-        if !self.indirect || table.has_next() {
+        buffers: &mut Buffers,
+        Stop { index, descriptor, .. }: Stop,
+        mut trail: Trail,
+    ) -> Result<(), RingFault> {
+        let (address, len, index) = (descriptor.address(), descriptor.len(), index as u16);
+        // DRV-IND-01, DRV-IND-04
+        if !self.indirect || descriptor.rest() & high(NEXT) != 0 {
             return Err(RingFault::Indirect { index });
         }
-        let size = table.entries().ok_or(RingFault::TableLength { index, len: table.len() })?;
-        let unmapped = RingFault::TableUnmapped { address: table.address };
-        let descriptors = view.table(table.address, size);
-        let mut walk = Walk::go_on(view, list, fault);
-        let mut index = 0;
-        let mut descriptor = Descriptor::new(descriptors.entry(index).ok_or(unmapped)?);
-        loop {
-            if descriptor.is_indirect() {
-                return Err(RingFault::Indirect { index });
-            }
-            walk.add(index, descriptor);
-            if !descriptor.has_next() {
-                return Ok(walk.done(head));
-            }
-            left -= 1;
-            if left == 0 {
-                return Err(RingFault::Endless { head, limit: self.size() });
-            }
-            let next = descriptor.next(index.wrapping_add(1));
-            if u32::from(next) >= size {
-                return Err(RingFault::Next { index, next, size });
-            }
-            descriptor = Descriptor::new(descriptors.entry(next).ok_or(unmapped)?);
-            index = next;
+        // DRV-IND-05
+        let count = descriptor.entries().ok_or(RingFault::TableLength { index, len })?;
+        trail.start = 0;
+        match view.table(address, count) {
+            Some(table) => trail.follow_table(view, buffers, &table, address),
+            None => trail.follow_table(view, buffers, &Scattered { view, address, count }, address),
         }
-    }
-
-    /// Chains taken since this was asked last. Fewer than can be counted: no more than the queue size can be taken
-    /// before some are published.
-    pub(super) fn count_taken(&mut self) -> u16 {
-        let before = std::mem::replace(&mut self.counted, self.next);
-        self.next.wrapping_sub(before)
     }
 
     /// Gives back the chain that was taken last, as if it had not been.
-    pub(super) fn untake(&mut self) {
+    pub(super) fn untake(&mut self, _taken: Taken) {
         self.next = self.next.wrapping_sub(1);
     }
 
-    /// The descriptor at `index`, if the table has that many.
+    /// Writes a used element that the driver does not see before `publish`: that of `count` chains, in which `id` names
+    /// the last.
     #[inline(always)]
-    fn descriptor(&self, index: u16) -> Option<Descriptor> {
-        self.areas.descriptors.descriptor(index).map(Descriptor::new)
-    }
-
-    /// Writes a used element that the driver does not see before `publish`.
-    #[inline]
-    pub(super) fn stage(&mut self, head: u16, len: u32) {
-        let slot = u32::from(self.staged) & (self.size - 1);
-        let offset = ENTRIES + 8 * slot as usize;
-        self.areas.used.store_pair(offset, u32::from(head), len);
-        self.areas.used.mark(offset, 8);
-        self.staged = self.staged.wrapping_add(1);
+    pub(super) fn stage(&mut self, id: u16, len: u32, count: u16) {
+        let slot = self.slot(self.staged);
+        self.areas.used_ring.store(slot, u32::from(id), len);
+        self.areas.used_ring.mark(slot);
+        self.staged = self.staged.wrapping_add(count);
     }
 
     #[inline]
@@ -241,39 +199,29 @@ impl Split {
     /// Shows the driver all staged elements; says whether it wants an interrupt.
     #[inline]
     pub(super) fn publish(&mut self) -> bool {
-        self.published = self.staged;
-        // RING-SPLIT-06. Release: the elements, and the buffers they speak of, are written before the index.
-        self.areas.used.store_u16(INDEX, self.published, Ordering::Release);
-        self.areas.used.mark(INDEX, 2);
-        // The index must be visible before the driver's wish is read: else the driver could arm after our read, find
-        // the old index, and sleep.
-        fence(Ordering::SeqCst);
+        let Areas { available, used, .. } = &self.areas;
+        let wish = if self.event_idx { self.event_offset(2) } else { FLAGS };
+        // RING-SPLIT-06
+        let wish = wake::publish_split(used, (INDEX, self.staged), available, wish);
+        used.mark(INDEX, 2);
+        let before = std::mem::replace(&mut self.published, self.staged);
         if self.event_idx {
             // RING-EVT-04, -05, -06: the flags have no say.
-            let event = self.areas.available.load_u16(self.event_offset(2), Ordering::Relaxed);
-            let before = self.decided.replace(self.published);
-            before.is_none_or(|before| crosses(event, self.published, before))
+            !std::mem::replace(&mut self.decided, true) || crosses(wish, self.published, before)
         } else {
             // RING-EVT-01, -02, -03: used_event has no say.
-            self.areas.available.load_u16(FLAGS, Ordering::Relaxed) & NO_INTERRUPT == 0
+            wish & NO_INTERRUPT == 0
         }
     }
 
     /// Asks the driver for doorbells, and says whether there is something to take already.
     #[inline]
     pub(super) fn arm(&mut self) -> Result<bool, RingFault> {
-        if self.event_idx {
-            let offset = self.event_offset(8);
-            self.areas.used.store_u16(offset, self.next, Ordering::Relaxed);
-            self.areas.used.mark(offset, 2);
-        } else {
-            self.areas.used.store_u16(FLAGS, 0, Ordering::Relaxed);
-            self.areas.used.mark(FLAGS, 2);
-        }
-        // The wish must be visible before the index is read again: else the driver could publish after our read, find
-        // the old wish, and not ring.
-        fence(Ordering::SeqCst);
-        self.look()
+        let Areas { available, used, .. } = &self.areas;
+        let wish = if self.event_idx { (self.event_offset(8), self.next) } else { (FLAGS, 0) };
+        let index = wake::arm_split(used, wish, available, INDEX);
+        used.mark(wish.0, 2);
+        Ok(self.check(index)? != 0)
     }
 
     /// Tells the driver that no doorbells are needed for now.
@@ -288,13 +236,31 @@ impl Split {
 
     #[inline(always)]
     fn size(&self) -> u16 {
-        self.size as u16
+        (self.mask + 1) as u16
+    }
+
+    /// The entry of either ring that an index falls on.
+    #[inline(always)]
+    fn slot(&self, index: u16) -> u32 {
+        u32::from(index) & self.mask
+    }
+
+    /// The slot of the chain that was taken last.
+    pub(super) fn last_slot(&self, _taken: Taken) -> u16 {
+        self.slot(self.next.wrapping_sub(1)) as u16
+    }
+
+    /// Chains taken since this was asked last. Fewer than can be counted: no more than the queue size can be taken
+    /// before some are published.
+    pub(super) fn count_taken(&mut self) -> u16 {
+        let before = std::mem::replace(&mut self.counted, self.next);
+        self.next.wrapping_sub(before)
     }
 
     /// The event index at the end of a ring whose entries have `entry` bytes.
     #[inline]
     fn event_offset(&self, entry: usize) -> usize {
-        ENTRIES + entry * self.size as usize
+        ENTRIES + entry * (self.mask as usize + 1)
     }
 
     pub(super) fn position(&self) -> QueuePosition {
@@ -302,40 +268,142 @@ impl Split {
     }
 }
 
-/// Where the walk of a chain has got to.
-struct Place {
-    head: u16,
-    index: u16,
-    /// Descriptors that may follow.
-    left: u16,
+/// Where these flags are in the second half of a descriptor.
+const fn high(flags: u16) -> u64 {
+    (flags as u64) << 32
 }
 
-/// The windows on the three areas.
+impl Descriptor {
+    #[inline(always)]
+    fn is_writable(self) -> bool {
+        self.rest() & high(WRITE) != 0
+    }
+
+    /// The index of the descriptor that follows.
+    #[inline(always)]
+    fn next(self) -> u32 {
+        (self.rest() >> 48) as u32
+    }
+}
+
+/// What a chain ends with in a table.
+#[derive(PartialEq, Eq)]
+enum End {
+    /// Its last descriptor.
+    Last,
+    /// A descriptor that points at an indirect table.
+    Table,
+}
+
+/// How far a chain may still go.
+struct Trail {
+    /// The head of the chain.
+    head: u16,
+    /// Descriptors that a chain may have.
+    limit: u16,
+    /// Descriptors that may come from `start` on.
+    left: u32,
+    /// The descriptor from which on it went from neighbour to neighbour.
+    start: u32,
+}
+
+impl Trail {
+    /// Adds the buffers of a chain from the descriptor `at` on, which has been read.
+    #[inline(always)]
+    fn follow(
+        &mut self,
+        view: &MemoryView,
+        buffers: &mut Buffers,
+        table: &impl Table,
+        at: &mut Stop,
+    ) -> Result<End, RingFault> {
+        loop {
+            if at.descriptor.rest() & high(INDIRECT) == 0 {
+                let usual = u32::from(NEXT).wrapping_add((at.index + 1) << 16);
+                *at = table.run::<32, 0x1_0000>(view, buffers, *at, usual);
+            }
+            // A chain that loops has more descriptors than there can be.
+            let passed = at.index - self.start;
+            if passed >= self.left {
+                return Err(self.endless());
+            }
+            if at.done {
+                return Ok(End::Last);
+            }
+            let rest = at.descriptor.rest();
+            if rest & high(INDIRECT) != 0 {
+                self.left -= passed;
+                return Ok(End::Table);
+            }
+            buffers.add(view, at.index, at.descriptor, at.descriptor.is_writable());
+            if rest & high(NEXT) == 0 {
+                return Ok(End::Last);
+            }
+            let next = at.descriptor.next();
+            if next != at.index + 1 {
+                self.left -= passed + 1;
+                self.start = next;
+            }
+            let Some(descriptor) = table.read(next) else { return Err(table.missing(at.index, next)) };
+            *at = Stop { index: next, descriptor, done: false };
+        }
+    }
+
+    /// Adds the buffers of an indirect table.
+    #[inline(always)]
+    fn follow_table(
+        &mut self,
+        view: &MemoryView,
+        buffers: &mut Buffers,
+        table: &impl Table,
+        address: u64,
+    ) -> Result<(), RingFault> {
+        let Some(first) = table.read(0) else { return Err(RingFault::TableUnmapped { address }) };
+        let mut at = Stop { index: 0, descriptor: first, done: false };
+        match self.follow(view, buffers, table, &mut at)? {
+            End::Last => Ok(()),
+            // DRV-IND-02
+            End::Table => Err(RingFault::Indirect { index: at.index as u16 }),
+        }
+    }
+
+    #[cold]
+    fn endless(&self) -> RingFault {
+        RingFault::Endless { head: self.head, limit: self.limit }
+    }
+}
+
+/// The three areas, and the arrays in them.
 struct Areas {
-    descriptors: Window<16>,
+    descriptors: Array<16>,
     available: Window<2>,
+    available_ring: Array<2>,
     used: Window<4>,
+    used_ring: Array<8>,
 }
 
 impl Areas {
     fn new(setup: &QueueSetup, event_idx: bool, view: &MemoryView) -> Result<Areas, RingFault> {
-        let size = u32::from(setup.size);
+        let size = setup.size;
+        let entries = u32::from(size);
         let event = if event_idx { 2 } else { 0 };
-        Ok(Areas {
-            descriptors: window(view, Area::Descriptor, setup.descriptor_area, 16 * size)?,
-            available: window(view, Area::Driver, setup.driver_area, 4 + 2 * size + event)?,
-            used: window(view, Area::Device, setup.device_area, 4 + 8 * size + event)?,
-        })
+        let area = window::<16>(view, Area::Descriptor, setup.descriptor_area, 16 * entries)?;
+        let descriptors = array(&area, 0, size)?;
+        let available = window(view, Area::Driver, setup.driver_area, 4 + 2 * entries + event)?;
+        let available_ring = array::<2, 2>(&available, ENTRIES, size)?;
+        let used = window(view, Area::Device, setup.device_area, 4 + 8 * entries + event)?;
+        let used_ring = array::<4, 8>(&used, ENTRIES, size)?;
+        Ok(Areas { descriptors, available, available_ring, used, used_ring })
     }
 }
 
-fn window<const ALIGN: usize>(
-    view: &MemoryView,
-    area: Area,
-    address: u64,
-    len: u32,
-) -> Result<Window<ALIGN>, RingFault> {
-    view.window(address, len).ok_or(RingFault::Area { area, address, len })
+fn array<const ALIGN: usize, const SIZE: usize>(
+    window: &Window<ALIGN>,
+    offset: usize,
+    size: u16,
+) -> Result<Array<SIZE>, RingFault> {
+    // The window has been made large enough.
+    window.array(offset, size).ok_or(RingFault::Size { size })
 }
 
 /// Whether a move of an index from `before` to `now` passes `event` (virtio 1.4, section 2.7.7.1): the one rule for

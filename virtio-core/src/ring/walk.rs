@@ -1,160 +1,233 @@
 //! From descriptors to buffers: what all layouts have in common in walking a chain.
 
-use super::error::ChainFault;
-use crate::memory::{Filling, MemoryView, SegmentList};
+use super::error::{ChainFault, RingFault};
+use crate::memory::{Descriptors, Filling, MemoryView, SegmentList};
 
-const NEXT: u16 = 1;
-const WRITE: u16 = 2;
-const INDIRECT: u16 = 4;
+/// `VIRTQ_DESC_F_NEXT`.
+pub(super) const NEXT: u16 = 1;
+/// `VIRTQ_DESC_F_WRITE`.
+pub(super) const WRITE: u16 = 2;
+/// `VIRTQ_DESC_F_INDIRECT`.
+pub(super) const INDIRECT: u16 = 4;
+
+/// `VIRTQ_DESC_F_AVAIL`.
+pub(super) const AVAIL: u16 = 1 << 7;
+/// `VIRTQ_DESC_F_USED`.
+pub(super) const USED: u16 = 1 << 15;
 
 /// A private copy of a descriptor, read once.
 #[derive(Clone, Copy)]
-pub(super) struct Descriptor {
-    pub(super) address: u64,
-    /// From the low bits up: length (32 bits), flags (16), next (16).
-    rest: u64,
-}
+pub(super) struct Descriptor(pub(super) [u64; 2]);
 
 impl Descriptor {
     #[inline(always)]
-    pub(super) fn new([address, rest]: [u64; 2]) -> Descriptor {
-        Descriptor { address, rest }
+    pub(super) fn address(self) -> u64 {
+        self.0[0]
     }
 
     #[inline(always)]
     pub(super) fn len(self) -> u32 {
-        self.rest as u32
+        self.0[1] as u32
     }
 
-    /// Whether one of these flags is set.
+    /// The second half: from the low bits up the length (32 bits), and what the layout has behind it.
     #[inline(always)]
-    fn has(self, flags: u16) -> bool {
-        self.rest & (u64::from(flags) << 32) != 0
+    pub(super) fn rest(self) -> u64 {
+        self.0[1]
     }
 
+    /// Entries of the indirect table that this points at; none if its length is no table's.
     #[inline(always)]
-    pub(super) fn has_next(self) -> bool {
-        self.has(NEXT)
-    }
-
-    #[inline(always)]
-    pub(super) fn is_indirect(self) -> bool {
-        self.has(INDIRECT)
-    }
-
-    /// Whether it is a chain of its own: nothing follows, and it points at no table.
-    #[inline(always)]
-    pub(super) fn is_alone(self) -> bool {
-        !self.has(NEXT | INDIRECT)
-    }
-
-    #[inline(always)]
-    pub(super) fn is_writable(self) -> bool {
-        self.has(WRITE)
-    }
-
-    /// The next descriptor's index (split layout), which is `following` in most chains.
-    ///
-    /// Deciding by a branch lets the processor go on with its guess before this descriptor has arrived.
-    #[inline(always)]
-    pub(super) fn next(self, following: u16) -> u16 {
-        if (self.rest >> 48) as u16 == following { following } else { self.elsewhere() }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn elsewhere(self) -> u16 {
-        (self.rest >> 48) as u16
-    }
-
-    /// Entries of the indirect table that this points at; none if its length is no table's. `WRITE` does not matter
-    /// (RING-IND-01).
-    #[inline]
     pub(super) fn entries(self) -> Option<u32> {
-        (self.len() != 0 && self.len().is_multiple_of(16)).then_some(self.len() / 16)
+        let len = self.len();
+        (len != 0 && len.is_multiple_of(16)).then_some(len / 16)
     }
 }
 
-/// A chain that was taken from a ring.
-pub(super) struct Walked {
-    /// What names the chain when it is given back.
-    pub(super) head: u16,
-    /// Bytes of all its buffers.
-    pub(super) bytes: u64,
+/// The buffers of the chain that is looked at, and the first thing that is wrong with them.
+pub(super) struct Buffers {
+    pub(super) list: SegmentList,
+    pub(super) fault: Option<ChainFault>,
+    /// Chains in which something was, since this was last looked at.
+    pub(super) faults: u64,
 }
 
-/// Collects the buffers of one chain, and the first thing that is wrong with them.
-pub(super) struct Walk<'a> {
-    pieces: Filling<'a>,
-    fault: &'a mut Option<ChainFault>,
-}
-
-impl<'a> Walk<'a> {
-    #[inline(always)]
-    pub(super) fn new(view: &'a MemoryView, list: &'a mut SegmentList, fault: &'a mut Option<ChainFault>) -> Walk<'a> {
-        Walk { pieces: list.fill(view), fault }
+impl Buffers {
+    /// For the chains of a queue of `size` descriptors.
+    pub(super) fn new(view: &MemoryView, size: u16) -> Buffers {
+        Buffers { list: SegmentList::new(view, usize::from(size).min(256)), fault: None, faults: 0 }
     }
 
-    /// Adds the buffer of a descriptor.
+    /// A chain of one buffer; says whether that is not empty, and in one region. If not, nothing has happened.
     #[inline(always)]
-    pub(super) fn add(&mut self, index: u16, descriptor: Descriptor) {
-        if !self.pieces.add_usual(descriptor.address, descriptor.len(), descriptor.is_writable()) {
-            self.detour(|view, list, fault| add_unusual(view, list, fault, index, descriptor));
+    pub(super) fn only(&mut self, view: &MemoryView, descriptor: Descriptor, writable: bool) -> bool {
+        self.fault = None;
+        let (address, len) = (descriptor.address(), descriptor.len());
+        self.list.only(view, address, len, writable) || self.list.only_elsewhere(view, address, len, writable)
+    }
+
+    /// Begins with a chain.
+    #[inline(always)]
+    pub(super) fn clear(&mut self) {
+        self.fault = None;
+        self.list.clear();
+    }
+
+    /// Goes on with a chain.
+    #[inline(always)]
+    pub(super) fn fill<'a>(&'a mut self, view: &MemoryView) -> Filling<'a> {
+        self.list.fill(view)
+    }
+
+    /// Adds a buffer of any kind. `index` is that of its descriptor, in the table that it stands in.
+    #[inline]
+    pub(super) fn add(&mut self, view: &MemoryView, index: u32, descriptor: Descriptor, writable: bool) {
+        let mut filling = self.fill(view);
+        if writable && !filling.is_writing() {
+            filling.turn();
+        }
+        let put = writable == filling.is_writing() && filling.put(descriptor.0);
+        filling.stop();
+        if !put {
+            self.add_unusual(view, index, descriptor, writable);
         }
     }
 
-    /// Leaves the list to a function that is not inlined.
-    #[inline(always)]
-    pub(super) fn detour<R>(
-        &mut self,
-        act: impl FnOnce(&MemoryView, &mut SegmentList, &mut Option<ChainFault>) -> R,
-    ) -> R {
-        let fault = &mut *self.fault;
-        self.pieces.with_list(|view, list| act(view, list, fault))
+    /// Adds a buffer that is in another region than the last one, or has something wrong with it.
+    #[inline(never)]
+    fn add_unusual(&mut self, view: &MemoryView, index: u32, descriptor: Descriptor, writable: bool) {
+        let index = index as u16;
+        let (address, len) = (descriptor.address(), descriptor.len());
+        if !self.list.in_order(writable) {
+            self.found(ChainFault::Order { index });
+        }
+        if len == 0 {
+            self.found(ChainFault::Empty { index });
+        } else if !self.list.add(view, address, len, writable) {
+            self.found(ChainFault::Unmapped { address, len });
+        }
     }
 
-    /// Goes on with a chain, in the function that its list was left to.
+    /// The chain is complete.
     #[inline(always)]
-    pub(super) fn go_on(
-        view: &'a MemoryView,
-        list: &'a mut SegmentList,
-        fault: &'a mut Option<ChainFault>,
-    ) -> Walk<'a> {
-        Walk { pieces: list.go_on(view), fault }
-    }
-
-    #[inline(always)]
-    pub(super) fn done(self, head: u16) -> Walked {
-        let bytes = self.pieces.done();
+    pub(super) fn finish(&mut self) {
+        let bytes = self.list.finish();
         if bytes > u64::from(u32::MAX) {
-            found(self.fault, ChainFault::TooLong { len: bytes });
+            self.found(ChainFault::TooLong { len: bytes });
         }
-        Walked { head, bytes }
+    }
+
+    /// The first fault counts.
+    #[cold]
+    fn found(&mut self, fault: ChainFault) {
+        if self.fault.is_none() {
+            self.fault = Some(fault);
+            self.faults += 1;
+        }
     }
 }
 
-/// Adds a buffer that is in another region than the last one, or has something wrong with it.
-#[inline(never)]
-fn add_unusual(
-    view: &MemoryView,
-    list: &mut SegmentList,
-    fault: &mut Option<ChainFault>,
-    index: u16,
-    descriptor: Descriptor,
-) {
-    let (address, len, writable) = (descriptor.address, descriptor.len(), descriptor.is_writable());
-    if !list.in_order(writable) {
-        found(fault, ChainFault::Order { index });
+/// Something that descriptors are read from.
+pub(super) trait Table {
+    /// Descriptor `index`, to be read once. None where it is [`missing`](Self::missing).
+    fn read(&self, index: u32) -> Option<Descriptor>;
+
+    /// Why there is no descriptor `next`, that `index` names.
+    fn missing(&self, index: u32, next: u32) -> RingFault;
+
+    /// Adds the buffers of a chain from the descriptor `at` on, for as long as they are as usual: see [`Stop`].
+    fn run<const SHIFT: u32, const STEP: u32>(
+        &self,
+        view: &MemoryView,
+        buffers: &mut Buffers,
+        at: Stop,
+        usual: u32,
+    ) -> Stop;
+}
+
+/// A descriptor in a chain, at which a run of usual ones begins or ends. All before it were added.
+#[derive(Clone, Copy)]
+pub(super) struct Stop {
+    /// Its index in its table.
+    pub(super) index: u32,
+    pub(super) descriptor: Descriptor,
+    /// Whether it was added too, and is the chain's last.
+    pub(super) done: bool,
+}
+
+impl Table for Descriptors<'_> {
+    #[inline(always)]
+    fn read(&self, index: u32) -> Option<Descriptor> {
+        self.get(index).map(Descriptor)
     }
-    if len == 0 {
-        found(fault, ChainFault::Empty { index });
-    } else if !list.add(view, address, len, writable) {
-        found(fault, ChainFault::Unmapped { address, len });
+
+    /// DRV-RING-06, DRV-IND-06
+    #[cold]
+    fn missing(&self, index: u32, next: u32) -> RingFault {
+        RingFault::Next { index: index as u16, next: next as u16, size: self.count() }
+    }
+
+    #[inline(always)]
+    fn run<const SHIFT: u32, const STEP: u32>(
+        &self,
+        view: &MemoryView,
+        buffers: &mut Buffers,
+        at: Stop,
+        usual: u32,
+    ) -> Stop {
+        let Stop { mut index, descriptor: Descriptor(mut descriptor), .. } = at;
+        let mut filling = buffers.fill(view);
+        let mut usual = if filling.is_writing() { usual | u32::from(WRITE) } else { usual };
+        let done = loop {
+            let mut expected = usual;
+            let passed = filling.put_run(self, index, &mut descriptor, |rest| {
+                let goes_on = (rest >> SHIFT) as u32 == expected;
+                expected = expected.wrapping_add(STEP);
+                goes_on
+            });
+            index += passed;
+            usual = usual.wrapping_add(STEP.wrapping_mul(passed));
+            let oddity = (descriptor[1] >> SHIFT) as u32 ^ usual;
+            if oddity as u16 == NEXT {
+                break filling.put(descriptor);
+            }
+            let turns = oddity as u16 & (WRITE | INDIRECT | AVAIL | USED) == WRITE;
+            if !turns || filling.is_writing() {
+                break false;
+            }
+            filling.turn();
+            usual |= u32::from(WRITE);
+        };
+        filling.stop();
+        Stop { index, descriptor: Descriptor(descriptor), done }
     }
 }
 
-/// The first fault counts.
-#[cold]
-fn found(fault: &mut Option<ChainFault>, new: ChainFault) {
-    fault.get_or_insert(new);
+/// A table that is misaligned, or lies in several regions, or outside of guest memory.
+pub(super) struct Scattered<'v> {
+    pub(super) view: &'v MemoryView,
+    pub(super) address: u64,
+    pub(super) count: u32,
+}
+
+impl Table for Scattered<'_> {
+    fn read(&self, index: u32) -> Option<Descriptor> {
+        if index >= self.count {
+            return None;
+        }
+        let address = self.address.checked_add(16 * u64::from(index))?;
+        self.view.descriptor(address).map(Descriptor)
+    }
+
+    fn missing(&self, index: u32, next: u32) -> RingFault {
+        if next < self.count {
+            return RingFault::TableUnmapped { address: self.address };
+        }
+        RingFault::Next { index: index as u16, next: next as u16, size: self.count }
+    }
+
+    /// None is usual.
+    fn run<const SHIFT: u32, const STEP: u32>(&self, _: &MemoryView, _: &mut Buffers, at: Stop, _: u32) -> Stop {
+        at
+    }
 }

@@ -52,7 +52,7 @@ proptest! {
         let mut setup = drivers[0].setup();
         setup.interrupt = Arc::new(move || { count.fetch_add(1, SeqCst); });
         // Both go on from the same place, also just before the indexes wrap.
-        let position = serde_json::json!({ "Split": { "available": start, "used": start, "decided": start } });
+        let position = serde_json::json!({ "Split": { "available": start, "used": start, "decided": true } });
         setup.position = Some(serde_json::from_value(position).unwrap());
         let mut ours = Virtqueue::new(setup).unwrap();
         let mut theirs = queue_of(&drivers[1], event_idx);

@@ -30,7 +30,7 @@ pub(crate) struct Model {
     seen: u16,
     staged: u16,
     published: u16,
-    decided: Option<u16>,
+    decided: bool,
 }
 
 impl Model {
@@ -49,7 +49,7 @@ impl Model {
             seen: 0,
             staged: 0,
             published: 0,
-            decided: None,
+            decided: false,
         }
     }
 
@@ -163,20 +163,15 @@ impl Model {
         if self.broken || self.staged == self.published {
             return false;
         }
-        self.published = self.staged;
+        let before = std::mem::replace(&mut self.published, self.staged);
         self.ram.write(self.used + 2, &self.published.to_le_bytes()).unwrap();
         if !self.event_idx {
             return self.u16(self.available) & 1 == 0;
         }
         let event = self.u16(self.available + 4 + 2 * u64::from(self.size));
-        match self.decided.replace(self.published) {
-            None => true,
-            // One of the elements published now is the one that the driver asked for.
-            Some(before) => {
-                let count = self.published.wrapping_sub(before);
-                (0..count).any(|i| before.wrapping_add(i) == event)
-            }
-        }
+        // One of the elements published now is the one that the driver asked for.
+        let crossed = (0..self.published.wrapping_sub(before)).any(|i| before.wrapping_add(i) == event);
+        !std::mem::replace(&mut self.decided, true) || crossed
     }
 
     /// What a broken ring still shows: everything that was completed before.
@@ -200,7 +195,9 @@ impl Model {
         }
         let result = self.look();
         self.broken = result.is_err();
-        result.map(|()| self.seen != self.next)
+        // What is there is looked at again when it is taken.
+        let seen = std::mem::replace(&mut self.seen, self.next);
+        result.map(|()| seen != self.next)
     }
 
     pub(crate) fn disarm(&mut self) {

@@ -348,7 +348,7 @@ pub fn a_corrupt_snapshot_is_refused<P: Port>(world: &World<P>) {
     world.port.host().pause(Duration::from_millis(5)).expect("nothing is in flight");
     let good = world.port.host().save().expect("it is paused");
     world.port.set_status(0);
-    let far = QueuePosition::Split { available: 30_000, used: 5, decided: None };
+    let far = QueuePosition::Split { available: 30_000, used: 5, decided: false };
     let spoil: [fn(&mut HostState, QueuePosition); 12] = [
         |state, _| state.version += 1,
         |state, _| state.device_type = 2,

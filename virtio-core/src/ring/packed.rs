@@ -1,0 +1,443 @@
+//! The packed layout (virtio 1.4, section 2.8): one ring of descriptors, and an event suppression structure of each side.
+
+use std::sync::atomic::Ordering;
+
+use super::error::{Area, RingFault};
+use super::position::QueuePosition;
+use super::setup::window;
+use super::walk::{AVAIL, Buffers, Descriptor, INDIRECT, NEXT, Scattered, Stop, Table, USED, WRITE};
+use super::{QueueSetup, Taken, wake};
+use crate::Features;
+use crate::memory::{Array, MemoryView, Window};
+
+/// The flags of an event suppression structure: `RING_EVENT_FLAGS_ENABLE`, `_DISABLE` and `_DESC`.
+const EVENT_ENABLE: u32 = 0;
+const EVENT_DISABLE: u32 = 1;
+const EVENT_DESC: u32 = 2;
+
+/// Descriptors that an indirect table may have even if the queue is smaller: as many pieces as one system call takes.
+const LONGEST_TABLE: u32 = 1024;
+
+pub(super) struct Packed {
+    areas: Areas,
+    size: u32,
+    event_idx: bool,
+    indirect: bool,
+    /// The next descriptor to take.
+    next: Cursor,
+    /// Slots that may be taken before the next look.
+    left: u32,
+    /// Chains taken since they were last counted.
+    taken: u16,
+    /// Where the next used descriptor goes.
+    staged: Cursor,
+    /// The used descriptors behind this one are known to the driver.
+    published: Cursor,
+    /// The second half of the used descriptor at `published`, which shows the driver all that are staged. Written last.
+    first: u64,
+    /// Whether an interrupt was decided on for all that is published.
+    decided: bool,
+}
+
+/// A place in the ring, and the lap.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Cursor {
+    slot: u32,
+    /// What the wrap counter of this lap makes of the flags: `AVAIL` or `USED`, whichever is set in a descriptor that
+    /// is available. In one that is used, both are set or neither is.
+    lap: u16,
+}
+
+impl Cursor {
+    fn new(slot: u16, wrap: bool) -> Cursor {
+        Cursor { slot: slot.into(), lap: if wrap { AVAIL } else { USED } }
+    }
+
+    /// The ring wrap counter.
+    #[inline(always)]
+    fn wrap(self) -> bool {
+        self.lap == AVAIL
+    }
+
+    /// By how many of the slots of a ring of `size`, which it has, the cursor moves on.
+    #[inline(always)]
+    fn advance(&mut self, by: u32, size: u32) {
+        self.slot += by;
+        if self.slot >= size {
+            self.slot -= size;
+            self.lap ^= AVAIL | USED;
+        }
+    }
+
+    fn go_back(&mut self, by: u32, size: u32) {
+        if self.slot < by {
+            self.slot += size;
+            self.lap ^= AVAIL | USED;
+        }
+        self.slot -= by;
+    }
+
+    /// Slots from `other`, that is behind or here, to here: 0 to twice the size.
+    #[inline]
+    fn since(self, other: Cursor, size: u32) -> u32 {
+        let lap = |cursor: Cursor| if cursor.wrap() { cursor.slot } else { cursor.slot + size };
+        let (here, there) = (lap(self), lap(other));
+        if here < there { here + 2 * size - there } else { here - there }
+    }
+
+    /// Where the second half of the descriptor is.
+    #[inline(always)]
+    fn flags_offset(self) -> usize {
+        16 * self.slot as usize + 8
+    }
+
+    /// As an event suppression structure has it.
+    #[inline]
+    fn event(self) -> u32 {
+        self.slot | u32::from(self.wrap()) << 15
+    }
+}
+
+impl Packed {
+    pub(super) fn new(setup: &QueueSetup, view: &MemoryView) -> Result<Packed, RingFault> {
+        let size = u32::from(setup.size);
+        // RING-PACKED-17
+        if size == 0 || size > 32768 {
+            return Err(RingFault::Size { size: setup.size });
+        }
+        let areas = Areas::new(setup, view)?;
+        // RING-PACKED-11: the wrap counters start at 1.
+        let start = Cursor::new(0, true);
+        let (next, published, decided) = match setup.position {
+            Some(QueuePosition::Packed { available, available_wrap, used, used_wrap, decided }) => {
+                (Cursor::new(available, available_wrap), Cursor::new(used, used_wrap), decided)
+            }
+            Some(position @ QueuePosition::Split { .. }) => return Err(RingFault::Position { position }),
+            None => (start, start, false),
+        };
+        // What was never answered takes up no more than the ring.
+        if let Some(position) = setup.position
+            && (next.slot >= size || published.slot >= size || next.since(published, size) > size)
+        {
+            return Err(RingFault::Position { position });
+        }
+        Ok(Packed {
+            areas,
+            size,
+            event_idx: setup.features.contains(Features::EVENT_IDX),
+            indirect: setup.features.contains(Features::INDIRECT_DESC),
+            next,
+            left: 0,
+            taken: 0,
+            staged: published,
+            published,
+            first: 0,
+            decided,
+        })
+    }
+
+    /// Looks the areas up again, in memory that has changed.
+    pub(super) fn renew(&mut self, setup: &QueueSetup, view: &MemoryView) -> Result<(), RingFault> {
+        self.areas = Areas::new(setup, view)?;
+        Ok(())
+    }
+
+    /// Lets go of the areas: the ring is broken or was taken back, and nothing of it is read or written any more.
+    pub(super) fn leave(&mut self, view: &MemoryView) {
+        let Areas { ring, descriptors, driver_event, device_event } = &mut self.areas;
+        ring.leave(view);
+        descriptors.leave(view);
+        driver_event.leave(view);
+        device_event.leave(view);
+    }
+
+    /// Whether chains may be taken without another look, if there are any.
+    #[inline(always)]
+    pub(super) fn may_take(&self) -> bool {
+        self.left != 0
+    }
+
+    /// Has the next chain be preceded by a look; how many could have been taken before.
+    pub(super) fn forget(&mut self) -> u16 {
+        std::mem::take(&mut self.left) as u16
+    }
+
+    /// Slots whose chains the device does not have: no more can be available.
+    fn free(&self) -> u32 {
+        self.size.saturating_sub(self.next.since(self.published, self.size))
+    }
+
+    /// Lets at most `limit` chains be taken, or fewer where no more can be there; how many.
+    #[inline]
+    pub(super) fn look(&mut self, limit: u16) -> Result<u16, RingFault> {
+        self.left = self.free().min(limit.into());
+        Ok(self.left as u16)
+    }
+
+    /// Takes the next chain, if it is available, and puts its buffers into `buffers`.
+    #[inline(always)]
+    pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Result<Option<Taken>, RingFault> {
+        // RING-PACKED-07: the rest of the chain is read after the flags, which the driver has written last.
+        let rest = self.areas.descriptors.load_second(self.next.slot);
+        if !self.is_available(rest) {
+            self.left = 0;
+            return Ok(None);
+        }
+        let first = Descriptor([self.areas.descriptors.load_first(self.next.slot), rest]);
+        let mut taken = Taken { id: first.id(), slots: 1 };
+        // The rest is not worth being inlined.
+        if rest & high(NEXT | INDIRECT) != 0 || !buffers.only(view, first, rest & high(WRITE) != 0) {
+            taken = self.walk(view, buffers, first)?;
+        }
+        self.left = self.left.saturating_sub(taken.slots.into());
+        self.taken = self.taken.wrapping_add(1);
+        self.next.advance(taken.slots.into(), self.size);
+        Ok(Some(taken))
+    }
+
+    /// Whether the descriptor at `next` is available, by its second half.
+    #[inline(always)]
+    fn is_available(&self, rest: u64) -> bool {
+        (rest >> 48) as u16 & (AVAIL | USED) == self.next.lap
+    }
+
+    /// Collects the buffers of the chain whose first descriptor is `first`.
+    #[inline(never)]
+    fn walk(&self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Result<Taken, RingFault> {
+        buffers.clear();
+        let taken = if first.rest() & high(INDIRECT) != 0 {
+            self.walk_table(view, buffers, first)?;
+            Taken { id: first.id(), slots: 1 }
+        } else {
+            self.walk_list(view, buffers, first)?
+        };
+        buffers.finish();
+        Ok(taken)
+    }
+
+    /// A chain in the ring itself.
+    #[inline(always)]
+    fn walk_list(&self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Result<Taken, RingFault> {
+        let ring = self.areas.descriptors.descriptors();
+        let mut cursor = self.next;
+        let mut at = Stop { index: cursor.slot, descriptor: first, done: false };
+        loop {
+            at = ring.run::<48, 0>(view, buffers, at, u32::from(NEXT | cursor.lap));
+            cursor.slot = at.index;
+            let slots = cursor.since(self.next, self.size) + 1;
+            // DRV-PACKED-05
+            if slots > self.free() {
+                return Err(RingFault::Endless { head: self.next.slot as u16, limit: self.free() as u16 });
+            }
+            // RING-PACKED-15
+            let taken = Taken { id: at.descriptor.id(), slots: slots as u16 };
+            if at.done {
+                return Ok(taken);
+            }
+            match self.step(view, buffers, at, &mut cursor)? {
+                Some(next) => at = next,
+                None => return Ok(taken),
+            }
+        }
+    }
+
+    /// Adds one buffer of any kind; the next descriptor, if there is one.
+    #[inline(always)]
+    fn step(
+        &self,
+        view: &MemoryView,
+        buffers: &mut Buffers,
+        Stop { index, descriptor, .. }: Stop,
+        cursor: &mut Cursor,
+    ) -> Result<Option<Stop>, RingFault> {
+        let flags = (descriptor.rest() >> 48) as u16;
+        let slot = index as u16;
+        // DRV-PACKED-07
+        if flags & (AVAIL | USED) != cursor.lap {
+            return Err(RingFault::Unfinished { slot });
+        }
+        // DRV-PACKED-11
+        if flags & INDIRECT != 0 {
+            return Err(RingFault::Indirect { index: slot });
+        }
+        buffers.add(view, index, descriptor, flags & WRITE != 0);
+        if flags & NEXT == 0 {
+            return Ok(None);
+        }
+        cursor.advance(1, self.size);
+        let ring = self.areas.descriptors.descriptors();
+        let descriptor = ring.read(cursor.slot).ok_or_else(|| ring.missing(index, cursor.slot))?;
+        Ok(Some(Stop { index: cursor.slot, descriptor, done: false }))
+    }
+
+    /// A chain in an indirect table. That its descriptor says `WRITE` does not matter (RING-IND-05).
+    #[inline(always)]
+    fn walk_table(&self, view: &MemoryView, buffers: &mut Buffers, descriptor: Descriptor) -> Result<(), RingFault> {
+        let index = self.next.slot as u16;
+        // DRV-PACKED-08, DRV-PACKED-11
+        if !self.indirect || descriptor.rest() & high(NEXT) != 0 {
+            return Err(RingFault::Indirect { index });
+        }
+        let (address, len) = (descriptor.address(), descriptor.len());
+        // DRV-PACKED-10
+        let longest = self.size.max(LONGEST_TABLE);
+        let count = descriptor.entries().filter(|count| *count <= longest);
+        let count = count.ok_or(RingFault::TableLength { index, len })?;
+        match view.table(address, count) {
+            Some(table) => collect(view, buffers, &table, address, count),
+            None => collect(view, buffers, &Scattered { view, address, count }, address, count),
+        }
+    }
+
+    /// The first slot of the chain that was taken last.
+    pub(super) fn last_slot(&self, taken: Taken) -> u16 {
+        let mut cursor = self.next;
+        cursor.go_back(taken.slots.into(), self.size);
+        cursor.slot as u16
+    }
+
+    /// Chains taken since this was asked last.
+    pub(super) fn count_taken(&mut self) -> u16 {
+        std::mem::take(&mut self.taken)
+    }
+
+    /// Gives back the chain that was taken last, as if it had not been.
+    pub(super) fn untake(&mut self, taken: Taken) {
+        self.taken = self.taken.wrapping_sub(1);
+        self.next.go_back(taken.slots.into(), self.size);
+        self.left += u32::from(taken.slots);
+    }
+
+    /// Writes a used descriptor that the driver does not see before `publish`: that of chains with so many slots
+    /// together, in which `id` names the last.
+    #[inline(always)]
+    pub(super) fn stage(&mut self, id: u16, len: u32, slots: u16) {
+        // RING-PACKED-11, -12, -13
+        let lap = if self.staged.wrap() { AVAIL | USED } else { 0 };
+        let flags = if len != 0 { lap | WRITE } else { lap };
+        let used = u64::from(len) | u64::from(id) << 32 | high(flags);
+        if self.has_staged() {
+            // No driver looks here before it has seen the first.
+            self.areas.descriptors.store_second(self.staged.slot, used);
+            self.areas.descriptors.mark(self.staged.slot);
+        } else {
+            // RING-PACKED-16
+            self.first = used;
+        }
+        // RING-PACKED-14
+        self.staged.advance(slots.into(), self.size);
+    }
+
+    #[inline(always)]
+    pub(super) fn has_staged(&self) -> bool {
+        self.staged != self.published
+    }
+
+    /// Shows the driver all staged descriptors; says whether it wants an interrupt.
+    #[inline]
+    pub(super) fn publish(&mut self) -> bool {
+        let Areas { ring, driver_event, .. } = &self.areas;
+        let offset = self.published.flags_offset();
+        let event = wake::publish_packed(ring, (offset, self.first), driver_event);
+        ring.mark(offset, 8);
+        let before = std::mem::replace(&mut self.published, self.staged);
+        let decided = std::mem::replace(&mut self.decided, true);
+        match event >> 16 & 3 {
+            // RING-EVT-14
+            EVENT_DISABLE => false,
+            // RING-EVT-15
+            EVENT_DESC if self.event_idx && decided => self.crosses(event, before),
+            // An interrupt too many does no harm.
+            _ => true,
+        }
+    }
+
+    /// Whether publishing from `before` on has used the slot that the driver's event names: be it in the midst of a
+    /// chain, or behind one that stands for others.
+    fn crosses(&self, event: u32, before: Cursor) -> bool {
+        let event = Cursor::new(event as u16 & 0x7fff, event & 1 << 15 != 0);
+        let moved = self.published.since(before, self.size);
+        event.slot >= self.size || event.since(before, self.size) < moved
+    }
+
+    /// Asks the driver for doorbells, and says whether there is something to take already.
+    #[inline]
+    pub(super) fn arm(&mut self) -> Result<bool, RingFault> {
+        let Areas { ring, device_event, .. } = &self.areas;
+        // RING-EVT-16
+        let wish = if self.event_idx { self.next.event() | EVENT_DESC << 16 } else { EVENT_ENABLE << 16 };
+        let rest = wake::arm_packed(device_event, wish, ring, self.next.flags_offset());
+        device_event.mark(0, 4);
+        Ok(self.free() != 0 && self.is_available(rest))
+    }
+
+    /// Tells the driver that no doorbells are needed for now.
+    #[inline]
+    pub(super) fn disarm(&mut self) {
+        // With event indexes, one that is not moved on does the same.
+        if !self.event_idx {
+            self.areas.device_event.store_u32(0, EVENT_DISABLE << 16, Ordering::Relaxed);
+            self.areas.device_event.mark(0, 4);
+        }
+    }
+
+    pub(super) fn position(&self) -> QueuePosition {
+        QueuePosition::Packed {
+            available: self.next.slot as u16,
+            available_wrap: self.next.wrap(),
+            used: self.staged.slot as u16,
+            used_wrap: self.staged.wrap(),
+            decided: self.decided,
+        }
+    }
+}
+
+/// Adds the buffers of an indirect table: one after the other, whatever else its descriptors say (RING-IND-04).
+#[inline(always)]
+fn collect(
+    view: &MemoryView,
+    buffers: &mut Buffers,
+    table: &impl Table,
+    address: u64,
+    count: u32,
+) -> Result<(), RingFault> {
+    for index in 0..count {
+        let descriptor = table.read(index).ok_or(RingFault::TableUnmapped { address })?;
+        buffers.add(view, index, descriptor, descriptor.rest() & high(WRITE) != 0);
+    }
+    Ok(())
+}
+
+/// Where these flags are in the second half of a descriptor.
+const fn high(flags: u16) -> u64 {
+    (flags as u64) << 48
+}
+
+impl Descriptor {
+    /// The buffer id.
+    #[inline(always)]
+    fn id(self) -> u16 {
+        (self.rest() >> 32) as u16
+    }
+}
+
+/// The three areas; the ring as words and as descriptors.
+struct Areas {
+    ring: Window<16>,
+    descriptors: Array<16>,
+    driver_event: Window<4>,
+    device_event: Window<4>,
+}
+
+impl Areas {
+    fn new(setup: &QueueSetup, view: &MemoryView) -> Result<Areas, RingFault> {
+        let size = setup.size;
+        let ring = window::<16>(view, Area::Descriptor, setup.descriptor_area, 16 * u32::from(size))?;
+        Ok(Areas {
+            descriptors: ring.array(0, size).ok_or(RingFault::Size { size })?,
+            ring,
+            driver_event: window(view, Area::Driver, setup.driver_area, 4)?,
+            device_event: window(view, Area::Device, setup.device_area, 4)?,
+        })
+    }
+}

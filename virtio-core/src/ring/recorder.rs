@@ -1,0 +1,31 @@
+//! The seam for a log of what is in flight.
+
+use super::QueuePosition;
+
+/// Hears what becomes of each chain, so that what is in flight can be done again after the device has died.
+///
+/// Called on the queue's task, in this order for each chain: [`popped`](Self::popped), [`staged`](Self::staged), then
+/// [`published`](Self::published) for all that were staged before. Must not wait for anything. A queue without a
+/// recorder pays nothing for it.
+pub trait Recorder: Send + Sync {
+    /// The device keeps a chain, or is about to complete it: from now on the driver may lose it.
+    fn popped(&self, chain: InFlight);
+
+    /// The chain that `id` names is complete, with `len` bytes written; the driver does not see that yet.
+    fn staged(&self, id: u16, len: u32);
+
+    /// The driver sees all that was staged.
+    fn published(&self, position: QueuePosition);
+}
+
+/// A chain in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InFlight {
+    /// What names it in a used element: its head, or its buffer id in the packed layout.
+    pub id: u16,
+    /// Where it was made available: its entry of the available ring, or its first slot in the packed layout.
+    pub slot: u16,
+    /// How many of those it takes up: 1 in the split layout.
+    pub slots: u16,
+}

@@ -1,0 +1,97 @@
+//! Publishing against going to sleep: the two places in each layout where a side first shows something to the other and
+//! then looks what the other has shown, with a full fence in between.
+//!
+//! Without the fence each side could miss what the other has just written, and both would sleep.
+
+use std::sync::atomic::{self, Ordering};
+
+use crate::memory::Window;
+
+/// A part of a ring: words that both sides access atomically, by their offset in bytes.
+pub(super) trait Words {
+    fn load_u16(&self, offset: usize, order: Ordering) -> u16;
+    fn load_u32(&self, offset: usize, order: Ordering) -> u32;
+    fn load_u64(&self, offset: usize, order: Ordering) -> u64;
+    fn store_u16(&self, offset: usize, value: u16, order: Ordering);
+    fn store_u32(&self, offset: usize, value: u32, order: Ordering);
+    fn store_u64(&self, offset: usize, value: u64, order: Ordering);
+    /// What was written before is visible before anything is read after.
+    fn full_fence(&self);
+}
+
+impl<const ALIGN: usize> Words for Window<ALIGN> {
+    #[inline(always)]
+    fn load_u16(&self, offset: usize, order: Ordering) -> u16 {
+        self.load_u16(offset, order)
+    }
+
+    #[inline(always)]
+    fn load_u32(&self, offset: usize, order: Ordering) -> u32 {
+        self.load_u32(offset, order)
+    }
+
+    #[inline(always)]
+    fn load_u64(&self, offset: usize, order: Ordering) -> u64 {
+        self.load_u64(offset, order)
+    }
+
+    #[inline(always)]
+    fn store_u16(&self, offset: usize, value: u16, order: Ordering) {
+        self.store_u16(offset, value, order);
+    }
+
+    #[inline(always)]
+    fn store_u32(&self, offset: usize, value: u32, order: Ordering) {
+        self.store_u32(offset, value, order);
+    }
+
+    #[inline(always)]
+    fn store_u64(&self, offset: usize, value: u64, order: Ordering) {
+        self.store_u64(offset, value, order);
+    }
+
+    #[inline(always)]
+    fn full_fence(&self) {
+        atomic::fence(Ordering::SeqCst);
+    }
+}
+
+/// Split: shows the driver a used index, and returns its wish for interrupts, which stands at `wish`.
+#[inline(always)]
+pub(super) fn publish_split(used: &impl Words, index: (usize, u16), available: &impl Words, wish: usize) -> u16 {
+    // Release: the elements, and the buffers they speak of, are written before the index.
+    used.store_u16(index.0, index.1, Ordering::Release);
+    // Model: split_driver_sleeps. Else the driver could state its wish after our read, find the old index, and sleep.
+    used.full_fence();
+    available.load_u16(wish, Ordering::Relaxed)
+}
+
+/// Split: states the device's wish for doorbells, and returns the available index, which stands at `index`.
+#[inline(always)]
+pub(super) fn arm_split(used: &impl Words, wish: (usize, u16), available: &impl Words, index: usize) -> u16 {
+    used.store_u16(wish.0, wish.1, Ordering::Relaxed);
+    // Model: split_device_sleeps. Else the driver could publish after our read, find the old wish, and not ring.
+    used.full_fence();
+    // Acquire: the entries and descriptors of what the index covers are read after it.
+    available.load_u16(index, Ordering::Acquire)
+}
+
+/// Packed: shows the driver a used descriptor, by its second half, and returns the driver's event structure.
+#[inline(always)]
+pub(super) fn publish_packed(ring: &impl Words, first: (usize, u64), driver_event: &impl Words) -> u32 {
+    // Release: the descriptors behind it, and all buffers, are written before the first.
+    ring.store_u64(first.0, first.1, Ordering::Release);
+    // Model: packed_driver_sleeps. Else the driver could state its wish after our read, find the descriptor unused, and
+    // sleep.
+    ring.full_fence();
+    driver_event.load_u32(0, Ordering::Relaxed)
+}
+
+/// Packed: states the device's wish for doorbells, and returns the second half of the next descriptor, at `next`.
+#[inline(always)]
+pub(super) fn arm_packed(device_event: &impl Words, wish: u32, ring: &impl Words, next: usize) -> u64 {
+    device_event.store_u32(0, wish, Ordering::Relaxed);
+    // Model: packed_device_sleeps. Else the driver could publish after our read, find the old wish, and not ring.
+    device_event.full_fence();
+    ring.load_u64(next, Ordering::Acquire)
+}
