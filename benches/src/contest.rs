@@ -9,25 +9,29 @@ use std::time::Duration;
 /// Rounds of one comparison. Odd, so that a median is a value that was measured.
 pub const ROUNDS: usize = 21;
 
-/// The same work for two implementations.
-pub trait Contest {
-    /// Does `batches` batches with this project's code; the time that each took.
-    fn ours(&mut self, batches: u32) -> Vec<Duration>;
+/// One implementation at work: does so many batches, and says the time that each took.
+pub type Side = Box<dyn FnMut(u32) -> Vec<Duration>>;
 
-    /// Does `batches` batches with the baseline; the time that each took.
-    fn baseline(&mut self, batches: u32) -> Vec<Duration>;
+/// The same work for two implementations.
+pub struct Contest {
+    /// This project's code.
+    pub ours: Side,
+    /// What it is measured against.
+    pub baseline: Side,
 }
 
 /// A line of the table.
 pub struct Case {
     /// Its name: area, shape and variant, separated by slashes.
     pub name: &'static str,
-    /// Batches that make a round.
+    /// The ratio that is wanted.
+    pub want: f64,
+    /// Batches that make a run.
     pub batches: u32,
     /// Chains (requests, packets) in a batch.
     pub chains: u32,
     /// Makes the contest.
-    pub contest: Box<dyn Fn() -> Box<dyn Contest>>,
+    pub contest: Box<dyn Fn() -> Contest>,
 }
 
 impl Case {
@@ -41,9 +45,9 @@ impl Case {
             median(batches.iter().map(|batch| batch.as_secs_f64() * 1e9)) / f64::from(self.chains)
         };
         let mut round = || {
-            let first = per_chain(contest.ours(self.batches));
-            let baseline = per_chain(contest.baseline(self.batches));
-            let second = per_chain(contest.ours(self.batches));
+            let first = per_chain((contest.ours)(self.batches));
+            let baseline = per_chain((contest.baseline)(self.batches));
+            let second = per_chain((contest.ours)(self.batches));
             (first, baseline, second)
         };
         round();
@@ -75,6 +79,11 @@ impl Outcome {
         let spread = median(rounds.iter().map(|round| 2.0 * (round.0 - round.2).abs() / (round.0 + round.2)));
         let ratio = median(rounds.iter().map(|round| 2.0 * round.1 / (round.0 + round.2)));
         Outcome { ours, baseline, ratio, spread }
+    }
+
+    /// Whether the ratio reaches `want`, or misses it by no more than the spread.
+    pub fn meets(&self, want: f64) -> bool {
+        self.ratio * (1.0 + self.spread) >= want
     }
 }
 

@@ -1,7 +1,7 @@
 //! Measurements of the workspace against its peers, both in one process and in turns.
 //!
 //! - [`contest`]: what is measured, and the arithmetic of `compare`'s table.
-//! - [`ring`]: the split virtqueue against virtio-queue's.
+//! - [`ring`]: virtqueues against virtio-queue's, and against themselves.
 //!
 //! An area is a module with a function that lists its contests; [`AREAS`] names them all.
 

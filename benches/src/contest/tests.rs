@@ -17,3 +17,10 @@ fn an_outlier_moves_nothing_and_the_ratio_says_how_much_better_ours_is() {
 fn the_spread_is_a_fraction_of_the_mean() {
     assert_eq!(Outcome::of(&[(3.0, 10.0, 5.0)]).spread, 0.5);
 }
+
+#[test]
+fn a_ratio_is_met_within_the_spread() {
+    let outcome = Outcome { ours: 2.0, baseline: 19.6, ratio: 9.8, spread: 0.03 };
+    assert!(outcome.meets(10.0));
+    assert!(!outcome.meets(10.2));
+}
