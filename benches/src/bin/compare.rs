@@ -1,16 +1,23 @@
 //! Prints how this project compares with its peers: `compare [AREA | CASE]...`.
+//!
+//! For a profiler: `compare --only (ours | baseline) CASE BATCHES` has one side of one case do so many batches.
 
 use std::process::ExitCode;
 
 use benches::AREAS;
-use benches::contest::{Case, ROUNDS};
+use benches::contest::{Case, Contest, ROUNDS};
 
 fn main() -> ExitCode {
     let names: Vec<String> = std::env::args().skip(1).collect();
     if names.iter().any(|name| name == "--help" || name == "-h") {
-        println!("Usage: compare [AREA | CASE]...\n\nCompares with the peers in the named areas and cases, or in all.");
-        println!("Areas: {}. The start of a case's name, up to a slash, names all such cases.", areas());
+        println!("Usage: compare [AREA | CASE]...\n       compare --only (ours | baseline) CASE BATCHES\n");
+        println!("Compares with the peers in the named areas and cases, or in all. Areas: {}.", areas());
+        println!("The start of a case's name, up to a slash, names all such cases.");
+        println!("--only: has one side do so many batches, and prints nothing. For a profiler.");
         return ExitCode::SUCCESS;
+    }
+    if let Some("--only") = names.first().map(String::as_str) {
+        return only(&names);
     }
     let cases: Vec<(&str, Case)> =
         AREAS.iter().flat_map(|area| (area.cases)().into_iter().map(|case| (area.name, case))).collect();
@@ -28,6 +35,26 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// `--only SIDE CASE BATCHES`.
+fn only(arguments: &[String]) -> ExitCode {
+    let cases = || AREAS.iter().flat_map(|area| (area.cases)());
+    let [_, side, name, batches] = arguments else { return refuse("--only needs a side, a case and batches") };
+    let Some(case) = cases().find(|case| case.name == *name) else { return refuse("there is no such case") };
+    let Ok(batches) = batches.parse() else { return refuse("that is no number of batches") };
+    let Contest { mut ours, mut baseline } = (case.contest)();
+    match side.as_str() {
+        "ours" => ours(batches),
+        "baseline" => baseline(batches),
+        _ => return refuse("the sides are ours and baseline"),
+    };
+    ExitCode::SUCCESS
+}
+
+fn refuse(why: &str) -> ExitCode {
+    eprintln!("compare: {why} (see --help)");
+    ExitCode::from(2)
 }
 
 /// Whether this is the name of the area, of the case, or of a group of cases that it is in.

@@ -32,7 +32,7 @@ where
         (setup.descriptor_area, setup.driver_area, setup.device_area) = (DESCRIPTORS, DRIVER_AREA, DEVICE_AREA);
         setup.features = features;
         let mut queue = Virtqueue::new(setup).expect("a valid ring");
-        let times = driver.time(&memory, batches, || serve(&mut queue, shape.written()));
+        let times = driver.time(&memory, batches, || serve_ours(&mut queue, shape.written()));
         assert_eq!(queue.fault(), None);
         times
     })
@@ -61,7 +61,7 @@ where
 
 /// One batch of ours; its fold.
 #[inline(never)]
-fn serve(queue: &mut Virtqueue, written: u32) -> u64 {
+fn serve_ours(queue: &mut Virtqueue, written: u32) -> u64 {
     let mut folded = 0;
     while let Some(chain) = queue.pop() {
         for buffer in chain.buffers() {
@@ -75,7 +75,7 @@ fn serve(queue: &mut Virtqueue, written: u32) -> u64 {
 
 /// One batch of the baseline's, popped chain by chain.
 #[inline(never)]
-pub(super) fn pop<M: GuestMemory>(queue: &mut Queue, memory: &M, written: u32) -> u64 {
+pub(super) fn serve_pop<M: GuestMemory>(queue: &mut Queue, memory: &M, written: u32) -> u64 {
     let mut folded = 0;
     while let Some(mut chain) = queue.pop_descriptor_chain(memory) {
         for descriptor in chain.by_ref() {
@@ -87,9 +87,9 @@ pub(super) fn pop<M: GuestMemory>(queue: &mut Queue, memory: &M, written: u32) -
     black_box(folded)
 }
 
-/// As [`pop`], with memory that may change at any time.
+/// As [`serve_pop`], with memory that may change at any time.
 #[inline(never)]
-pub(super) fn pop_live<M: GuestMemory>(queue: &mut Queue, memory: &GuestMemoryAtomic<M>, written: u32) -> u64 {
+pub(super) fn serve_live<M: GuestMemory>(queue: &mut Queue, memory: &GuestMemoryAtomic<M>, written: u32) -> u64 {
     let mut folded = 0;
     while let Some(mut chain) = queue.pop_descriptor_chain(memory.memory()) {
         for descriptor in chain.by_ref() {
@@ -101,10 +101,10 @@ pub(super) fn pop_live<M: GuestMemory>(queue: &mut Queue, memory: &GuestMemoryAt
     black_box(folded)
 }
 
-/// As [`pop`], with one look at the available index for all chains of the batch. They are given back behind it: the
+/// As [`serve_pop`], with one look at the available index for all chains of the batch. They are given back behind it: the
 /// iterator holds on to the queue.
 #[inline(never)]
-pub(super) fn iter<M: GuestMemory>(queue: &mut Queue, memory: &M, written: u32, heads: &mut Vec<u16>) -> u64 {
+pub(super) fn serve_iter<M: GuestMemory>(queue: &mut Queue, memory: &M, written: u32, heads: &mut Vec<u16>) -> u64 {
     let mut folded = 0;
     heads.clear();
     for mut chain in queue.iter(memory).expect("the ring") {

@@ -25,7 +25,7 @@ use vm_memory::GuestMemoryAtomic;
 use vm_memory::bitmap::AtomicBitmap;
 
 use crate::contest::{Case, Contest};
-use device::{baseline, iter, ours, pop, pop_live};
+use device::{baseline, ours, serve_iter, serve_live, serve_pop};
 use driver::{Layout, Memory, map};
 use shape::{BATCH, Placement, Shape};
 
@@ -65,7 +65,7 @@ fn against_pop(shape: Shape, layout: Layout) -> Contest {
     let memory: Memory<()> = map(shape.regions);
     let ours = ours(&memory, shape, layout, Features::NONE);
     let peer = memory.clone();
-    Contest { ours, baseline: baseline(&memory, shape, move |queue| pop(queue, &peer, shape.written())) }
+    Contest { ours, baseline: baseline(&memory, shape, move |queue| serve_pop(queue, &peer, shape.written())) }
 }
 
 /// Against the baseline with an iterator per batch.
@@ -73,7 +73,7 @@ fn against_iter(shape: Shape) -> Contest {
     let memory: Memory<()> = map(shape.regions);
     let ours = ours(&memory, shape, Layout::Split, Features::NONE);
     let (peer, mut heads) = (memory.clone(), Vec::new());
-    let serve = move |queue: &mut _| iter(queue, &peer, shape.written(), &mut heads);
+    let serve = move |queue: &mut _| serve_iter(queue, &peer, shape.written(), &mut heads);
     Contest { ours, baseline: baseline(&memory, shape, serve) }
 }
 
@@ -82,7 +82,7 @@ fn live(shape: Shape) -> Contest {
     let memory: Memory<()> = map(shape.regions);
     let ours = ours(&memory, shape, Layout::Split, Features::NONE);
     let peer = GuestMemoryAtomic::new(memory.clone());
-    Contest { ours, baseline: baseline(&memory, shape, move |queue| pop_live(queue, &peer, shape.written())) }
+    Contest { ours, baseline: baseline(&memory, shape, move |queue| serve_live(queue, &peer, shape.written())) }
 }
 
 /// With a log of what the device writes, on both sides.
@@ -90,7 +90,7 @@ fn dirty(shape: Shape) -> Contest {
     let memory: Memory<AtomicBitmap> = map(shape.regions);
     let ours = ours(&memory, shape, Layout::Split, Features::NONE);
     let peer = memory.clone();
-    Contest { ours, baseline: baseline(&memory, shape, move |queue| pop(queue, &peer, shape.written())) }
+    Contest { ours, baseline: baseline(&memory, shape, move |queue| serve_pop(queue, &peer, shape.written())) }
 }
 
 /// In memory of as many regions as the shape says, against ours in memory of one.
