@@ -9,8 +9,19 @@ use std::time::Duration;
 /// Rounds of one comparison. Odd, so that a median is a value that was measured.
 pub const ROUNDS: usize = 21;
 
-/// One implementation at work: does so many batches, and says the time that each took.
-pub type Side = Box<dyn FnMut(u32) -> Vec<Duration>>;
+/// How far the round trips of the runs of a round may lie apart: the longest by the shortest.
+const ALIKE: f64 = 1.25;
+
+/// One implementation at work: does so many batches.
+pub type Side = Box<dyn FnMut(u32) -> Run>;
+
+/// What one side took for some batches.
+pub struct Run {
+    /// The time of each batch.
+    pub times: Vec<Duration>,
+    /// Where two threads did the work: what a cache line took there and back between them.
+    pub round_trip: Option<Duration>,
+}
 
 /// The same work for two implementations.
 pub struct Contest {
@@ -39,20 +50,57 @@ impl Case {
     ///
     /// A round runs ours, the baseline, and ours again, so that a drift of the machine's speed falls on both alike. Each
     /// counts with its median batch: one in which the machine did something else does not show.
-    pub fn measure(&self) -> Outcome {
+    pub fn measure(&self) -> Vec<Round> {
         let mut contest = (self.contest)();
-        let per_chain = |batches: Vec<Duration>| {
-            median(batches.iter().map(|batch| batch.as_secs_f64() * 1e9)) / f64::from(self.chains)
+        let nanoseconds = |time: &Duration| time.as_secs_f64() * 1e9;
+        let result = |run: Run| {
+            let per_chain = median(run.times.iter().map(nanoseconds)) / f64::from(self.chains);
+            (per_chain, run.round_trip.as_ref().map(nanoseconds))
         };
         let mut round = || {
-            let first = per_chain((contest.ours)(self.batches));
-            let baseline = per_chain((contest.baseline)(self.batches));
-            let second = per_chain((contest.ours)(self.batches));
-            (first, baseline, second)
+            let first = result((contest.ours)(self.batches));
+            let baseline = result((contest.baseline)(self.batches));
+            let second = result((contest.ours)(self.batches));
+            Round { ours: [first.0, second.0], baseline: baseline.0, round_trips: [first.1, baseline.1, second.1] }
         };
         round();
-        let rounds: Vec<_> = (0..ROUNDS).map(|_| round()).collect();
-        Outcome::of(&rounds)
+        (0..ROUNDS).map(|_| round()).collect()
+    }
+}
+
+/// One round of a comparison. Times are nanoseconds, those of the sides per chain.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    /// The two runs of ours.
+    pub ours: [f64; 2],
+    /// The run of the baseline, between them.
+    pub baseline: f64,
+    /// The round trip of a cache line in each of the three runs, in their order.
+    pub round_trips: [Option<f64>; 3],
+}
+
+impl Round {
+    /// Mean of the two runs of ours.
+    fn mean(&self) -> f64 {
+        (self.ours[0] + self.ours[1]) / 2.0
+    }
+
+    /// How often ours goes into the baseline.
+    pub fn ratio(&self) -> f64 {
+        self.baseline / self.mean()
+    }
+
+    /// The difference of the two runs of ours, as a fraction of their mean.
+    fn spread(&self) -> f64 {
+        (self.ours[0] - self.ours[1]).abs() / self.mean()
+    }
+
+    /// Whether its runs can be compared: a cache line took about as long in all of them. It does not where the threads
+    /// were moved to processors that are nearer to each other, or that are shared with other work.
+    pub fn is_alike(&self) -> bool {
+        let trips = || self.round_trips.iter().flatten().copied();
+        let (least, most) = (trips().fold(f64::INFINITY, f64::min), trips().fold(0.0, f64::max));
+        most <= ALIKE * least
     }
 }
 
@@ -72,13 +120,15 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The outcome of rounds of (ours, baseline, ours again).
-    fn of(rounds: &[(f64, f64, f64)]) -> Outcome {
-        let ours = median(rounds.iter().flat_map(|round| [round.0, round.2]));
-        let baseline = median(rounds.iter().map(|round| round.1));
-        let spread = median(rounds.iter().map(|round| 2.0 * (round.0 - round.2).abs() / (round.0 + round.2)));
-        let ratio = median(rounds.iter().map(|round| 2.0 * round.1 / (round.0 + round.2)));
-        Outcome { ours, baseline, ratio, spread }
+    /// The outcome of these rounds, as far as their runs are alike; all zero where none is.
+    pub fn of(rounds: &[Round]) -> Outcome {
+        let rounds = || rounds.iter().filter(|round| round.is_alike());
+        Outcome {
+            ours: median(rounds().flat_map(|round| round.ours)),
+            baseline: median(rounds().map(|round| round.baseline)),
+            ratio: median(rounds().map(Round::ratio)),
+            spread: median(rounds().map(Round::spread)),
+        }
     }
 
     /// Whether the ratio reaches `want`, or misses it by no more than the spread.
@@ -95,7 +145,7 @@ impl fmt::Display for Outcome {
 }
 
 /// The middle value, or the mean of the two in the middle; 0 of nothing.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = |offset| values.get((values.len().wrapping_sub(offset)) / 2).copied().unwrap_or(0.0);

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use benches::AREAS;
-use benches::contest::{Case, Contest, ROUNDS};
+use benches::contest::{Case, Contest, Outcome, ROUNDS, Round};
 
 fn main() -> ExitCode {
     let names: Vec<String> = std::env::args().skip(1).collect();
@@ -64,9 +64,24 @@ fn is_named(name: &str, area: &str, case: &Case) -> bool {
 }
 
 fn print(case: &Case) {
-    let outcome = case.measure();
+    let rounds = case.measure();
+    for round in &rounds {
+        print_round_trips(round);
+    }
+    let outcome = Outcome::of(&rounds);
     let met = if outcome.meets(case.want) { "yes" } else { "NO" };
     println!("{:<28} {outcome} {:>6.1} {met}", case.name, case.want);
+}
+
+/// The line of a round, where what it measured depends on how near two threads were.
+fn print_round_trips(round: &Round) {
+    if let [Some(first), Some(baseline), Some(second)] = round.round_trips {
+        let alike = if round.is_alike() { "" } else { ", not alike: does not count" };
+        println!(
+            "#   ratio {:>6.2}, round trip of a cache line {first:.0}/{baseline:.0}/{second:.0}{alike}",
+            round.ratio()
+        );
+    }
 }
 
 fn areas() -> String {

@@ -7,15 +7,27 @@ fn median_of_odd_even_and_none() {
     assert_eq!(median([].into_iter()), 0.0);
 }
 
+fn round(first: f64, baseline: f64, second: f64) -> Round {
+    Round { ours: [first, second], baseline, round_trips: [None; 3] }
+}
+
 #[test]
 fn an_outlier_moves_nothing_and_the_ratio_says_how_much_better_ours_is() {
-    let outcome = Outcome::of(&[(2.0, 10.0, 2.0), (2.0, 10.0, 2.0), (90.0, 500.0, 2.0)]);
+    let outcome = Outcome::of(&[round(2.0, 10.0, 2.0), round(2.0, 10.0, 2.0), round(90.0, 500.0, 2.0)]);
     assert_eq!(outcome, Outcome { ours: 2.0, baseline: 10.0, ratio: 5.0, spread: 0.0 });
 }
 
 #[test]
 fn the_spread_is_a_fraction_of_the_mean() {
-    assert_eq!(Outcome::of(&[(3.0, 10.0, 5.0)]).spread, 0.5);
+    assert_eq!(Outcome::of(&[round(3.0, 10.0, 5.0)]).spread, 0.5);
+}
+
+#[test]
+fn only_rounds_whose_threads_were_equally_near_count() {
+    let near = Round { round_trips: [Some(100.0), Some(110.0), Some(120.0)], ..round(2.0, 10.0, 2.0) };
+    let moved = Round { round_trips: [Some(100.0), Some(300.0), Some(100.0)], ..round(2.0, 90.0, 2.0) };
+    assert_eq!(Outcome::of(&[moved, near, moved]).ratio, 5.0);
+    assert_eq!(Outcome::of(&[moved]).ratio, 0.0);
 }
 
 #[test]

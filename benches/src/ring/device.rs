@@ -13,6 +13,30 @@ use super::shape::{SIZE, Shape, fold};
 use crate::contest::Side;
 
 /// This project's queue, in a layout, with these features and what every case has.
+pub(crate) fn queue(ram: &GuestRam, layout: Layout, features: Features) -> Virtqueue {
+    let mut setup = QueueSetup::new(ram.clone(), Event::new().expect("an event"));
+    setup.size = SIZE;
+    (setup.descriptor_area, setup.driver_area, setup.device_area) = (DESCRIPTORS, DRIVER_AREA, DEVICE_AREA);
+    let layout = match layout {
+        Layout::Split => Features::NONE,
+        Layout::Packed => Features::RING_PACKED,
+    };
+    setup.features = features | layout | Features::VERSION_1 | Features::INDIRECT_DESC;
+    Virtqueue::new(setup).expect("a valid ring")
+}
+
+/// virtio-queue's queue, a split one.
+pub(crate) fn peer() -> Queue {
+    let mut queue = Queue::new(SIZE).expect("a valid size");
+    queue.set_size(SIZE);
+    queue.set_desc_table_address(Some(DESCRIPTORS as u32), None);
+    queue.set_avail_ring_address(Some(DRIVER_AREA as u32), None);
+    queue.set_used_ring_address(Some(DEVICE_AREA as u32), None);
+    queue.set_ready(true);
+    queue
+}
+
+/// A device with this project's queue.
 pub(super) fn ours<B>(memory: &Memory<B>, shape: Shape, layout: Layout, features: Features) -> Side
 where
     B: Bitmap + Send + Sync + 'static,
@@ -20,25 +44,17 @@ where
     let memory = memory.clone();
     let ram = GuestRam::from_vm_memory(&memory).expect("regions that do not overlap");
     let mut driver = Driver::new(shape, layout, ram.clone());
-    let layout_feature = match layout {
-        Layout::Split => Features::NONE,
-        Layout::Packed => Features::RING_PACKED,
-    };
-    let features = features | layout_feature | Features::VERSION_1 | Features::EVENT_IDX | Features::INDIRECT_DESC;
+    let features = features | Features::EVENT_IDX;
     Box::new(move |batches| {
         driver.restart();
-        let mut setup = QueueSetup::new(ram.clone(), Event::new().expect("an event"));
-        setup.size = SIZE;
-        (setup.descriptor_area, setup.driver_area, setup.device_area) = (DESCRIPTORS, DRIVER_AREA, DEVICE_AREA);
-        setup.features = features;
-        let mut queue = Virtqueue::new(setup).expect("a valid ring");
-        let times = driver.time(&memory, batches, || serve_ours(&mut queue, shape.written()));
+        let mut queue = queue(&ram, layout, features);
+        let run = driver.time(&memory, batches, || serve_ours(&mut queue, shape.written()));
         assert_eq!(queue.fault(), None);
-        times
+        run
     })
 }
 
-/// virtio-queue's queue, a split one, that serves a batch by `serve`.
+/// A device with virtio-queue's queue, which serves a batch by `serve`.
 pub(super) fn baseline<B>(memory: &Memory<B>, shape: Shape, mut serve: impl FnMut(&mut Queue) -> u64 + 'static) -> Side
 where
     B: Bitmap + Send + Sync + 'static,
@@ -48,13 +64,8 @@ where
     let mut driver = Driver::new(shape, Layout::Split, ram);
     Box::new(move |batches| {
         driver.restart();
-        let mut queue = Queue::new(SIZE).expect("a valid size");
-        queue.set_size(SIZE);
-        queue.set_desc_table_address(Some(DESCRIPTORS as u32), None);
-        queue.set_avail_ring_address(Some(DRIVER_AREA as u32), None);
-        queue.set_used_ring_address(Some(DEVICE_AREA as u32), None);
+        let mut queue = peer();
         queue.set_event_idx(true);
-        queue.set_ready(true);
         driver.time(&memory, batches, || serve(&mut queue))
     })
 }

@@ -1,7 +1,7 @@
 //! The driver of a measurement: the same for both sides.
 
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use virtio_core::{Buffer, GuestRam};
 use vm_memory::bitmap::Bitmap;
@@ -10,11 +10,12 @@ use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, VolatileMemor
 use super::packed::Packed;
 use super::shape::{BATCH, BUFFER, Placement, Shape, fold};
 use super::split::Split;
+use crate::contest::Run;
 
 /// Where the ring is: the descriptors, and what the driver and the device say to each other. All below `TABLES`.
-pub(super) const DESCRIPTORS: u64 = 0x1000;
-pub(super) const DRIVER_AREA: u64 = 0x3000;
-pub(super) const DEVICE_AREA: u64 = 0x4000;
+pub(crate) const DESCRIPTORS: u64 = 0x1000;
+pub(crate) const DRIVER_AREA: u64 = 0x3000;
+pub(crate) const DEVICE_AREA: u64 = 0x4000;
 /// Where the indirect tables of a batch start.
 const TABLES: u64 = 0x1_0000;
 /// Where the buffers start in each region.
@@ -33,8 +34,8 @@ pub(super) fn map<B: vm_memory::bitmap::NewBitmap>(regions: u64) -> Memory<B> {
 }
 
 /// How the ring is laid out.
-#[derive(Clone, Copy)]
-pub(super) enum Layout {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
     Split,
     Packed,
 }
@@ -94,12 +95,7 @@ impl Driver {
 
     /// Has `device` serve batches, and times it: what each batch took in the mean of those
     /// that were filled in at once. A device returns the fold of the batch.
-    pub(super) fn time<B: Bitmap>(
-        &mut self,
-        memory: &Memory<B>,
-        batches: u32,
-        mut device: impl FnMut() -> u64,
-    ) -> Vec<Duration> {
+    pub(super) fn time<B: Bitmap>(&mut self, memory: &Memory<B>, batches: u32, mut device: impl FnMut() -> u64) -> Run {
         let rings = memory.get_slice(GuestAddress(0), TABLES as usize).expect("the ring");
         let word = |address: u64| rings.get_atomic_ref::<AtomicU16>(address as usize).expect("the ring");
         let mut times = Vec::with_capacity(batches as usize);
@@ -117,7 +113,7 @@ impl Driver {
         }
         assert!(self.ring.is_idle(&self.ram), "chains did not come back");
         assert_eq!(folded, self.folded, "the device saw other buffers");
-        times
+        Run { times, round_trip: None }
     }
 
     /// Fills in the chains of these batches, and asks for an interrupt when the first comes back. The stores that make

@@ -14,10 +14,10 @@
 //!
 //! No published crate has a packed ring: the baseline of ours is the same split ring.
 
-mod device;
-mod driver;
+pub(crate) mod device;
+pub(crate) mod driver;
 mod packed;
-mod shape;
+pub(crate) mod shape;
 mod split;
 
 use virtio_core::Features;

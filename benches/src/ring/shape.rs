@@ -1,9 +1,9 @@
 //! What a batch consists of.
 
 /// Descriptors in the ring.
-pub(super) const SIZE: u16 = 256;
+pub(crate) const SIZE: u16 = 256;
 /// Chains in a batch.
-pub(super) const BATCH: u16 = 32;
+pub(crate) const BATCH: u16 = 32;
 /// Bytes of a buffer.
 pub(super) const BUFFER: u32 = 1024;
 
