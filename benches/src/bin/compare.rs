@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use benches::AREAS;
-use benches::contest::{Case, Contest, Outcome, ROUNDS, Round};
+use benches::contest::{Case, Contest, Outcome, ROUNDS, Round, near_round_trip};
 
 fn main() -> ExitCode {
     let names: Vec<String> = std::env::args().skip(1).collect();
@@ -65,8 +65,9 @@ fn is_named(name: &str, area: &str, case: &Case) -> bool {
 
 fn print(case: &Case) {
     let rounds = case.measure();
+    let near = near_round_trip(&rounds);
     for round in &rounds {
-        print_round_trips(round);
+        print_round_trips(round, near);
     }
     let outcome = Outcome::of(&rounds);
     let met = if outcome.meets(case.want) { "yes" } else { "NO" };
@@ -74,11 +75,11 @@ fn print(case: &Case) {
 }
 
 /// The line of a round, where what it measured depends on how near two threads were.
-fn print_round_trips(round: &Round) {
+fn print_round_trips(round: &Round, near: f64) {
     if let [Some(first), Some(baseline), Some(second)] = round.round_trips {
-        let alike = if round.is_alike() { "" } else { ", not alike: does not count" };
+        let counts = if round.is_alike(near) { "" } else { ": does not count" };
         println!(
-            "#   ratio {:>6.2}, round trip of a cache line {first:.0}/{baseline:.0}/{second:.0}{alike}",
+            "#   ratio {:>6.2}, cache line to and fro {first:.0}, {baseline:.0}, {second:.0} ns{counts}",
             round.ratio()
         );
     }

@@ -23,10 +23,12 @@ fn the_spread_is_a_fraction_of_the_mean() {
 }
 
 #[test]
-fn only_rounds_whose_threads_were_equally_near_count() {
-    let near = Round { round_trips: [Some(100.0), Some(110.0), Some(120.0)], ..round(2.0, 10.0, 2.0) };
-    let moved = Round { round_trips: [Some(100.0), Some(300.0), Some(100.0)], ..round(2.0, 90.0, 2.0) };
-    assert_eq!(Outcome::of(&[moved, near, moved]).ratio, 5.0);
+fn only_rounds_whose_threads_were_near_to_each_other_count() {
+    let trips = |first, baseline, second| [Some(first), Some(baseline), Some(second)];
+    let near = Round { round_trips: trips(100.0, 110.0, 120.0), ..round(2.0, 10.0, 2.0) };
+    let moved = Round { round_trips: trips(100.0, 300.0, 100.0), ..round(2.0, 90.0, 2.0) };
+    let far = Round { round_trips: trips(310.0, 300.0, 310.0), ..round(2.0, 80.0, 2.0) };
+    assert_eq!(Outcome::of(&[moved, far, near, moved, far]).ratio, 5.0);
     assert_eq!(Outcome::of(&[moved]).ratio, 0.0);
 }
 

@@ -7,8 +7,8 @@
 //! the device read the numbers that it wrote.
 //!
 //! What is timed is what the driver sees: the time from one 4096th chain that came back to the next. Before each run
-//! the two threads send a cache line to and fro, for that is what a ring between two threads costs at least; rounds in
-//! which that did not take equally long on both sides do not count.
+//! the two threads send a cache line to and fro, for that is what a ring between two threads depends on; rounds in which
+//! it took longer than between near processors, on either side, do not count.
 
 mod device;
 mod driver;
