@@ -9,47 +9,114 @@ use std::time::Duration;
 /// Rounds of one comparison. Odd, so that a median is a value that was measured.
 pub const ROUNDS: usize = 21;
 
-/// The same work for two implementations.
-pub trait Contest {
-    /// Does `batches` batches with this project's code; the time that each took.
-    fn ours(&mut self, batches: u32) -> Vec<Duration>;
+/// How far a round trip may lie from what it takes between near processors: the longer by the shorter.
+const ALIKE: f64 = 1.25;
 
-    /// Does `batches` batches with the baseline; the time that each took.
-    fn baseline(&mut self, batches: u32) -> Vec<Duration>;
+/// One implementation at work: does so many batches.
+pub type Side = Box<dyn FnMut(u32) -> Run>;
+
+/// What one side took for some batches.
+pub struct Run {
+    /// The time of each batch.
+    pub times: Vec<Duration>,
+    /// Where two threads did the work: what a cache line took there and back between them.
+    pub round_trip: Option<Duration>,
+}
+
+/// The same work for two implementations.
+pub struct Contest {
+    /// This project's code.
+    pub ours: Side,
+    /// What it is measured against.
+    pub baseline: Side,
 }
 
 /// A line of the table.
 pub struct Case {
     /// Its name: area, shape and variant, separated by slashes.
     pub name: &'static str,
-    /// Batches that make a round.
+    /// The ratio that is wanted.
+    pub want: f64,
+    /// Batches that make a run.
     pub batches: u32,
     /// Chains (requests, packets) in a batch.
     pub chains: u32,
     /// Makes the contest.
-    pub contest: Box<dyn Fn() -> Box<dyn Contest>>,
+    pub contest: Box<dyn Fn() -> Contest>,
 }
 
 impl Case {
-    /// Compares for [`ROUNDS`] rounds, after one that does not count.
+    /// Compares for [`ROUNDS`] rounds, after one that does not count; up to three times as many where some of them are
+    /// [not alike](Round::is_alike).
     ///
     /// A round runs ours, the baseline, and ours again, so that a drift of the machine's speed falls on both alike. Each
     /// counts with its median batch: one in which the machine did something else does not show.
-    pub fn measure(&self) -> Outcome {
+    pub fn measure(&self) -> Vec<Round> {
         let mut contest = (self.contest)();
-        let per_chain = |batches: Vec<Duration>| {
-            median(batches.iter().map(|batch| batch.as_secs_f64() * 1e9)) / f64::from(self.chains)
+        let nanoseconds = |time: &Duration| time.as_secs_f64() * 1e9;
+        let result = |run: Run| {
+            let per_chain = median(run.times.iter().map(nanoseconds)) / f64::from(self.chains);
+            (per_chain, run.round_trip.as_ref().map(nanoseconds))
         };
         let mut round = || {
-            let first = per_chain(contest.ours(self.batches));
-            let baseline = per_chain(contest.baseline(self.batches));
-            let second = per_chain(contest.ours(self.batches));
-            (first, baseline, second)
+            let first = result((contest.ours)(self.batches));
+            let baseline = result((contest.baseline)(self.batches));
+            let second = result((contest.ours)(self.batches));
+            Round { ours: [first.0, second.0], baseline: baseline.0, round_trips: [first.1, baseline.1, second.1] }
         };
         round();
-        let rounds: Vec<_> = (0..ROUNDS).map(|_| round()).collect();
-        Outcome::of(&rounds)
+        let mut rounds = Vec::new();
+        loop {
+            rounds.extend((0..ROUNDS).map(|_| round()));
+            let near = near_round_trip(&rounds);
+            let alike = rounds.iter().filter(|round| round.is_alike(near)).count();
+            if alike >= ROUNDS || rounds.len() >= 3 * ROUNDS {
+                return rounds;
+            }
+        }
     }
+}
+
+/// One round of a comparison. Times are nanoseconds, those of the sides per chain.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    /// The two runs of ours.
+    pub ours: [f64; 2],
+    /// The run of the baseline, between them.
+    pub baseline: f64,
+    /// The round trip of a cache line in each of the three runs, in their order.
+    pub round_trips: [Option<f64>; 3],
+}
+
+impl Round {
+    /// Mean of the two runs of ours.
+    fn mean(&self) -> f64 {
+        (self.ours[0] + self.ours[1]) / 2.0
+    }
+
+    /// How often ours goes into the baseline.
+    pub fn ratio(&self) -> f64 {
+        self.baseline / self.mean()
+    }
+
+    /// The difference of the two runs of ours, as a fraction of their mean.
+    fn spread(&self) -> f64 {
+        (self.ours[0] - self.ours[1]).abs() / self.mean()
+    }
+
+    /// Whether a cache line took about `near` in all of its runs, so that they can be compared with each other and with
+    /// other rounds. It does not where the threads were on processors that are farther apart, or shared with other work.
+    pub fn is_alike(&self, near: f64) -> bool {
+        self.round_trips.iter().flatten().all(|trip| *trip <= ALIKE * near && near <= ALIKE * trip)
+    }
+}
+
+/// What a cache line took where the threads were near to each other: in the quickest fifth of the runs; 0 where there
+/// was none.
+pub fn near_round_trip(rounds: &[Round]) -> f64 {
+    let mut trips: Vec<f64> = rounds.iter().flat_map(|round| round.round_trips.into_iter().flatten()).collect();
+    trips.sort_by(f64::total_cmp);
+    trips.get(trips.len() / 5).copied().unwrap_or(0.0)
 }
 
 /// What came out of a comparison. Times are nanoseconds per chain.
@@ -68,13 +135,21 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The outcome of rounds of (ours, baseline, ours again).
-    fn of(rounds: &[(f64, f64, f64)]) -> Outcome {
-        let ours = median(rounds.iter().flat_map(|round| [round.0, round.2]));
-        let baseline = median(rounds.iter().map(|round| round.1));
-        let spread = median(rounds.iter().map(|round| 2.0 * (round.0 - round.2).abs() / (round.0 + round.2)));
-        let ratio = median(rounds.iter().map(|round| 2.0 * round.1 / (round.0 + round.2)));
-        Outcome { ours, baseline, ratio, spread }
+    /// The outcome of these rounds, as far as they are alike; all zero where none is.
+    pub fn of(rounds: &[Round]) -> Outcome {
+        let near = near_round_trip(rounds);
+        let rounds = || rounds.iter().filter(|round| round.is_alike(near));
+        Outcome {
+            ours: median(rounds().flat_map(|round| round.ours)),
+            baseline: median(rounds().map(|round| round.baseline)),
+            ratio: median(rounds().map(Round::ratio)),
+            spread: median(rounds().map(Round::spread)),
+        }
+    }
+
+    /// Whether the ratio reaches `want`, or misses it by no more than the spread.
+    pub fn meets(&self, want: f64) -> bool {
+        self.ratio * (1.0 + self.spread) >= want
     }
 }
 
@@ -86,7 +161,7 @@ impl fmt::Display for Outcome {
 }
 
 /// The middle value, or the mean of the two in the middle; 0 of nothing.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = |offset| values.get((values.len().wrapping_sub(offset)) / 2).copied().unwrap_or(0.0);

@@ -1,7 +1,8 @@
 //! Measurements of the workspace against its peers, both in one process and in turns.
 //!
 //! - [`contest`]: what is measured, and the arithmetic of `compare`'s table.
-//! - [`ring`]: the split virtqueue against virtio-queue's.
+//! - [`ring`]: virtqueues against virtio-queue's, and against themselves.
+//! - [`threads`]: virtqueues between two threads.
 //!
 //! An area is a module with a function that lists its contests; [`AREAS`] names them all.
 
@@ -10,6 +11,7 @@
 
 pub mod contest;
 pub mod ring;
+pub mod threads;
 
 use contest::Case;
 
@@ -22,4 +24,5 @@ pub struct Area {
 }
 
 /// All that `compare` can measure.
-pub const AREAS: &[Area] = &[Area { name: "ring", cases: ring::cases }];
+pub const AREAS: &[Area] =
+    &[Area { name: "ring", cases: ring::cases }, Area { name: "threads", cases: threads::cases }];

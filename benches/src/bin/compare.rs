@@ -1,36 +1,90 @@
-//! Prints how this project compares with its peers: `compare [AREA]...`.
+//! Prints how this project compares with its peers: `compare [AREA | CASE]...`.
+//!
+//! For a profiler: `compare --only (ours | baseline) CASE BATCHES` has one side of one case do so many batches.
 
 use std::process::ExitCode;
 
 use benches::AREAS;
-use benches::contest::{Case, ROUNDS};
+use benches::contest::{Case, Contest, Outcome, ROUNDS, Round, near_round_trip};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
-        println!("Usage: compare [AREA]...\n\nCompares with the peers in the named areas, or in all: {}.", names());
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    if names.iter().any(|name| name == "--help" || name == "-h") {
+        println!("Usage: compare [AREA | CASE]...\n       compare --only (ours | baseline) CASE BATCHES\n");
+        println!("Compares with the peers in the named areas and cases, or in all. Areas: {}.", areas());
+        println!("The start of a case's name, up to a slash, names all such cases.");
+        println!("--only: has one side do so many batches, and prints nothing. For a profiler.");
         return ExitCode::SUCCESS;
     }
-    if let Some(unknown) = arguments.iter().find(|argument| !AREAS.iter().any(|area| area.name == *argument)) {
-        eprintln!("compare: no area is named {unknown:?}; there are: {}", names());
+    if let Some("--only") = names.first().map(String::as_str) {
+        return only(&names);
+    }
+    let cases: Vec<(&str, Case)> =
+        AREAS.iter().flat_map(|area| (area.cases)().into_iter().map(|case| (area.name, case))).collect();
+    if let Some(unknown) = names.iter().find(|name| !cases.iter().any(|(area, case)| is_named(name, area, case))) {
+        eprintln!("compare: no area and no case is named {unknown:?}; the areas are: {}", areas());
         return ExitCode::from(2);
     }
     println!(
         "# ours and baseline: ns per chain, medians of {ROUNDS} rounds in turns; ratio: baseline / ours in the same round"
     );
-    println!("# {:<26} {:>9} {:>9} {:>7} {:>6}", "case", "ours", "baseline", "ratio", "a/a");
-    for area in AREAS {
-        if arguments.is_empty() || arguments.iter().any(|argument| argument == area.name) {
-            (area.cases)().iter().for_each(print);
+    println!("# {:<26} {:>9} {:>9} {:>7} {:>6} {:>6} met", "case", "ours", "baseline", "ratio", "a/a", "want");
+    for (area, case) in &cases {
+        if names.is_empty() || names.iter().any(|name| is_named(name, area, case)) {
+            print(case);
         }
     }
     ExitCode::SUCCESS
 }
 
-fn print(case: &Case) {
-    println!("{:<28} {}", case.name, case.measure());
+/// `--only SIDE CASE BATCHES`.
+fn only(arguments: &[String]) -> ExitCode {
+    let cases = || AREAS.iter().flat_map(|area| (area.cases)());
+    let [_, side, name, batches] = arguments else { return refuse("--only needs a side, a case and batches") };
+    let Some(case) = cases().find(|case| case.name == *name) else { return refuse("there is no such case") };
+    let Ok(batches) = batches.parse() else { return refuse("that is no number of batches") };
+    let Contest { mut ours, mut baseline } = (case.contest)();
+    match side.as_str() {
+        "ours" => ours(batches),
+        "baseline" => baseline(batches),
+        _ => return refuse("the sides are ours and baseline"),
+    };
+    ExitCode::SUCCESS
 }
 
-fn names() -> String {
+fn refuse(why: &str) -> ExitCode {
+    eprintln!("compare: {why} (see --help)");
+    ExitCode::from(2)
+}
+
+/// Whether this is the name of the area, of the case, or of a group of cases that it is in.
+fn is_named(name: &str, area: &str, case: &Case) -> bool {
+    let rest = case.name.strip_prefix(name);
+    name == area || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn print(case: &Case) {
+    let rounds = case.measure();
+    let near = near_round_trip(&rounds);
+    for round in &rounds {
+        print_round_trips(round, near);
+    }
+    let outcome = Outcome::of(&rounds);
+    let met = if outcome.meets(case.want) { "yes" } else { "NO" };
+    println!("{:<28} {outcome} {:>6.1} {met}", case.name, case.want);
+}
+
+/// The line of a round, where what it measured depends on how near two threads were.
+fn print_round_trips(round: &Round, near: f64) {
+    if let [Some(first), Some(baseline), Some(second)] = round.round_trips {
+        let counts = if round.is_alike(near) { "" } else { ": does not count" };
+        println!(
+            "#   ratio {:>6.2}, cache line to and fro {first:.0}, {baseline:.0}, {second:.0} ns{counts}",
+            round.ratio()
+        );
+    }
+}
+
+fn areas() -> String {
     AREAS.iter().map(|area| area.name).collect::<Vec<_>>().join(", ")
 }

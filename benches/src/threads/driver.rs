@@ -1,0 +1,58 @@
+//! The driver's thread: the same for both sides.
+
+use std::hint::spin_loop;
+use std::time::{Duration, Instant};
+
+use super::wait::Alarm;
+use crate::ring::shape::BATCH;
+
+/// Chains that are timed at once.
+pub(super) const BLOCK: u64 = 4096;
+
+/// The driver's side of a ring, through references into memory that it shares with the device.
+pub(super) trait Port {
+    /// Chains that there is room for.
+    fn room(&self) -> u16;
+
+    /// Adds a chain of one buffer with this number in it. The device does not see it yet.
+    fn add(&mut self, number: u64);
+
+    /// Makes what was added available.
+    fn show(&mut self);
+
+    /// Takes back what the device has given back; how many chains.
+    fn reap(&mut self) -> u16;
+}
+
+/// Sends so many chains to the device, and takes them back; the time that each block of them took.
+#[inline(never)]
+pub(super) fn drive(port: &mut impl Port, chains: u64, alarm: &Alarm<'_>) -> Vec<Duration> {
+    let mut times = Vec::new();
+    let (mut sent, mut back) = (0, 0);
+    let (mut start, mut counted) = (Instant::now(), 0);
+    while back < chains {
+        while sent < chains && port.room() >= BATCH {
+            for _ in 0..BATCH {
+                port.add(sent);
+                sent += 1;
+            }
+            port.show();
+        }
+        back += alarm.until(|| reap(port));
+        if back - counted >= BLOCK {
+            let now = Instant::now();
+            times.push((now - start).mul_f64(BLOCK as f64 / (back - counted) as f64));
+            (start, counted) = (now, back);
+        }
+    }
+    times
+}
+
+fn reap(port: &mut impl Port) -> Option<u64> {
+    let reaped = port.reap();
+    if reaped == 0 {
+        spin_loop();
+        return None;
+    }
+    Some(reaped.into())
+}
