@@ -13,6 +13,7 @@
 mod barrier;
 mod buffers;
 mod copy;
+mod index;
 mod io;
 mod ram;
 mod table;

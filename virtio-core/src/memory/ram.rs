@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::barrier::{MemoryBarrier, Target, Versions};
+use super::index::Index;
 use super::table::{Region, Table};
 use super::view::{MemoryView, Pin, ViewSlot};
 use super::{DirtyLog, MemoryError};
@@ -248,7 +249,7 @@ impl GuestRam {
 fn new_table(regions: Box<[Region]>, version: u64, log: Option<Arc<dyn DirtyLog>>, versions: &Arc<Versions>) -> Table {
     versions.created(version);
     let marks = log.is_some() || regions.iter().any(|region| region.dirty.is_some());
-    Table { regions, version, log, marks, versions: versions.clone() }
+    Table { index: Index::new(&regions), regions, version, log, marks, versions: versions.clone() }
 }
 
 impl fmt::Debug for GuestRam {

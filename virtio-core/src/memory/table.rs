@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::barrier::Versions;
+use super::index::Index;
 use super::{DirtyLog, MemoryError};
 
 /// One contiguous range of device-visible addresses and the host memory behind it.
@@ -30,6 +31,11 @@ impl Region {
     pub(super) fn place(&self) -> Place {
         Place { start: self.start, len: self.len, host: self.host }
     }
+
+    /// The region's last address.
+    pub(super) fn last(&self) -> u64 {
+        self.start + (self.len - 1)
+    }
 }
 
 /// Where a region is, or (by default) no place at all. Valid as long as the table that it came from.
@@ -48,8 +54,21 @@ impl Default for Place {
 
 // SAFETY: as for `Region`.
 unsafe impl Send for Place {}
+// SAFETY: as for `Region`.
+unsafe impl Sync for Place {}
 
 impl Place {
+    /// Whether it holds `address`.
+    #[inline(always)]
+    pub(super) fn holds(&self, address: u64) -> bool {
+        address.wrapping_sub(self.start) < self.len
+    }
+
+    /// Whether it starts at `address` or before.
+    pub(super) fn starts_by(&self, address: u64) -> bool {
+        self.start <= address
+    }
+
     /// `[address, address + len)`, where that is not empty and wholly in this place.
     #[inline(always)]
     pub(super) fn whole(self, address: u64, len: u32) -> Option<Segment> {
@@ -93,6 +112,8 @@ unsafe impl Send for Segment {}
 pub(super) struct Table {
     /// Sorted by start, without overlaps.
     pub(super) regions: Box<[Region]>,
+    /// Of `regions`.
+    pub(super) index: Index,
     pub(super) version: u64,
     /// The log of everything that devices write, by device-visible address.
     pub(super) log: Option<Arc<dyn DirtyLog>>,
@@ -127,17 +148,15 @@ impl Table {
         Ok(regions.into_boxed_slice())
     }
 
-    /// The region that holds `address`.
+    /// Where the region that holds `address` is.
     #[inline]
-    pub(super) fn find(&self, address: u64) -> Option<&Region> {
-        let after = self.regions.partition_point(|region| region.start <= address);
-        let region = self.regions.get(after.checked_sub(1)?)?;
-        (address - region.start < region.len).then_some(region)
+    pub(super) fn find(&self, address: u64) -> Option<Place> {
+        Some(self.index.find(address)?.place)
     }
 
     /// The first host-contiguous piece of `[address, address + len)`, at most `len` bytes long.
     pub(super) fn piece(&self, address: u64, len: u32) -> Option<Segment> {
-        self.find(address)?.place().piece(address, len)
+        self.find(address)?.piece(address, len)
     }
 
     /// Marks `[address, address + len)` as written by the device.
@@ -147,7 +166,8 @@ impl Table {
             log.mark(address, len);
         }
         while len > 0 {
-            let Some(region) = self.find(address) else {
+            let found = self.index.find(address).and_then(|entry| self.regions.get(entry.region));
+            let Some(region) = found else {
                 return;
             };
             let offset = address - region.start;

@@ -132,15 +132,9 @@ impl MemoryView {
 
     /// The first host-contiguous piece of `[address, address + len)`, at most `len` bytes long.
     pub(super) fn find(&self, address: u64, len: u32) -> Option<Segment> {
-        self.seek(address);
-        self.last.get().piece(address, len)
-    }
-
-    /// Goes to the region that holds `address`, if there is one.
-    fn seek(&self, address: u64) {
-        if let Some(region) = self.pin.table.find(address) {
-            self.last.set(region.place());
-        }
+        let place = self.pin.table.find(address)?;
+        self.last.set(place);
+        place.piece(address, len)
     }
 
     /// Copies guest memory at `address` into `data`.
