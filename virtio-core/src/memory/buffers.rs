@@ -133,12 +133,18 @@ impl SegmentList {
         mapped
     }
 
-    /// The chain is complete; its bytes.
+    /// The chain is complete, and all in it was put by a [`Filling`]; its bytes.
     #[inline(always)]
-    pub(crate) fn finish(&mut self) -> u64 {
+    pub(crate) fn finish_usual(&mut self) -> u64 {
         if !self.writing {
             self.turn = self.end;
         }
+        self.end.bytes
+    }
+
+    /// The chain is complete; its bytes.
+    pub(crate) fn finish(&mut self) -> u64 {
+        self.finish_usual();
         if self.late_end.pieces != 0 {
             self.merge_late();
         }
@@ -171,13 +177,10 @@ impl SegmentList {
     }
 
     /// The pieces in order, and which of them are for the device to write.
-    #[inline]
-    pub(crate) fn pieces(&self) -> impl Iterator<Item = Buffer> {
-        let pieces = self.slots.get(..self.end.pieces).unwrap_or_default();
-        let turn = self.turn.pieces;
-        let buffer =
-            move |(i, piece): (usize, &Segment)| Buffer { address: piece.address, len: piece.len, writable: i >= turn };
-        pieces.iter().enumerate().map(buffer)
+    #[inline(always)]
+    pub(crate) fn pieces(&self) -> Pieces<'_> {
+        let ahead = self.slots.get(..self.end.pieces).unwrap_or_default();
+        Pieces { writable: ahead.as_ptr().wrapping_add(self.turn.pieces), ahead: ahead.iter() }
     }
 
     /// The device-readable part.
@@ -196,6 +199,24 @@ impl SegmentList {
     }
 }
 
+/// The pieces of a chain, one by one.
+pub(crate) struct Pieces<'a> {
+    ahead: std::slice::Iter<'a, Segment>,
+    /// Where those begin that are for the device to write: for comparing only.
+    writable: *const Segment,
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Buffer;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Buffer> {
+        let piece = self.ahead.next()?;
+        let writable = std::ptr::from_ref(piece) >= self.writable;
+        Some(Buffer { address: piece.address, len: piece.len, writable })
+    }
+}
+
 /// A list while the pieces of a chain are put into it.
 ///
 /// What changes with every buffer is held here, where the compiler can keep it in registers; [`stop`](Self::stop) gives
@@ -211,6 +232,18 @@ pub(crate) struct Filling<'a> {
     writing: &'a mut bool,
 }
 
+/// What a descriptor says of its chain.
+pub(crate) enum Step {
+    /// It goes on with the neighbour.
+    Next,
+    /// What comes now, with this one, is for the device to write. The descriptor is judged again.
+    Turn,
+    /// It ends here.
+    Last,
+    /// Something else.
+    Odd,
+}
+
 impl Filling<'_> {
     /// Adds a buffer that is as usual: not empty, and wholly in the region of the last one. Says whether it was; if not,
     /// nothing has happened.
@@ -224,23 +257,37 @@ impl Filling<'_> {
     }
 
     /// Adds the buffers of `descriptor`, which is number `index` of a table, and of those behind it, for as long as they
-    /// are as usual and `goes_on` says, by a descriptor's second half, that the chain goes on with the neighbour. How
-    /// many were added; `descriptor` is then the one behind them.
+    /// are as usual and `judge` says, by a descriptor's second half, that the chain goes on with the neighbour. How many
+    /// were added, and whether the chain is done; if not, `descriptor` is the one behind them.
     #[inline(always)]
     pub(crate) fn put_run(
         &mut self,
         table: &Descriptors<'_>,
         index: u32,
         descriptor: &mut [u64; 2],
-        mut goes_on: impl FnMut(u64) -> bool,
-    ) -> u32 {
+        mut judge: impl FnMut(u64) -> Step,
+    ) -> (u32, bool) {
         let mut ahead = table.from(index + 1);
         let room = self.slots.get_mut(self.now.pieces..).unwrap_or_default();
         let most = (ahead.left() as usize).min(room.len());
         let mut slot = room.as_mut_ptr();
         let mut left = most;
-        while left != 0 && goes_on(descriptor[1]) {
-            let Some(piece) = self.place.whole(descriptor[0], descriptor[1] as u32) else { break };
+        let done = loop {
+            match judge(descriptor[1]) {
+                Step::Next => {}
+                Step::Turn => {
+                    *self.writing = true;
+                    let pieces = self.now.pieces + (most - left);
+                    *self.turn = Extent { pieces, ..self.now };
+                    continue;
+                }
+                Step::Last => break true,
+                Step::Odd => break false,
+            }
+            if left == 0 {
+                break false;
+            }
+            let Some(piece) = self.place.whole(descriptor[0], descriptor[1] as u32) else { break false };
             // SAFETY: `slot` has been moved on less often than there is room, which this borrows.
             unsafe { slot.write(piece) };
             // SAFETY: as above: it comes no further than behind the last.
@@ -249,9 +296,9 @@ impl Filling<'_> {
             // SAFETY: it has been asked less often than there are descriptors.
             *descriptor = unsafe { ahead.next_unchecked() };
             left -= 1;
-        }
+        };
         self.now.pieces += most - left;
-        (most - left) as u32
+        ((most - left) as u32, done && self.put(*descriptor))
     }
 
     /// Whether what is put is for the device to write.

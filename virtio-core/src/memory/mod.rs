@@ -30,7 +30,7 @@ pub use io::{Reader, Writer};
 pub use ram::{DiscardInhibitor, GuestRam, RawRegion};
 pub use view::MemoryView;
 
-pub(crate) use buffers::{Filling, SegmentList};
+pub(crate) use buffers::{Filling, SegmentList, Step};
 pub(crate) use window::{Array, Descriptors, Window};
 
 /// Where writes of the device into guest memory are recorded, so that a migration can copy them.

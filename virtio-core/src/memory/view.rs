@@ -76,7 +76,7 @@ impl MemoryView {
 
     /// A window on ring memory: one host-contiguous piece, aligned to `ALIGN` on both sides.
     pub(crate) fn window<const ALIGN: usize>(&self, address: u64, len: u32) -> Option<Window<ALIGN>> {
-        Window::new(self.whole(address, len)?, self.pin.clone())
+        Window::new(self.find(address, len).filter(|piece| piece.len == len)?, self.pin.clone())
     }
 
     /// A table of `count` descriptors, where it is one aligned piece of guest memory.
@@ -90,19 +90,6 @@ impl MemoryView {
         window::descriptor_anywhere(self, address)
     }
 
-    /// `[address, address + len)`, where it is not empty, and one host-contiguous piece.
-    #[inline(always)]
-    fn whole(&self, address: u64, len: u32) -> Option<Segment> {
-        self.last.get().whole(address, len).or_else(|| self.whole_elsewhere(address, len))
-    }
-
-    /// The same, where it is not in the region of the last look-up.
-    #[inline(never)]
-    fn whole_elsewhere(&self, address: u64, len: u32) -> Option<Segment> {
-        self.seek(address);
-        self.last.get().whole(address, len)
-    }
-
     /// Where the table of `len` bytes at `address` is, if it is one host-contiguous piece. Tables may be in another
     /// region than buffers, so their last look-up is kept apart.
     #[inline(always)]
@@ -113,14 +100,16 @@ impl MemoryView {
 
     #[inline(never)]
     fn table_elsewhere(&self, address: u64, len: u32) -> Option<*mut u8> {
-        self.last_table.set(self.pin.table.find(address)?.place());
+        self.last_table.set(self.pin.table.find(address)?);
         self.last_table.get().whole(address, len).map(|piece| piece.host)
     }
 
     /// Goes to the region that holds `address`; that one, or the one before where there is none.
     #[inline]
     pub(super) fn place_of(&self, address: u64) -> Place {
-        self.seek(address);
+        if let Some(place) = self.pin.table.find(address) {
+            self.last.set(place);
+        }
         self.last.get()
     }
 

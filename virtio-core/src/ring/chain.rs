@@ -31,7 +31,7 @@ impl<'q> Chain<'q> {
 
     /// The buffers one by one: those to read, then those to write. One that lies in several regions of guest memory
     /// comes in pieces, and so does what is no guest memory.
-    #[inline]
+    #[inline(always)]
     pub fn buffers(&self) -> impl Iterator<Item = Buffer> {
         self.queue.buffers.list.pieces()
     }
@@ -50,7 +50,7 @@ impl<'q> Chain<'q> {
 
     /// Gives the chain back with `len` bytes written from the start of its writable part. The driver sees it after
     /// [`Virtqueue::publish`].
-    #[inline]
+    #[inline(always)]
     pub fn complete(self, len: u32) {
         // A chain is only given out while the ring is whole.
         self.queue.give_back(self.taken, len);

@@ -147,21 +147,25 @@ impl Virtqueue {
     /// The next chain that the driver made available.
     ///
     /// None where there is nothing, or what was granted is used up, or the queue has been stopped, or the ring is broken.
-    #[inline]
+    #[inline(always)] // in the midst of a device's loop: what is rare in it is a call
     pub fn pop(&mut self) -> Option<Chain<'_>> {
         if !each_layout!(&self.ring, ring => ring.may_take()) && !self.look() {
             return None;
         }
-        match each_layout!(&mut self.ring, ring => ring.take(&self.view, &mut self.buffers)) {
-            Ok(taken) => {
-                let taken = taken?;
-                self.tally.bytes += self.buffers.list.bytes();
-                Some(Chain::new(self, taken))
-            }
-            Err(fault) => {
-                self.break_ring(fault);
-                None
-            }
+        let taken = each_layout!(&mut self.ring, ring => ring.take(&self.view, &mut self.buffers));
+        let Some(taken) = taken else {
+            self.note_fault();
+            return None;
+        };
+        self.tally.bytes += self.buffers.list.bytes();
+        Some(Chain::new(self, taken))
+    }
+
+    /// No chain could be taken: perhaps the ring is broken.
+    #[cold]
+    fn note_fault(&mut self) {
+        if let Some(fault) = self.buffers.ring_fault.take() {
+            self.break_ring(fault);
         }
     }
 
@@ -257,7 +261,7 @@ impl Virtqueue {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn give_back_aside(&mut self, taken: Taken, element: Element) {
         self.record_popped(taken);
         self.record_staged(taken, element.len);
@@ -344,6 +348,7 @@ impl Virtqueue {
     }
 
     /// Stops the queue for a reason that lies in its structure, and has the driver told that the device needs a reset.
+    #[cold]
     pub fn break_ring(&mut self, fault: RingFault) {
         if self.fault.is_some() {
             return;

@@ -174,25 +174,25 @@ impl Packed {
         Ok(self.left as u16)
     }
 
-    /// Takes the next chain, if it is available, and puts its buffers into `buffers`.
+    /// Takes the next chain, if it is available, and puts its buffers into `buffers`. None where it is not, or the ring is
+    /// broken, and then it stands there why.
     #[inline(always)]
-    pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Result<Option<Taken>, RingFault> {
+    pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Option<Taken> {
         // RING-PACKED-07: the rest of the chain is read after the flags, which the driver has written last.
         let rest = self.areas.descriptors.load_second(self.next.slot);
         if !self.is_available(rest) {
             self.left = 0;
-            return Ok(None);
+            return None;
         }
         let first = Descriptor([self.areas.descriptors.load_first(self.next.slot), rest]);
-        let mut taken = Taken { id: first.id(), slots: 1 };
+        let alone = rest & high(NEXT | INDIRECT) == 0;
         // The rest is not worth being inlined.
-        if rest & high(NEXT | INDIRECT) != 0 || !buffers.only(view, first, rest & high(WRITE) != 0) {
-            taken = self.walk(view, buffers, first)?;
-        }
+        let usual = alone && buffers.only(view, first, rest & high(WRITE) != 0);
+        let taken = if usual { Taken { id: first.id(), slots: 1 } } else { self.walk(view, buffers, first)? };
         self.left = self.left.saturating_sub(taken.slots.into());
         self.taken = self.taken.wrapping_add(1);
         self.next.advance(taken.slots.into(), self.size);
-        Ok(Some(taken))
+        Some(taken)
     }
 
     /// Whether the descriptor at `next` is available, by its second half.
@@ -201,57 +201,66 @@ impl Packed {
         (rest >> 48) as u16 & (AVAIL | USED) == self.next.lap
     }
 
-    /// Collects the buffers of the chain whose first descriptor is `first`.
+    /// Follows the chain whose first descriptor is `first`; none where the ring is broken.
     #[inline(never)]
-    fn walk(&self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Result<Taken, RingFault> {
+    fn walk(&self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Option<Taken> {
         buffers.clear();
-        let taken = if first.rest() & high(INDIRECT) != 0 {
-            self.walk_table(view, buffers, first)?;
-            Taken { id: first.id(), slots: 1 }
-        } else {
-            self.walk_list(view, buffers, first)?
-        };
-        buffers.finish();
-        Ok(taken)
-    }
-
-    /// A chain in the ring itself.
-    #[inline(always)]
-    fn walk_list(&self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Result<Taken, RingFault> {
-        let ring = self.areas.descriptors.descriptors();
-        let mut cursor = self.next;
-        let mut at = Stop { index: cursor.slot, descriptor: first, done: false };
-        loop {
-            at = ring.run::<48, 0>(view, buffers, at, u32::from(NEXT | cursor.lap));
-            cursor.slot = at.index;
-            let slots = cursor.since(self.next, self.size) + 1;
-            // DRV-PACKED-05
-            if slots > self.free() {
-                return Err(RingFault::Endless { head: self.next.slot as u16, limit: self.free() as u16 });
-            }
-            // RING-PACKED-15
-            let taken = Taken { id: at.descriptor.id(), slots: slots as u16 };
-            if at.done {
-                return Ok(taken);
-            }
-            match self.step(view, buffers, at, &mut cursor)? {
-                Some(next) => at = next,
-                None => return Ok(taken),
-            }
+        if first.rest() & high(INDIRECT) != 0 {
+            let end = self.walk_table(view, buffers, first);
+            return buffers.end(end).then_some(Taken { id: first.id(), slots: 1 });
         }
+        let start = Stop::at(self.next.slot, first);
+        let at = self.run(view, buffers, start, self.next);
+        let slots = at.index - start.index + 1;
+        if at.done && slots <= self.left && buffers.finish_usual() {
+            // RING-PACKED-15
+            return Some(Taken { id: at.descriptor.id(), slots: slots as u16 });
+        }
+        self.walk_on(view, buffers, at)
     }
 
-    /// Adds one buffer of any kind; the next descriptor, if there is one.
+    /// Adds the buffers of a chain from `at` on, for as long as its descriptors are as usual.
     #[inline(always)]
+    fn run(&self, view: &MemoryView, buffers: &mut Buffers, at: Stop, cursor: Cursor) -> Stop {
+        let ring = self.areas.descriptors.descriptors();
+        ring.run::<48, 0>(view, buffers, at, (NEXT | cursor.lap).into())
+    }
+
+    /// Goes on with a chain that is not as usual from `at` on.
+    #[inline(never)]
+    fn walk_on(&self, view: &MemoryView, buffers: &mut Buffers, mut at: Stop) -> Option<Taken> {
+        let mut cursor = self.next;
+        let free = self.free();
+        let end = loop {
+            cursor.slot = at.index;
+            // DRV-PACKED-05
+            if cursor.since(self.next, self.size) >= free {
+                break Err(RingFault::Endless { head: self.next.slot as u16, limit: free as u16 });
+            }
+            if at.done {
+                break Ok(());
+            }
+            match self.step(view, buffers, &mut at, &mut cursor) {
+                Ok(true) => at = self.run(view, buffers, at, cursor),
+                Ok(false) => break Ok(()),
+                Err(fault) => break Err(fault),
+            }
+        };
+        let slots = cursor.since(self.next, self.size) + 1;
+        // RING-PACKED-15
+        buffers.end(end).then_some(Taken { id: at.descriptor.id(), slots: slots as u16 })
+    }
+
+    /// Adds one buffer of any kind; says whether there is a descriptor behind it, and goes there.
     fn step(
         &self,
         view: &MemoryView,
         buffers: &mut Buffers,
-        Stop { index, descriptor, .. }: Stop,
+        at: &mut Stop,
         cursor: &mut Cursor,
-    ) -> Result<Option<Stop>, RingFault> {
-        let flags = (descriptor.rest() >> 48) as u16;
-        let slot = index as u16;
+    ) -> Result<bool, RingFault> {
+        let flags = (at.descriptor.rest() >> 48) as u16;
+        let slot = at.index as u16;
         // DRV-PACKED-07
         if flags & (AVAIL | USED) != cursor.lap {
             return Err(RingFault::Unfinished { slot });
@@ -260,14 +269,15 @@ impl Packed {
         if flags & INDIRECT != 0 {
             return Err(RingFault::Indirect { index: slot });
         }
-        buffers.add(view, index, descriptor, flags & WRITE != 0);
+        buffers.add(view, at.index, at.descriptor, flags & WRITE != 0);
         if flags & NEXT == 0 {
-            return Ok(None);
+            return Ok(false);
         }
         cursor.advance(1, self.size);
         let ring = self.areas.descriptors.descriptors();
-        let descriptor = ring.read(cursor.slot).ok_or_else(|| ring.missing(index, cursor.slot))?;
-        Ok(Some(Stop { index: cursor.slot, descriptor, done: false }))
+        let Some(descriptor) = ring.read(cursor.slot) else { return Err(ring.missing(at.index, cursor.slot)) };
+        *at = Stop::at(cursor.slot, descriptor);
+        Ok(true)
     }
 
     /// A chain in an indirect table. That its descriptor says `WRITE` does not matter (RING-IND-05).

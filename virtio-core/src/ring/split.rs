@@ -123,39 +123,79 @@ impl Split {
         Ok(ahead)
     }
 
-    /// Takes the next chain that was seen, and puts its buffers into `buffers`.
+    /// Takes the next chain that was seen, and puts its buffers into `buffers`. None where the ring is broken, and then it
+    /// stands there why.
     #[inline(always)]
-    pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Result<Option<Taken>, RingFault> {
+    pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Option<Taken> {
         let head = self.areas.available_ring.load(self.slot(self.next));
-        let first = self.areas.descriptors.descriptors().read(head.into());
-        let first = first.ok_or(RingFault::Head { head, size: self.size() })?;
+        let table = self.areas.descriptors.descriptors();
+        let Some(first) = table.read(head.into()) else { return self.stray(buffers, head) };
+        let alone = first.rest() & high(NEXT | INDIRECT) == 0;
         // The rest is not worth being inlined.
-        if first.rest() & high(NEXT | INDIRECT) != 0 || !buffers.only(view, first, first.is_writable()) {
-            self.walk(view, buffers, head, first)?;
+        let usual = alone && buffers.only(view, first, first.is_writable());
+        if !usual && !self.walk(view, buffers, head.into(), first) {
+            return None;
         }
         self.next = self.next.wrapping_add(1);
-        Ok(Some(Taken { id: head, slots: 1 }))
+        Some(Taken { id: head, slots: 1 })
     }
 
-    /// Follows the chain at `head`, whose first descriptor has been read.
+    /// DRV-RING-09
+    #[cold]
+    fn stray(&self, buffers: &mut Buffers, head: u16) -> Option<Taken> {
+        buffers.ring_fault = Some(RingFault::Head { head, size: self.size() });
+        None
+    }
+
+    /// Follows the chain whose first descriptor is number `head`; says whether it is whole.
     #[inline(never)]
-    fn walk(&self, view: &MemoryView, buffers: &mut Buffers, head: u16, first: Descriptor) -> Result<(), RingFault> {
+    fn walk(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, first: Descriptor) -> bool {
         buffers.clear();
-        let table = self.areas.descriptors.descriptors();
-        let mut trail = Trail { head, limit: self.size(), left: self.size().into(), start: head.into() };
-        let mut at = Stop { index: head.into(), descriptor: first, done: false };
-        if trail.follow(view, buffers, &table, &mut at)? == End::Table {
-            // RING-IND-02
-            self.walk_table(view, buffers, at, trail)?;
+        if first.rest() & high(INDIRECT) != 0 {
+            return self.walk_table(view, buffers, head, first);
         }
-        buffers.finish();
-        Ok(())
+        let at = run(view, buffers, &self.areas.descriptors.descriptors(), Stop::at(head, first));
+        (at.done && buffers.finish_usual()) || self.walk_on(view, buffers, head, at)
     }
 
-    /// Goes on in the indirect table that descriptor `index` points at (RING-IND-03). That it says `WRITE` does not
-    /// matter (RING-IND-01).
+    /// Follows a chain that begins with an indirect descriptor.
     #[inline(always)]
-    fn walk_table(
+    fn walk_table(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, first: Descriptor) -> bool {
+        // What could be wrong is told apart by the slow way.
+        let good = self.indirect && first.rest() & (high(NEXT) | 15) == 0;
+        let Some(table) = good.then(|| view.table(first.address(), first.len() / 16)).flatten() else {
+            return self.walk_on(view, buffers, head, Stop::at(head, first));
+        };
+        let Some(descriptor) = table.read(0) else { return self.walk_on(view, buffers, head, Stop::at(head, first)) };
+        let at = run(view, buffers, &table, Stop::at(0, descriptor));
+        if at.done && at.index <= self.mask && buffers.finish_usual() {
+            return true;
+        }
+        let end = self.trail(head, 0).follow_table(view, buffers, &table, at);
+        buffers.end(end)
+    }
+
+    /// Goes on with a chain that is not as usual from `at` on; `head` is its first descriptor.
+    #[inline(never)]
+    fn walk_on(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, mut at: Stop) -> bool {
+        let mut trail = self.trail(head, head);
+        let table = self.areas.descriptors.descriptors();
+        let end = match trail.follow(view, buffers, &table, &mut at) {
+            Ok(End::Last) => Ok(()),
+            // RING-IND-02
+            Ok(End::Table) => self.follow_indirect(view, buffers, at, trail),
+            Err(fault) => Err(fault),
+        };
+        buffers.end(end)
+    }
+
+    fn trail(&self, head: u32, start: u32) -> Trail {
+        Trail { head: head as u16, limit: self.size(), left: self.mask + 1, start }
+    }
+
+    /// Goes on in the indirect table that a descriptor points at (RING-IND-03). That it says `WRITE` does not matter
+    /// (RING-IND-01).
+    fn follow_indirect(
         &self,
         view: &MemoryView,
         buffers: &mut Buffers,
@@ -169,11 +209,10 @@ impl Split {
         }
         // DRV-IND-05
         let count = descriptor.entries().ok_or(RingFault::TableLength { index, len })?;
+        let table = Scattered { view, address, count };
+        let Some(first) = table.read(0) else { return Err(RingFault::TableUnmapped { address }) };
         trail.start = 0;
-        match view.table(address, count) {
-            Some(table) => trail.follow_table(view, buffers, &table, address),
-            None => trail.follow_table(view, buffers, &Scattered { view, address, count }, address),
-        }
+        trail.follow_table(view, buffers, &table, Stop::at(0, first))
     }
 
     /// Gives back the chain that was taken last, as if it had not been.
@@ -286,6 +325,13 @@ impl Descriptor {
     }
 }
 
+/// Adds the buffers of a chain from `at` on, for as long as its descriptors are as usual.
+#[inline(always)]
+fn run(view: &MemoryView, buffers: &mut Buffers, table: &impl Table, at: Stop) -> Stop {
+    let usual = u32::from(NEXT).wrapping_add((at.index + 1) << 16);
+    table.run::<32, 0x1_0000>(view, buffers, at, usual)
+}
+
 /// What a chain ends with in a table.
 #[derive(PartialEq, Eq)]
 enum End {
@@ -308,8 +354,7 @@ struct Trail {
 }
 
 impl Trail {
-    /// Adds the buffers of a chain from the descriptor `at` on, which has been read.
-    #[inline(always)]
+    /// Adds the buffers of a chain from the descriptor `at` on.
     fn follow(
         &mut self,
         view: &MemoryView,
@@ -318,11 +363,7 @@ impl Trail {
         at: &mut Stop,
     ) -> Result<End, RingFault> {
         loop {
-            if at.descriptor.rest() & high(INDIRECT) == 0 {
-                let usual = u32::from(NEXT).wrapping_add((at.index + 1) << 16);
-                *at = table.run::<32, 0x1_0000>(view, buffers, *at, usual);
-            }
-            // A chain that loops has more descriptors than there can be.
+            // DRV-RING-05: a chain that loops has more descriptors than there can be.
             let passed = at.index - self.start;
             if passed >= self.left {
                 return Err(self.endless());
@@ -345,21 +386,19 @@ impl Trail {
                 self.start = next;
             }
             let Some(descriptor) = table.read(next) else { return Err(table.missing(at.index, next)) };
-            *at = Stop { index: next, descriptor, done: false };
+            *at = run(view, buffers, table, Stop::at(next, descriptor));
         }
     }
 
-    /// Adds the buffers of an indirect table.
-    #[inline(always)]
+    /// Adds the buffers of an indirect table from the descriptor `at` on.
+    #[inline(never)]
     fn follow_table(
         &mut self,
         view: &MemoryView,
         buffers: &mut Buffers,
         table: &impl Table,
-        address: u64,
+        mut at: Stop,
     ) -> Result<(), RingFault> {
-        let Some(first) = table.read(0) else { return Err(RingFault::TableUnmapped { address }) };
-        let mut at = Stop { index: 0, descriptor: first, done: false };
         match self.follow(view, buffers, table, &mut at)? {
             End::Last => Ok(()),
             // DRV-IND-02

@@ -1,7 +1,7 @@
 //! From descriptors to buffers: what all layouts have in common in walking a chain.
 
 use super::error::{ChainFault, RingFault};
-use crate::memory::{Descriptors, Filling, MemoryView, SegmentList};
+use crate::memory::{Descriptors, Filling, MemoryView, SegmentList, Step};
 
 /// `VIRTQ_DESC_F_NEXT`.
 pub(super) const NEXT: u16 = 1;
@@ -48,6 +48,8 @@ impl Descriptor {
 pub(super) struct Buffers {
     pub(super) list: SegmentList,
     pub(super) fault: Option<ChainFault>,
+    /// What is wrong with the ring.
+    pub(super) ring_fault: Option<RingFault>,
     /// Chains in which something was, since this was last looked at.
     pub(super) faults: u64,
 }
@@ -55,7 +57,7 @@ pub(super) struct Buffers {
 impl Buffers {
     /// For the chains of a queue of `size` descriptors.
     pub(super) fn new(view: &MemoryView, size: u16) -> Buffers {
-        Buffers { list: SegmentList::new(view, usize::from(size).min(256)), fault: None, faults: 0 }
+        Buffers { list: SegmentList::new(view, usize::from(size).min(256)), fault: None, ring_fault: None, faults: 0 }
     }
 
     /// A chain of one buffer; says whether that is not empty, and in one region. If not, nothing has happened.
@@ -108,13 +110,27 @@ impl Buffers {
         }
     }
 
-    /// The chain is complete.
+    /// The chain is complete, and was as usual from its begin to its end; says whether that is all there is to say of it.
     #[inline(always)]
+    pub(super) fn finish_usual(&mut self) -> bool {
+        self.list.finish_usual() <= u64::from(u32::MAX)
+    }
+
+    /// The chain is complete.
     pub(super) fn finish(&mut self) {
         let bytes = self.list.finish();
         if bytes > u64::from(u32::MAX) {
             self.found(ChainFault::TooLong { len: bytes });
         }
+    }
+
+    /// The chain has an end, or the ring is broken; says whether it is not.
+    pub(super) fn end(&mut self, end: Result<(), RingFault>) -> bool {
+        match end {
+            Ok(()) => self.finish(),
+            Err(fault) => self.ring_fault = Some(fault),
+        }
+        end.is_ok()
     }
 
     /// The first fault counts.
@@ -155,6 +171,13 @@ pub(super) struct Stop {
     pub(super) done: bool,
 }
 
+impl Stop {
+    #[inline(always)]
+    pub(super) fn at(index: u32, descriptor: Descriptor) -> Stop {
+        Stop { index, descriptor, done: false }
+    }
+}
+
 impl Table for Descriptors<'_> {
     #[inline(always)]
     fn read(&self, index: u32) -> Option<Descriptor> {
@@ -175,31 +198,28 @@ impl Table for Descriptors<'_> {
         at: Stop,
         usual: u32,
     ) -> Stop {
-        let Stop { mut index, descriptor: Descriptor(mut descriptor), .. } = at;
+        let Stop { index, descriptor: Descriptor(mut descriptor), .. } = at;
         let mut filling = buffers.fill(view);
-        let mut usual = if filling.is_writing() { usual | u32::from(WRITE) } else { usual };
-        let done = loop {
-            let mut expected = usual;
-            let passed = filling.put_run(self, index, &mut descriptor, |rest| {
-                let goes_on = (rest >> SHIFT) as u32 == expected;
-                expected = expected.wrapping_add(STEP);
-                goes_on
-            });
-            index += passed;
-            usual = usual.wrapping_add(STEP.wrapping_mul(passed));
-            let oddity = (descriptor[1] >> SHIFT) as u32 ^ usual;
+        let mut writing = filling.is_writing();
+        let mut usual = if writing { usual | u32::from(WRITE) } else { usual };
+        let (passed, done) = filling.put_run(self, index, &mut descriptor, |rest| {
+            let oddity = (rest >> SHIFT) as u32 ^ usual;
+            if oddity == 0 {
+                usual = usual.wrapping_add(STEP);
+                return Step::Next;
+            }
             if oddity as u16 == NEXT {
-                break filling.put(descriptor);
+                return Step::Last;
             }
-            let turns = oddity as u16 & (WRITE | INDIRECT | AVAIL | USED) == WRITE;
-            if !turns || filling.is_writing() {
-                break false;
+            if writing || oddity as u16 & (WRITE | INDIRECT | AVAIL | USED) != WRITE {
+                return Step::Odd;
             }
-            filling.turn();
+            writing = true;
             usual |= u32::from(WRITE);
-        };
+            Step::Turn
+        });
         filling.stop();
-        Stop { index, descriptor: Descriptor(descriptor), done }
+        Stop { index: index + passed, descriptor: Descriptor(descriptor), done }
     }
 }
 
