@@ -94,9 +94,9 @@ impl TaskContext {
 pub enum Source {
     /// A queue's doorbell. The runner takes what was signalled, and counts it.
     Doorbell(Event, Arc<QueueCounters>),
-    /// An event. The runner takes what was signalled.
+    /// An event of this task alone. The runner takes what was signalled.
     Event(Event),
-    /// A file that has something to read; the task reads it.
+    /// A file that has something to read; the task reads it. Other tasks may name it too. Stays open while it is named.
     #[cfg(unix)]
     Readable(Arc<dyn AsRawFd + Send + Sync>),
     /// A file that takes something; named only while there is something to write.

@@ -272,8 +272,17 @@ impl Drop for TaskRunner {
             (self.on_lost)();
         }
         // The task goes before its end is reported: then nothing of it touches guest memory any more.
+        let _end = End(&self.control);
         self.task = Box::new(Ended);
-        self.control.report(Outcome::Gone);
+    }
+}
+
+/// Reports the end of a task, even of one that panics while it is dropped.
+struct End<'a>(&'a TaskControl);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.report(Outcome::Gone);
     }
 }
 
