@@ -271,8 +271,10 @@ impl Drop for TaskRunner {
         if self.phase != Phase::Stopped {
             (self.on_lost)();
         }
-        // The task goes before its end is reported: then nothing of it touches guest memory any more.
+        // The task and its files go before its end is reported: then nothing of it touches guest memory any more, and
+        // what it had open can be opened again.
         let _end = End(&self.control);
+        self.sources.clear();
         self.task = Box::new(Ended);
     }
 }
