@@ -9,8 +9,8 @@ use crate::event::Event;
 /// A task in the hands of a [`Runtime`](crate::Runtime).
 ///
 /// The runtime waits for [`wake`](Self::wake) and for [`sources`](Self::sources), calls [`step`](Self::step) with what
-/// is ready, and obeys what that returns. After [`Next::Done`], or whenever it wants to get rid of it, it drops the
-/// runner.
+/// is ready, and obeys what that returns. After [`Next::Done`], after a panic, or whenever it wants to get rid of it, it
+/// drops the runner; the device asks for a reset then, unless it was told to end.
 pub struct TaskRunner {
     task: Box<dyn QueueTask>,
     control: Arc<TaskControl>,
