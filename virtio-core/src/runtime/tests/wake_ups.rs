@@ -83,3 +83,35 @@ fn time_limits_may_be_as_long_as_there_are() {
         assert!(memory.ram().set_log(None).wait(Duration::MAX));
     }
 }
+
+/// A driver that refills its queue as fast as it can shares the thread with one that sends a chain at a time.
+#[test]
+fn a_queue_that_is_always_full_leaves_room_for_another_device() {
+    use std::sync::atomic::AtomicBool;
+
+    for runtime in runtimes() {
+        let (mut full, _) = live(runtime.clone(), USUAL);
+        let (mut other, _) = live(runtime, USUAL);
+        let enough = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let flood = scope.spawn(|| {
+                let (from, mut received) = (full.memory.place(b"data"), 0);
+                while !enough.load(Ordering::Relaxed) || received < 1000 {
+                    while full.driver.add(&[Buffer::readable(from, 4), Buffer::writable(from, 4)]).is_some() {}
+                    if full.driver.publish() {
+                        full.host.notify(0);
+                    }
+                    while full.driver.used().is_some() {
+                        received += 1;
+                    }
+                }
+            });
+            for _ in 0..200 {
+                other.send();
+                other.answer();
+            }
+            enough.store(true, Ordering::Relaxed);
+            flood.join().unwrap();
+        });
+    }
+}
