@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::control::{Command, Orders, Outcome, TaskControl};
-use super::{Events, Next, QueueTask, Quiesce, Source, Sources, TaskContext, place};
+use super::{CHAINS_PER_RUN, Events, Next, QueueTask, Quiesce, Source, Sources, TaskContext, place};
 use crate::event::Event;
 
 /// A task in the hands of a [`Runtime`](crate::Runtime).
@@ -141,6 +141,8 @@ impl TaskRunner {
         if events == Events::NONE && !due {
             return self.next;
         }
+        // No driver keeps its device in one run for long, or others from theirs.
+        self.task.queues(&mut |queue| queue.grant(CHAINS_PER_RUN));
         let mut cx = TaskContext::default();
         self.next = self.task.run(events, &mut cx);
         if cx.sources_changed {

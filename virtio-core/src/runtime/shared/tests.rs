@@ -2,12 +2,15 @@
 
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::*;
 use crate::runtime::tests::{Script, event, runner};
-use crate::task::{Command, Next, Outcome, Source, TaskControl};
-use crate::{Event, Events, TaskContext};
+use crate::task::{CHAINS_PER_RUN, Command, Next, Outcome, Source, TaskControl};
+use crate::testing::suite::USUAL;
+use crate::testing::{Buffer, SplitDriver, TestMemory};
+use crate::{Event, Events, QueueTask, Sources, TaskContext, Virtqueue};
 
 /// A worker that runs in the test.
 struct Bench {
@@ -79,6 +82,59 @@ fn those_that_always_have_work_are_served_in_turn() {
         // What comes for one of them gives it no second run.
         bell.signal();
         assert_eq!(bench.round(), (3, vec![0, 1, 2]));
+    }
+}
+
+/// A device whose driver makes a chain available for each that was answered.
+struct Bottomless {
+    queue: Virtqueue,
+    driver: SplitDriver,
+    taken: Arc<AtomicU32>,
+}
+
+impl QueueTask for Bottomless {
+    fn sources(&self, sources: &mut Sources) {
+        sources.queue(&self.queue);
+    }
+
+    fn run(&mut self, _events: Events, _cx: &mut TaskContext) -> Next {
+        let end = self.taken.load(Relaxed) + CHAINS_PER_RUN;
+        loop {
+            let Some(chain) = self.queue.pop() else { break };
+            assert_ne!(self.taken.fetch_add(1, Relaxed), end, "a run ends");
+            chain.complete(0);
+            self.queue.publish();
+            while self.driver.used().is_some() {}
+            self.driver.add(&[Buffer::readable(4096, 4)]);
+            self.driver.publish();
+        }
+        if self.queue.arm() { Next::Again } else { Next::Wait }
+    }
+
+    fn queues(&mut self, each: &mut dyn FnMut(&mut Virtqueue)) {
+        each(&mut self.queue);
+    }
+}
+
+/// The bound is the runner's: these tasks have none.
+#[test]
+fn queues_that_are_always_full_are_served_in_turn() {
+    let mut bench = Bench::new();
+    let memory = TestMemory::new(1 << 20);
+    let counts = [0, 1].map(|_| {
+        let mut driver = SplitDriver::new(&memory, 16, USUAL);
+        while driver.add(&[Buffer::readable(4096, 4)]).is_some() {}
+        driver.publish();
+        let (queue, taken) = (Virtqueue::new(driver.setup()).unwrap(), Arc::new(AtomicU32::new(0)));
+        let (runner, ..) = runner(Bottomless { queue, driver, taken: taken.clone() });
+        bench.inbox.put(runner).unwrap();
+        taken
+    });
+    for rounds in 1..100 {
+        assert_eq!(bench.round().0, 2);
+        for taken in &counts {
+            assert_eq!(taken.load(Relaxed), rounds * CHAINS_PER_RUN);
+        }
     }
 }
 
