@@ -30,7 +30,7 @@ pub use interrupt::{Interrupt, InterruptLine, Interrupts};
 pub use log_limit::LogLimit;
 pub use memory::{Buffer, GuestBuffers, GuestRam, MemoryError, MemoryView, Reader, Writer};
 pub use ring::{Chain, ChainFault, QueuePosition, QueueSetup, RingFault, Ticket, Virtqueue};
-#[cfg(all(feature = "eventfd", target_os = "linux"))]
-pub use runtime::ThreadRuntime;
 pub use runtime::{InlineRuntime, Runtime};
+#[cfg(all(feature = "eventfd", target_os = "linux"))]
+pub use runtime::{SharedRuntime, ThreadRuntime};
 pub use task::{Events, Next, QueueTask, Quiesce, Source, Sources, TaskContext, TaskRunner};

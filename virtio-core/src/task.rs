@@ -24,6 +24,10 @@ pub trait QueueTask: Send {
 
     /// Does a bounded amount of work. `events` says which sources have something; at the start, and after a pause, all
     /// of them do. A source may be named although it has nothing.
+    ///
+    /// Before each run the runner [grants](Virtqueue::grant) each of its queues [`CHAINS_PER_RUN`] chains: however fast a
+    /// driver is, `pop` ends, and `arm` says that there is more. A task that stops at less, for requests that take long
+    /// or move much, bounds that by itself.
     fn run(&mut self, events: Events, cx: &mut TaskContext) -> Next;
 
     /// Calls `each` with each of its queues. None where the queues are served elsewhere.
@@ -52,6 +56,9 @@ pub trait QueueTask: Send {
         numbers
     }
 }
+
+/// Chains that each queue gives its task in one run.
+pub const CHAINS_PER_RUN: u32 = 256;
 
 /// Why a task comes to rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +101,9 @@ impl TaskContext {
 pub enum Source {
     /// A queue's doorbell. The runner takes what was signalled, and counts it.
     Doorbell(Event, Arc<QueueCounters>),
-    /// An event. The runner takes what was signalled.
+    /// An event of this task alone. The runner takes what was signalled.
     Event(Event),
-    /// A file that has something to read; the task reads it.
+    /// A file that has something to read; the task reads it. Other tasks may name it too. Stays open while it is named.
     #[cfg(unix)]
     Readable(Arc<dyn AsRawFd + Send + Sync>),
     /// A file that takes something; named only while there is something to write.

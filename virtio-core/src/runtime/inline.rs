@@ -10,8 +10,8 @@ use crate::task::{Next, Ready, TaskRunner};
 
 /// Runs tasks in the thread that calls [`poll`](Self::poll), in the order in which they were spawned.
 ///
-/// Deterministic: for tests, and for embedders that want to say when a device works. Cheap to clone; all clones are the
-/// same runtime.
+/// Deterministic: for tests, and for embedders that want to say when a device works. A task that panics panics in the
+/// caller. Cheap to clone; all clones are the same runtime.
 #[derive(Clone, Default)]
 pub struct InlineRuntime(Arc<Mutex<Vec<Slot>>>);
 

@@ -1,6 +1,12 @@
 //! What runs the tasks.
 
+#[cfg(all(feature = "eventfd", target_os = "linux"))]
+mod contain;
 mod inline;
+#[cfg(all(feature = "eventfd", target_os = "linux"))]
+mod poll;
+#[cfg(all(feature = "eventfd", target_os = "linux"))]
+mod shared;
 #[cfg(all(test, feature = "eventfd", target_os = "linux"))]
 mod tests;
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
@@ -11,6 +17,8 @@ use std::io;
 use crate::task::TaskRunner;
 
 pub use inline::InlineRuntime;
+#[cfg(all(feature = "eventfd", target_os = "linux"))]
+pub use shared::SharedRuntime;
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
 pub use thread::ThreadRuntime;
 

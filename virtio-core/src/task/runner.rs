@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::control::{Command, Orders, Outcome, TaskControl};
-use super::{Events, Next, QueueTask, Quiesce, Source, Sources, TaskContext, place};
+use super::{CHAINS_PER_RUN, Events, Next, QueueTask, Quiesce, Source, Sources, TaskContext, place};
 use crate::event::Event;
 
 /// A task in the hands of a [`Runtime`](crate::Runtime).
 ///
 /// The runtime waits for [`wake`](Self::wake) and for [`sources`](Self::sources), calls [`step`](Self::step) with what
-/// is ready, and obeys what that returns. After [`Next::Done`], or whenever it wants to get rid of it, it drops the
-/// runner.
+/// is ready, and obeys what that returns. After [`Next::Done`], after a panic, or whenever it wants to get rid of it, it
+/// drops the runner; the device asks for a reset then, unless it was told to end.
 pub struct TaskRunner {
     task: Box<dyn QueueTask>,
     control: Arc<TaskControl>,
@@ -141,6 +141,8 @@ impl TaskRunner {
         if events == Events::NONE && !due {
             return self.next;
         }
+        // No driver keeps its device in one run for long, or others from theirs.
+        self.task.queues(&mut |queue| queue.grant(CHAINS_PER_RUN));
         let mut cx = TaskContext::default();
         self.next = self.task.run(events, &mut cx);
         if cx.sources_changed {
@@ -271,9 +273,20 @@ impl Drop for TaskRunner {
         if self.phase != Phase::Stopped {
             (self.on_lost)();
         }
-        // The task goes before its end is reported: then nothing of it touches guest memory any more.
+        // The task and its files go before its end is reported: then nothing of it touches guest memory any more, and
+        // what it had open can be opened again.
+        let _end = End(&self.control);
+        self.sources.clear();
         self.task = Box::new(Ended);
-        self.control.report(Outcome::Gone);
+    }
+}
+
+/// Reports the end of a task, even of one that panics while it is dropped.
+struct End<'a>(&'a TaskControl);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.report(Outcome::Gone);
     }
 }
 

@@ -182,9 +182,6 @@ impl TestDevice {
     }
 }
 
-/// Chains taken in one run.
-const BUDGET: usize = 512;
-
 struct CopyTask {
     queues: Vec<Virtqueue>,
     held: Vec<Held>,
@@ -222,14 +219,9 @@ impl QueueTask for CopyTask {
     fn run(&mut self, _events: Events, _cx: &mut TaskContext) -> Next {
         self.shared.runs.fetch_add(1, SeqCst);
         let hold = self.shared.hold.load(SeqCst);
-        let mut budget = BUDGET;
-        let mut more = false;
         for index in 0..self.queues.len() {
             let queue = &mut self.queues[index];
-            while budget > 0
-                && let Some(chain) = queue.pop()
-            {
-                budget -= 1;
+            while let Some(chain) = queue.pop() {
                 let (mut from, mut to) = (GuestBuffers::new(), GuestBuffers::new());
                 let held = from.hold_readable(&chain.reader()).and_then(|()| to.hold_writable(&chain.writer()));
                 if chain.fault().is_some() || held.is_err() {
@@ -238,11 +230,11 @@ impl QueueTask for CopyTask {
                 }
                 self.held.push(Held { queue: index, ticket: chain.into_ticket(), from, to });
             }
-            more |= budget == 0;
         }
         if !hold {
             self.answer(true);
         }
+        let mut more = false;
         for queue in &mut self.queues {
             queue.publish();
             more |= queue.arm();
