@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::MemoryError;
+use super::descriptors::{Descriptors, NEXT, WRITE};
 use super::io::{Reader, Writer};
 use super::table::{Place, Segment};
 use super::view::{MemoryView, Pin};
-use super::window::Descriptors;
 
 /// A buffer of a descriptor chain, or a piece of one: where the driver says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,8 +179,7 @@ impl SegmentList {
     /// The pieces in order, and which of them are for the device to write.
     #[inline(always)]
     pub(crate) fn pieces(&self) -> Pieces<'_> {
-        let ahead = self.slots.get(..self.end.pieces).unwrap_or_default();
-        Pieces { writable: ahead.as_ptr().wrapping_add(self.turn.pieces), ahead: ahead.iter() }
+        Pieces { pieces: self.slots.get(..self.end.pieces).unwrap_or_default(), next: 0, turn: self.turn.pieces }
     }
 
     /// The device-readable part.
@@ -201,9 +200,10 @@ impl SegmentList {
 
 /// The pieces of a chain, one by one.
 pub(crate) struct Pieces<'a> {
-    ahead: std::slice::Iter<'a, Segment>,
-    /// Where those begin that are for the device to write: for comparing only.
-    writable: *const Segment,
+    pieces: &'a [Segment],
+    next: usize,
+    /// Where those begin that are for the device to write.
+    turn: usize,
 }
 
 impl Iterator for Pieces<'_> {
@@ -211,8 +211,9 @@ impl Iterator for Pieces<'_> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<Buffer> {
-        let piece = self.ahead.next()?;
-        let writable = std::ptr::from_ref(piece) >= self.writable;
+        let piece = self.pieces.get(self.next)?;
+        let writable = self.next >= self.turn;
+        self.next += 1;
         Some(Buffer { address: piece.address, len: piece.len, writable })
     }
 }
@@ -232,23 +233,19 @@ pub(crate) struct Filling<'a> {
     writing: &'a mut bool,
 }
 
-/// What a descriptor says of its chain.
-pub(crate) enum Step {
-    /// It goes on with the neighbour.
-    Next,
-    /// What comes now, with this one, is for the device to write. The descriptor is judged again.
-    Turn,
-    /// It ends here.
-    Last,
-    /// Something else.
-    Odd,
+/// What came behind a run of usual descriptors.
+pub(crate) enum Behind {
+    /// Nothing: the chain's last is among them, and this is it.
+    Last((u64, u64)),
+    /// Something that is not as usual, and was read but not added.
+    Odd((u64, u64)),
 }
 
 impl Filling<'_> {
     /// Adds a buffer that is as usual: not empty, and wholly in the region of the last one. Says whether it was; if not,
     /// nothing has happened.
     #[inline(always)]
-    pub(crate) fn put(&mut self, [address, rest]: [u64; 2]) -> bool {
+    pub(crate) fn put(&mut self, (address, rest): (u64, u64)) -> bool {
         let Some(piece) = self.place.whole(address, rest as u32) else { return false };
         let Some(slot) = self.slots.get_mut(self.now.pieces) else { return false };
         *slot = piece;
@@ -256,49 +253,56 @@ impl Filling<'_> {
         true
     }
 
-    /// Adds the buffers of `descriptor`, which is number `index` of a table, and of those behind it, for as long as they
-    /// are as usual and `judge` says, by a descriptor's second half, that the chain goes on with the neighbour. How many
-    /// were added, and whether the chain is done; if not, `descriptor` is the one behind them.
+    /// Adds the buffers of a chain from `current` on, which is descriptor number `index` of a table, for as long as they are
+    /// as usual, in ascending order in the table, and the writable behind the readable ones. How many were added, and what
+    /// came behind them.
+    ///
+    /// `usual` is what the second half of a descriptor has above `SHIFT`, where `MASK` is set, if it is device-readable and
+    /// followed by its neighbour: flags in the lower 16 bits, and what grows by `STEP` from one descriptor to the next.
     #[inline(always)]
-    pub(crate) fn put_run(
+    pub(crate) fn put_run<const SHIFT: u32, const MASK: u32, const STEP: u32>(
         &mut self,
         table: &Descriptors<'_>,
         index: u32,
-        descriptor: &mut [u64; 2],
-        mut judge: impl FnMut(u64) -> Step,
-    ) -> (u32, bool) {
+        (mut address, mut rest): (u64, u64),
+        mut usual: u32,
+    ) -> (u32, Behind) {
+        let (place, before) = (self.place, self.now);
         let mut ahead = table.from(index + 1);
-        let room = self.slots.get_mut(self.now.pieces..).unwrap_or_default();
+        let room = self.slots.get_mut(before.pieces..).unwrap_or_default();
         let most = (ahead.left() as usize).min(room.len());
-        let mut slot = room.as_mut_ptr();
-        let mut left = most;
-        let done = loop {
-            match judge(descriptor[1]) {
-                Step::Next => {}
-                Step::Turn => {
-                    *self.writing = true;
-                    let pieces = self.now.pieces + (most - left);
-                    *self.turn = Extent { pieces, ..self.now };
-                    continue;
+        let (mut slot, mut left, mut bytes) = (room.as_mut_ptr(), most, before.bytes);
+        while left != 0 {
+            let oddity = (rest >> SHIFT) as u32 & MASK ^ usual;
+            if oddity != 0 {
+                if *self.writing || oddity as u16 & !NEXT != WRITE {
+                    break;
                 }
-                Step::Last => break true,
-                Step::Odd => break false,
+                *self.writing = true;
+                *self.turn = Extent { pieces: before.pieces + most - left, bytes };
+                usual |= u32::from(WRITE);
+                if oddity as u16 != WRITE || oddity >> 16 != 0 {
+                    break;
+                }
             }
-            if left == 0 {
-                break false;
-            }
-            let Some(piece) = self.place.whole(descriptor[0], descriptor[1] as u32) else { break false };
-            // SAFETY: `slot` has been moved on less often than there is room, which this borrows.
+            let Some(piece) = place.whole(address, rest as u32) else { break };
+            // SAFETY: this borrows the room, and `left` counts the slots that are left of it.
             unsafe { slot.write(piece) };
-            // SAFETY: as above: it comes no further than behind the last.
+            // SAFETY: as above; perhaps behind the last.
             slot = unsafe { slot.add(1) };
-            self.now.bytes += u64::from(piece.len);
-            // SAFETY: it has been asked less often than there are descriptors.
-            *descriptor = unsafe { ahead.next_unchecked() };
+            bytes += u64::from(piece.len);
+            usual = usual.wrapping_add(STEP);
             left -= 1;
-        };
-        self.now.pieces += most - left;
-        ((most - left) as u32, done && self.put(*descriptor))
+            // SAFETY: `left` has counted the descriptors too.
+            (address, rest) = unsafe { ahead.next_unchecked() };
+        }
+        let passed = most - left;
+        self.now = Extent { pieces: before.pieces + passed, bytes };
+        let last = ((rest >> SHIFT) as u32 & MASK ^ usual) as u16 == NEXT && self.put((address, rest));
+        if last {
+            return (passed as u32 + 1, Behind::Last((address, rest)));
+        }
+        (passed as u32, Behind::Odd((address, rest)))
     }
 
     /// Whether what is put is for the device to write.

@@ -13,6 +13,7 @@
 mod barrier;
 mod buffers;
 mod copy;
+mod descriptors;
 mod index;
 mod io;
 mod ram;
@@ -30,8 +31,9 @@ pub use io::{Reader, Writer};
 pub use ram::{DiscardInhibitor, GuestRam, RawRegion};
 pub use view::MemoryView;
 
-pub(crate) use buffers::{Filling, SegmentList, Step};
-pub(crate) use window::{Array, Descriptors, Window};
+pub(crate) use buffers::{Behind, Filling, SegmentList};
+pub(crate) use descriptors::{AVAIL, Descriptors, INDIRECT, NEXT, USED, WRITE};
+pub(crate) use window::{Array, Window};
 
 /// Where writes of the device into guest memory are recorded, so that a migration can copy them.
 ///

@@ -75,8 +75,12 @@ impl Place {
         let offset = address.wrapping_sub(self.start);
         // One that is empty, or wraps around, does not end behind its start.
         let end = offset.wrapping_add(u64::from(len));
-        if end <= offset || end > self.len {
-            return None;
+        // Two branches that are never taken cost less than one that joins both.
+        if end <= offset {
+            return none();
+        }
+        if end > self.len {
+            return none();
         }
         // SAFETY: `offset` is below the region's length, so it fits a usize (`Table::sorted` has checked the length)
         // and the pointer stays inside the mapping.
@@ -95,6 +99,11 @@ impl fmt::Debug for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}+{:#x}", self.start, self.len)
     }
+}
+
+#[cold]
+fn none() -> Option<Segment> {
+    None
 }
 
 /// A piece of guest memory that is contiguous on the host, resolved and checked.

@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::descriptors::{self, Descriptors};
 use super::ram::GuestRam;
 use super::table::{Place, Segment, Table};
-use super::window::{self, Descriptors};
 use super::{MemoryError, Window, copy};
 use crate::event::Event;
 
@@ -86,8 +86,8 @@ impl MemoryView {
     }
 
     /// The two halves of a descriptor at any address.
-    pub(crate) fn descriptor(&self, address: u64) -> Option<[u64; 2]> {
-        window::descriptor_anywhere(self, address)
+    pub(crate) fn descriptor(&self, address: u64) -> Option<(u64, u64)> {
+        descriptors::descriptor_anywhere(self, address)
     }
 
     /// Where the table of `len` bytes at `address` is, if it is one host-contiguous piece. Tables may be in another

@@ -1,9 +1,9 @@
 //! Windows on the ring areas: checked once, then accessed by atomic loads and stores.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
+use super::descriptors::Descriptors;
 use super::table::Segment;
 use super::view::{MemoryView, Pin};
 
@@ -183,7 +183,7 @@ impl Array<16> {
     /// The descriptors that these entries are.
     #[inline(always)]
     pub(crate) fn descriptors(&self) -> Descriptors<'_> {
-        Descriptors { first: self.first.cast(), count: self.count, _mapped: PhantomData }
+        Descriptors::of_ring(&self.pin, self.first.cast(), self.count)
     }
 
     /// The second half of an entry, read before anything that is read after it; 0 where there is none.
@@ -214,86 +214,4 @@ impl Array<16> {
             unsafe { AtomicU64::from_ptr(p.cast()) }.store(value.to_le(), Ordering::Relaxed);
         }
     }
-}
-
-/// Descriptors in one piece of guest memory, aligned to 8 bytes. Each is to be read once.
-#[derive(Clone, Copy)]
-pub(crate) struct Descriptors<'m> {
-    first: *mut u64,
-    count: u32,
-    /// Whoever keeps the memory mapped.
-    _mapped: PhantomData<&'m Pin>,
-}
-
-impl<'m> Descriptors<'m> {
-    /// Those of a table of `count` at `address`, if that is one aligned piece of guest memory.
-    #[inline(always)]
-    pub(super) fn of_table(view: &'m MemoryView, address: u64, count: u32) -> Option<Descriptors<'m>> {
-        let first = view.table_place(address, count.checked_mul(16)?)?.cast::<u64>();
-        // The view, borrowed here, keeps the piece mapped.
-        first.addr().is_multiple_of(8).then_some(Descriptors { first, count, _mapped: PhantomData })
-    }
-
-    #[inline(always)]
-    pub(crate) fn count(&self) -> u32 {
-        self.count
-    }
-
-    /// Descriptor `index`, in native order; none where there are fewer.
-    #[inline(always)]
-    pub(crate) fn get(&self, index: u32) -> Option<[u64; 2]> {
-        // SAFETY: there is one.
-        (index < self.count).then(|| unsafe { self.from(index).next_unchecked() })
-    }
-
-    /// The descriptors from `index` on, one after the other.
-    #[inline(always)]
-    pub(super) fn from(&self, index: u32) -> DescriptorRun<'m> {
-        let index = index.min(self.count);
-        // SAFETY: there are at least `index` of 16 bytes each, in one piece.
-        let next = unsafe { self.first.add(2 * index as usize) };
-        DescriptorRun { next, left: self.count - index, _mapped: PhantomData }
-    }
-}
-
-/// Descriptors one after the other, each to be read once.
-pub(super) struct DescriptorRun<'m> {
-    next: *mut u64,
-    /// Descriptors from `next` on, when this was made.
-    left: u32,
-    /// Whoever keeps the memory mapped.
-    _mapped: PhantomData<&'m Pin>,
-}
-
-impl DescriptorRun<'_> {
-    /// How many there are.
-    #[inline(always)]
-    pub(super) fn left(&self) -> u32 {
-        self.left
-    }
-
-    /// The next one, in native order.
-    ///
-    /// # Safety
-    /// Not to be called more often than there are.
-    #[inline(always)]
-    pub(super) unsafe fn next_unchecked(&mut self) -> [u64; 2] {
-        let first = self.next;
-        // SAFETY: by the caller, there was one left, of 16 bytes.
-        let second = unsafe { first.add(1) };
-        // SAFETY: as above.
-        self.next = unsafe { first.add(2) };
-        // SAFETY: inside, mapped while whatever is borrowed here lives, aligned because the first is.
-        let first = unsafe { AtomicU64::from_ptr(first) }.load(Ordering::Relaxed);
-        // SAFETY: as above.
-        let second = unsafe { AtomicU64::from_ptr(second) }.load(Ordering::Relaxed);
-        [u64::from_le(first), u64::from_le(second)]
-    }
-}
-
-/// A descriptor anywhere in guest memory, in native order; none where it is not guest memory.
-pub(super) fn descriptor_anywhere(view: &MemoryView, address: u64) -> Option<[u64; 2]> {
-    let mut bytes = [0; 16];
-    view.read(address, &mut bytes).ok()?;
-    Some([0, 8].map(|at| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes)))
 }

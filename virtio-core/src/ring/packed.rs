@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use super::error::{Area, RingFault};
 use super::position::QueuePosition;
 use super::setup::window;
-use super::walk::{AVAIL, Buffers, Descriptor, INDIRECT, NEXT, Scattered, Stop, Table, USED, WRITE};
+use super::walk::{Buffers, Descriptor, Scattered, Stop, Table};
 use super::{QueueSetup, Taken, wake};
 use crate::Features;
-use crate::memory::{Array, MemoryView, Window};
+use crate::memory::{AVAIL, Array, INDIRECT, MemoryView, NEXT, USED, WRITE, Window};
 
 /// The flags of an event suppression structure: `RING_EVENT_FLAGS_ENABLE`, `_DISABLE` and `_DESC`.
 const EVENT_ENABLE: u32 = 0;
@@ -184,7 +184,7 @@ impl Packed {
             self.left = 0;
             return None;
         }
-        let first = Descriptor([self.areas.descriptors.load_first(self.next.slot), rest]);
+        let first = Descriptor { address: self.areas.descriptors.load_first(self.next.slot), rest };
         let alone = rest & high(NEXT | INDIRECT) == 0;
         // The rest is not worth being inlined.
         let usual = alone && buffers.only(view, first, rest & high(WRITE) != 0);
@@ -205,7 +205,7 @@ impl Packed {
     #[inline(never)]
     fn walk(&self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Option<Taken> {
         buffers.clear();
-        if first.rest() & high(INDIRECT) != 0 {
+        if first.rest & high(INDIRECT) != 0 {
             let end = self.walk_table(view, buffers, first);
             return buffers.end(end).then_some(Taken { id: first.id(), slots: 1 });
         }
@@ -223,7 +223,7 @@ impl Packed {
     #[inline(always)]
     fn run(&self, view: &MemoryView, buffers: &mut Buffers, at: Stop, cursor: Cursor) -> Stop {
         let ring = self.areas.descriptors.descriptors();
-        ring.run::<48, 0>(view, buffers, at, (NEXT | cursor.lap).into())
+        ring.run::<48, { u32::MAX }, 0>(view, buffers, at, (NEXT | cursor.lap).into())
     }
 
     /// Goes on with a chain that is not as usual from `at` on.
@@ -240,26 +240,24 @@ impl Packed {
             if at.done {
                 break Ok(());
             }
-            match self.step(view, buffers, &mut at, &mut cursor) {
-                Ok(true) => at = self.run(view, buffers, at, cursor),
+            match self.step(view, buffers, at, cursor) {
+                Ok(true) => {}
                 Ok(false) => break Ok(()),
                 Err(fault) => break Err(fault),
             }
+            cursor.advance(1, self.size);
+            let ring = self.areas.descriptors.descriptors();
+            let Some(descriptor) = ring.read(cursor.slot) else { break Err(ring.missing(at.index, cursor.slot)) };
+            at = self.run(view, buffers, Stop::at(cursor.slot, descriptor), cursor);
         };
         let slots = cursor.since(self.next, self.size) + 1;
         // RING-PACKED-15
         buffers.end(end).then_some(Taken { id: at.descriptor.id(), slots: slots as u16 })
     }
 
-    /// Adds one buffer of any kind; says whether there is a descriptor behind it, and goes there.
-    fn step(
-        &self,
-        view: &MemoryView,
-        buffers: &mut Buffers,
-        at: &mut Stop,
-        cursor: &mut Cursor,
-    ) -> Result<bool, RingFault> {
-        let flags = (at.descriptor.rest() >> 48) as u16;
+    /// Adds one buffer of any kind; says whether there is a descriptor behind it.
+    fn step(&self, view: &MemoryView, buffers: &mut Buffers, at: Stop, cursor: Cursor) -> Result<bool, RingFault> {
+        let flags = (at.descriptor.rest >> 48) as u16;
         let slot = at.index as u16;
         // DRV-PACKED-07
         if flags & (AVAIL | USED) != cursor.lap {
@@ -270,14 +268,7 @@ impl Packed {
             return Err(RingFault::Indirect { index: slot });
         }
         buffers.add(view, at.index, at.descriptor, flags & WRITE != 0);
-        if flags & NEXT == 0 {
-            return Ok(false);
-        }
-        cursor.advance(1, self.size);
-        let ring = self.areas.descriptors.descriptors();
-        let Some(descriptor) = ring.read(cursor.slot) else { return Err(ring.missing(at.index, cursor.slot)) };
-        *at = Stop::at(cursor.slot, descriptor);
-        Ok(true)
+        Ok(flags & NEXT != 0)
     }
 
     /// A chain in an indirect table. That its descriptor says `WRITE` does not matter (RING-IND-05).
@@ -285,10 +276,10 @@ impl Packed {
     fn walk_table(&self, view: &MemoryView, buffers: &mut Buffers, descriptor: Descriptor) -> Result<(), RingFault> {
         let index = self.next.slot as u16;
         // DRV-PACKED-08, DRV-PACKED-11
-        if !self.indirect || descriptor.rest() & high(NEXT) != 0 {
+        if !self.indirect || descriptor.rest & high(NEXT) != 0 {
             return Err(RingFault::Indirect { index });
         }
-        let (address, len) = (descriptor.address(), descriptor.len());
+        let (address, len) = (descriptor.address, descriptor.len());
         // DRV-PACKED-10
         let longest = self.size.max(LONGEST_TABLE);
         let count = descriptor.entries().filter(|count| *count <= longest);
@@ -411,11 +402,16 @@ fn collect(
     address: u64,
     count: u32,
 ) -> Result<(), RingFault> {
-    for index in 0..count {
-        let descriptor = table.read(index).ok_or(RingFault::TableUnmapped { address })?;
-        buffers.add(view, index, descriptor, descriptor.rest() & high(WRITE) != 0);
+    let mut index = 0;
+    loop {
+        let Some(next) = table.read(index) else { return Err(RingFault::TableUnmapped { address }) };
+        let at = table.run::<48, { WRITE as u32 }, 0>(view, buffers, Stop::at(index, next), 0);
+        buffers.add(view, at.index, at.descriptor, at.descriptor.rest & high(WRITE) != 0);
+        index = at.index + 1;
+        if index == count {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// Where these flags are in the second half of a descriptor.
@@ -427,7 +423,7 @@ impl Descriptor {
     /// The buffer id.
     #[inline(always)]
     fn id(self) -> u16 {
-        (self.rest() >> 32) as u16
+        (self.rest >> 32) as u16
     }
 }
 

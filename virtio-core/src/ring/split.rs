@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use super::error::{Area, RingFault};
 use super::position::QueuePosition;
 use super::setup::window;
-use super::walk::{Buffers, Descriptor, INDIRECT, NEXT, Scattered, Stop, Table, WRITE};
+use super::walk::{Buffers, Descriptor, Scattered, Stop, Table};
 use super::{QueueSetup, Taken, wake};
 use crate::Features;
-use crate::memory::{Array, MemoryView, Window};
+use crate::memory::{Array, INDIRECT, MemoryView, NEXT, WRITE, Window};
 
 /// `VIRTQ_AVAIL_F_NO_INTERRUPT`.
 const NO_INTERRUPT: u16 = 1;
@@ -130,7 +130,7 @@ impl Split {
         let head = self.areas.available_ring.load(self.slot(self.next));
         let table = self.areas.descriptors.descriptors();
         let Some(first) = table.read(head.into()) else { return self.stray(buffers, head) };
-        let alone = first.rest() & high(NEXT | INDIRECT) == 0;
+        let alone = first.rest & high(NEXT | INDIRECT) == 0;
         // The rest is not worth being inlined.
         let usual = alone && buffers.only(view, first, first.is_writable());
         if !usual && !self.walk(view, buffers, head.into(), first) {
@@ -151,7 +151,7 @@ impl Split {
     #[inline(never)]
     fn walk(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, first: Descriptor) -> bool {
         buffers.clear();
-        if first.rest() & high(INDIRECT) != 0 {
+        if first.rest & high(INDIRECT) != 0 {
             return self.walk_table(view, buffers, head, first);
         }
         let at = run(view, buffers, &self.areas.descriptors.descriptors(), Stop::at(head, first));
@@ -162,8 +162,8 @@ impl Split {
     #[inline(always)]
     fn walk_table(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, first: Descriptor) -> bool {
         // What could be wrong is told apart by the slow way.
-        let good = self.indirect && first.rest() & (high(NEXT) | 15) == 0;
-        let Some(table) = good.then(|| view.table(first.address(), first.len() / 16)).flatten() else {
+        let good = self.indirect && first.rest & (high(NEXT) | 15) == 0;
+        let Some(table) = good.then(|| view.table(first.address, first.len() / 16)).flatten() else {
             return self.walk_on(view, buffers, head, Stop::at(head, first));
         };
         let Some(descriptor) = table.read(0) else { return self.walk_on(view, buffers, head, Stop::at(head, first)) };
@@ -202,9 +202,9 @@ impl Split {
         Stop { index, descriptor, .. }: Stop,
         mut trail: Trail,
     ) -> Result<(), RingFault> {
-        let (address, len, index) = (descriptor.address(), descriptor.len(), index as u16);
+        let (address, len, index) = (descriptor.address, descriptor.len(), index as u16);
         // DRV-IND-01, DRV-IND-04
-        if !self.indirect || descriptor.rest() & high(NEXT) != 0 {
+        if !self.indirect || descriptor.rest & high(NEXT) != 0 {
             return Err(RingFault::Indirect { index });
         }
         // DRV-IND-05
@@ -315,13 +315,13 @@ const fn high(flags: u16) -> u64 {
 impl Descriptor {
     #[inline(always)]
     fn is_writable(self) -> bool {
-        self.rest() & high(WRITE) != 0
+        self.rest & high(WRITE) != 0
     }
 
     /// The index of the descriptor that follows.
     #[inline(always)]
     fn next(self) -> u32 {
-        (self.rest() >> 48) as u32
+        (self.rest >> 48) as u32
     }
 }
 
@@ -329,7 +329,7 @@ impl Descriptor {
 #[inline(always)]
 fn run(view: &MemoryView, buffers: &mut Buffers, table: &impl Table, at: Stop) -> Stop {
     let usual = u32::from(NEXT).wrapping_add((at.index + 1) << 16);
-    table.run::<32, 0x1_0000>(view, buffers, at, usual)
+    table.run::<32, { u32::MAX }, 0x1_0000>(view, buffers, at, usual)
 }
 
 /// What a chain ends with in a table.
@@ -371,7 +371,7 @@ impl Trail {
             if at.done {
                 return Ok(End::Last);
             }
-            let rest = at.descriptor.rest();
+            let rest = at.descriptor.rest;
             if rest & high(INDIRECT) != 0 {
                 self.left -= passed;
                 return Ok(End::Table);

@@ -1,39 +1,31 @@
 //! From descriptors to buffers: what all layouts have in common in walking a chain.
 
 use super::error::{ChainFault, RingFault};
-use crate::memory::{Descriptors, Filling, MemoryView, SegmentList, Step};
-
-/// `VIRTQ_DESC_F_NEXT`.
-pub(super) const NEXT: u16 = 1;
-/// `VIRTQ_DESC_F_WRITE`.
-pub(super) const WRITE: u16 = 2;
-/// `VIRTQ_DESC_F_INDIRECT`.
-pub(super) const INDIRECT: u16 = 4;
-
-/// `VIRTQ_DESC_F_AVAIL`.
-pub(super) const AVAIL: u16 = 1 << 7;
-/// `VIRTQ_DESC_F_USED`.
-pub(super) const USED: u16 = 1 << 15;
+use crate::memory::{Behind, Descriptors, Filling, MemoryView, SegmentList, WRITE};
 
 /// A private copy of a descriptor, read once.
 #[derive(Clone, Copy)]
-pub(super) struct Descriptor(pub(super) [u64; 2]);
+pub(super) struct Descriptor {
+    pub(super) address: u64,
+    /// The second half: from the low bits up the length (32 bits), and what the layout has behind it.
+    pub(super) rest: u64,
+}
 
 impl Descriptor {
     #[inline(always)]
-    pub(super) fn address(self) -> u64 {
-        self.0[0]
+    pub(super) fn new((address, rest): (u64, u64)) -> Descriptor {
+        Descriptor { address, rest }
     }
 
     #[inline(always)]
     pub(super) fn len(self) -> u32 {
-        self.0[1] as u32
+        self.rest as u32
     }
 
-    /// The second half: from the low bits up the length (32 bits), and what the layout has behind it.
+    /// Both halves.
     #[inline(always)]
-    pub(super) fn rest(self) -> u64 {
-        self.0[1]
+    fn halves(self) -> (u64, u64) {
+        (self.address, self.rest)
     }
 
     /// Entries of the indirect table that this points at; none if its length is no table's.
@@ -64,7 +56,7 @@ impl Buffers {
     #[inline(always)]
     pub(super) fn only(&mut self, view: &MemoryView, descriptor: Descriptor, writable: bool) -> bool {
         self.fault = None;
-        let (address, len) = (descriptor.address(), descriptor.len());
+        let (address, len) = (descriptor.address, descriptor.len());
         self.list.only(view, address, len, writable) || self.list.only_elsewhere(view, address, len, writable)
     }
 
@@ -88,7 +80,7 @@ impl Buffers {
         if writable && !filling.is_writing() {
             filling.turn();
         }
-        let put = writable == filling.is_writing() && filling.put(descriptor.0);
+        let put = writable == filling.is_writing() && filling.put(descriptor.halves());
         filling.stop();
         if !put {
             self.add_unusual(view, index, descriptor, writable);
@@ -99,7 +91,7 @@ impl Buffers {
     #[inline(never)]
     fn add_unusual(&mut self, view: &MemoryView, index: u32, descriptor: Descriptor, writable: bool) {
         let index = index as u16;
-        let (address, len) = (descriptor.address(), descriptor.len());
+        let (address, len) = (descriptor.address, descriptor.len());
         if !self.list.in_order(writable) {
             self.found(ChainFault::Order { index });
         }
@@ -152,7 +144,7 @@ pub(super) trait Table {
     fn missing(&self, index: u32, next: u32) -> RingFault;
 
     /// Adds the buffers of a chain from the descriptor `at` on, for as long as they are as usual: see [`Stop`].
-    fn run<const SHIFT: u32, const STEP: u32>(
+    fn run<const SHIFT: u32, const MASK: u32, const STEP: u32>(
         &self,
         view: &MemoryView,
         buffers: &mut Buffers,
@@ -181,7 +173,7 @@ impl Stop {
 impl Table for Descriptors<'_> {
     #[inline(always)]
     fn read(&self, index: u32) -> Option<Descriptor> {
-        self.get(index).map(Descriptor)
+        self.get(index).map(Descriptor::new)
     }
 
     /// DRV-RING-06, DRV-IND-06
@@ -191,35 +183,22 @@ impl Table for Descriptors<'_> {
     }
 
     #[inline(always)]
-    fn run<const SHIFT: u32, const STEP: u32>(
+    fn run<const SHIFT: u32, const MASK: u32, const STEP: u32>(
         &self,
         view: &MemoryView,
         buffers: &mut Buffers,
         at: Stop,
         usual: u32,
     ) -> Stop {
-        let Stop { index, descriptor: Descriptor(mut descriptor), .. } = at;
         let mut filling = buffers.fill(view);
-        let mut writing = filling.is_writing();
-        let mut usual = if writing { usual | u32::from(WRITE) } else { usual };
-        let (passed, done) = filling.put_run(self, index, &mut descriptor, |rest| {
-            let oddity = (rest >> SHIFT) as u32 ^ usual;
-            if oddity == 0 {
-                usual = usual.wrapping_add(STEP);
-                return Step::Next;
-            }
-            if oddity as u16 == NEXT {
-                return Step::Last;
-            }
-            if writing || oddity as u16 & (WRITE | INDIRECT | AVAIL | USED) != WRITE {
-                return Step::Odd;
-            }
-            writing = true;
-            usual |= u32::from(WRITE);
-            Step::Turn
-        });
+        let usual = if filling.is_writing() { usual | u32::from(WRITE) } else { usual };
+        let (passed, behind) = filling.put_run::<SHIFT, MASK, STEP>(self, at.index, at.descriptor.halves(), usual);
         filling.stop();
-        Stop { index: index + passed, descriptor: Descriptor(descriptor), done }
+        let index = at.index + passed;
+        match behind {
+            Behind::Last(descriptor) => Stop { done: true, ..Stop::at(index - 1, Descriptor::new(descriptor)) },
+            Behind::Odd(descriptor) => Stop::at(index, Descriptor::new(descriptor)),
+        }
     }
 }
 
@@ -236,7 +215,7 @@ impl Table for Scattered<'_> {
             return None;
         }
         let address = self.address.checked_add(16 * u64::from(index))?;
-        self.view.descriptor(address).map(Descriptor)
+        self.view.descriptor(address).map(Descriptor::new)
     }
 
     fn missing(&self, index: u32, next: u32) -> RingFault {
@@ -247,7 +226,13 @@ impl Table for Scattered<'_> {
     }
 
     /// None is usual.
-    fn run<const SHIFT: u32, const STEP: u32>(&self, _: &MemoryView, _: &mut Buffers, at: Stop, _: u32) -> Stop {
+    fn run<const SHIFT: u32, const MASK: u32, const STEP: u32>(
+        &self,
+        _: &MemoryView,
+        _: &mut Buffers,
+        at: Stop,
+        _: u32,
+    ) -> Stop {
         at
     }
 }

@@ -1,0 +1,106 @@
+//! Descriptors, wherever they stand: in a ring or in an indirect table.
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::view::{MemoryView, Pin};
+
+/// `VIRTQ_DESC_F_NEXT`.
+pub(crate) const NEXT: u16 = 1;
+/// `VIRTQ_DESC_F_WRITE`.
+pub(crate) const WRITE: u16 = 2;
+/// `VIRTQ_DESC_F_INDIRECT`.
+pub(crate) const INDIRECT: u16 = 4;
+/// `VIRTQ_DESC_F_AVAIL`, in the packed layout only.
+pub(crate) const AVAIL: u16 = 1 << 7;
+/// `VIRTQ_DESC_F_USED`, in the packed layout only.
+pub(crate) const USED: u16 = 1 << 15;
+
+/// Descriptors in one piece of guest memory, aligned to 8 bytes. Each is to be read once.
+#[derive(Clone, Copy)]
+pub(crate) struct Descriptors<'m> {
+    first: *mut u64,
+    count: u32,
+    /// Whoever keeps the memory mapped.
+    _mapped: PhantomData<&'m Pin>,
+}
+
+impl<'m> Descriptors<'m> {
+    /// `count` descriptors from `first` on, which is aligned to 8 bytes, in memory that `_pin` keeps mapped.
+    #[inline(always)]
+    pub(super) fn of_ring(_pin: &'m Pin, first: *mut u64, count: u32) -> Descriptors<'m> {
+        Descriptors { first, count, _mapped: PhantomData }
+    }
+
+    /// Those of a table of `count` at `address`, if that is one aligned piece of guest memory.
+    #[inline(always)]
+    pub(super) fn of_table(view: &'m MemoryView, address: u64, count: u32) -> Option<Descriptors<'m>> {
+        let first = view.table_place(address, count.checked_mul(16)?)?.cast::<u64>();
+        // The view, borrowed here, keeps the piece mapped.
+        first.addr().is_multiple_of(8).then_some(Descriptors { first, count, _mapped: PhantomData })
+    }
+
+    #[inline(always)]
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Descriptor `index`, in native order; none where there are fewer.
+    #[inline(always)]
+    pub(crate) fn get(&self, index: u32) -> Option<(u64, u64)> {
+        // SAFETY: there is one.
+        (index < self.count).then(|| unsafe { self.from(index).next_unchecked() })
+    }
+
+    /// The descriptors from `index` on, one after the other.
+    #[inline(always)]
+    pub(super) fn from(&self, index: u32) -> DescriptorRun<'m> {
+        let index = index.min(self.count);
+        // SAFETY: there are at least `index` of 16 bytes each, in one piece.
+        let next = unsafe { self.first.add(2 * index as usize) };
+        DescriptorRun { next, left: self.count - index, _mapped: PhantomData }
+    }
+}
+
+/// Descriptors one after the other, each to be read once.
+pub(super) struct DescriptorRun<'m> {
+    next: *mut u64,
+    /// Descriptors from `next` on, when this was made.
+    left: u32,
+    /// Whoever keeps the memory mapped.
+    _mapped: PhantomData<&'m Pin>,
+}
+
+impl DescriptorRun<'_> {
+    /// How many there are.
+    #[inline(always)]
+    pub(super) fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// The next one, in native order.
+    ///
+    /// # Safety
+    /// Not to be called more often than there are.
+    #[inline(always)]
+    pub(super) unsafe fn next_unchecked(&mut self) -> (u64, u64) {
+        let first = self.next;
+        // SAFETY: by the caller, there was one left, of 16 bytes.
+        let second = unsafe { first.add(1) };
+        // SAFETY: as above.
+        self.next = unsafe { first.add(2) };
+        // SAFETY: inside, mapped while whatever is borrowed here lives, aligned because the first is.
+        let first = unsafe { AtomicU64::from_ptr(first) }.load(Ordering::Relaxed);
+        // SAFETY: as above.
+        let second = unsafe { AtomicU64::from_ptr(second) }.load(Ordering::Relaxed);
+        (u64::from_le(first), u64::from_le(second))
+    }
+}
+
+/// A descriptor anywhere in guest memory, in native order; none where it is not guest memory.
+pub(super) fn descriptor_anywhere(view: &MemoryView, address: u64) -> Option<(u64, u64)> {
+    let mut bytes = [0; 16];
+    view.read(address, &mut bytes).ok()?;
+    let half = |at: usize| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
+    Some((half(0), half(8)))
+}
