@@ -33,7 +33,7 @@ pub struct Contest {
 
 /// A line of the table.
 pub struct Case {
-    /// Its name: area, shape and variant, separated by slashes.
+    /// Its name: layout, shape and variant, separated by slashes.
     pub name: &'static str,
     /// The ratio that is wanted.
     pub want: f64,

@@ -29,7 +29,7 @@ use device::{baseline, ours, serve_iter, serve_live, serve_pop};
 use driver::{Layout, Memory, map};
 use shape::{BATCH, Placement, Shape};
 
-/// The cases of this area.
+/// The cases of the table.
 pub fn cases() -> Vec<Case> {
     use Layout::{Packed, Split};
     use Placement::{Local, Random};

@@ -35,7 +35,7 @@ const MEMORY: usize = 2 << 20;
 /// Where the buffers are.
 const BUFFERS: u64 = 0x10_0000;
 
-/// The cases of this area.
+/// The cases of the table.
 pub fn cases() -> Vec<Case> {
     vec![
         case("threads/split", 5.0, Layout::Split, Features::NONE),
