@@ -1,14 +1,16 @@
 //! Measurements of the workspace against its peers, both in one process and in turns.
 //!
+//! The program `compare-threads` has its measurements to itself.
+//!
 //! - [`contest`]: what is measured, and the arithmetic of the table.
 //! - [`table`]: the table, and the command line of the programs that print it.
 //! - [`ring`]: virtqueues against virtio-queue's, and against themselves.
-//! - [`threads`]: virtqueues between two threads.
+//! - [`queues`]: the rings that are measured.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::expect_used)] // a measurement fails by panicking
 
 pub mod contest;
+pub mod queues;
 pub mod ring;
 pub mod table;
-pub mod threads;

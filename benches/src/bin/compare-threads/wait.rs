@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::contest::median;
+use benches::contest::median;
 
 /// Looks between two yields of the processor: the other thread may need it.
 const PATIENCE: u32 = 1 << 14;
@@ -11,16 +11,16 @@ const PATIENCE: u32 = 1 << 14;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Raised by a thread that panics, so that the other does not wait for it.
-pub(super) struct Alarm<'a>(&'a AtomicBool);
+pub(crate) struct Alarm<'a>(&'a AtomicBool);
 
 impl<'a> Alarm<'a> {
-    pub(super) fn new(raised: &'a AtomicBool) -> Alarm<'a> {
+    pub(crate) fn new(raised: &'a AtomicBool) -> Alarm<'a> {
         Alarm(raised)
     }
 
     /// Looks again and again until there is something.
     #[inline(always)]
-    pub(super) fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
+    pub(crate) fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
         loop {
             for _ in 0..PATIENCE {
                 if let Some(found) = look() {
@@ -62,7 +62,7 @@ impl Drop for Alarm<'_> {
 /// A cache line that two threads send to each other.
 #[derive(Default)]
 #[repr(align(128))]
-pub(super) struct Line(AtomicU32);
+pub(crate) struct Line(AtomicU32);
 
 /// How often it goes to and fro: blocks, and round trips in each.
 const BLOCKS: u32 = 33;
@@ -70,7 +70,7 @@ const TRIPS: u32 = 256;
 
 impl Line {
     /// One thread's part: what a round trip takes, as the median of blocks.
-    pub(super) fn round_trip(&self, alarm: &Alarm<'_>) -> Duration {
+    pub(crate) fn round_trip(&self, alarm: &Alarm<'_>) -> Duration {
         let block = |block| {
             let start = Instant::now();
             for trip in 0..TRIPS {
@@ -84,7 +84,7 @@ impl Line {
     }
 
     /// The other thread's part.
-    pub(super) fn echo(&self, alarm: &Alarm<'_>) {
+    pub(crate) fn echo(&self, alarm: &Alarm<'_>) {
         for trip in 0..BLOCKS * TRIPS {
             self.receive(2 * trip + 1, alarm);
             self.0.store(2 * trip + 2, Ordering::Release);

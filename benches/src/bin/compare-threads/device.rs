@@ -6,11 +6,11 @@ use virtio_core::Virtqueue;
 use virtio_queue::{Queue, QueueT};
 use vm_memory::{Bytes, GuestMemoryMmap};
 
-use super::wait::Alarm;
-use crate::ring::shape::BATCH;
+use crate::wait::Alarm;
+use benches::queues::BATCH;
 
 /// Serves so many chains; the sum of the numbers in them.
-pub(super) fn serve_ours(mut queue: Virtqueue, chains: u64, alarm: &Alarm<'_>) -> u64 {
+pub(crate) fn serve_ours(mut queue: Virtqueue, chains: u64, alarm: &Alarm<'_>) -> u64 {
     queue.disarm();
     let (mut sum, mut served) = (0, 0);
     while served < chains {
@@ -21,7 +21,7 @@ pub(super) fn serve_ours(mut queue: Virtqueue, chains: u64, alarm: &Alarm<'_>) -
 }
 
 /// As [`serve_ours`], by the baseline.
-pub(super) fn serve_peer(mut queue: Queue, memory: &GuestMemoryMmap<()>, chains: u64, alarm: &Alarm<'_>) -> u64 {
+pub(crate) fn serve_peer(mut queue: Queue, memory: &GuestMemoryMmap<()>, chains: u64, alarm: &Alarm<'_>) -> u64 {
     queue.disable_notification(memory).expect("the ring");
     let (mut sum, mut served) = (0, 0);
     while served < chains {

@@ -3,14 +3,14 @@
 use std::hint::spin_loop;
 use std::time::{Duration, Instant};
 
-use super::wait::Alarm;
-use crate::ring::shape::BATCH;
+use crate::wait::Alarm;
+use benches::queues::BATCH;
 
 /// Chains that are timed at once.
-pub(super) const BLOCK: u64 = 4096;
+pub(crate) const BLOCK: u64 = 4096;
 
 /// The driver's side of a ring, through references into memory that it shares with the device.
-pub(super) trait Port {
+pub(crate) trait Port {
     /// Chains that there is room for.
     fn room(&self) -> u16;
 
@@ -26,7 +26,7 @@ pub(super) trait Port {
 
 /// Sends so many chains to the device, and takes them back; the time that each block of them took.
 #[inline(never)]
-pub(super) fn drive(port: &mut impl Port, chains: u64, alarm: &Alarm<'_>) -> Vec<Duration> {
+pub(crate) fn drive(port: &mut impl Port, chains: u64, alarm: &Alarm<'_>) -> Vec<Duration> {
     let mut times = Vec::new();
     let (mut sent, mut back) = (0, 0);
     let (mut start, mut counted) = (Instant::now(), 0);
