@@ -6,9 +6,9 @@
 //! without having written anything, and publishes. The driver checks each chain that comes back, and in the end that
 //! the device read the numbers that it wrote.
 //!
-//! What is timed is what the driver sees: the time from one 4096th chain that came back to the next. Before each run
-//! the two threads send a cache line to and fro, for that is what a ring between two threads depends on; rounds in which
-//! it took longer than between near processors, on either side, do not count.
+//! What is timed is what the driver sees: the time from one 4096th chain that came back to the next. Before and after
+//! each run the two threads send a cache line to and fro, for that is what a ring between two threads depends on; rounds
+//! in which it took longer than between near processors, on either side, do not count.
 //!
 //! A program of its own: where virtio-queue's functions are called from more places, the compiler inlines less of them,
 //! and they get slower.
@@ -23,7 +23,7 @@ mod split;
 mod wait;
 
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use benches::contest::{Case, Contest, Run, Side};
 use benches::queues::{Layout, peer, queue};
@@ -79,7 +79,7 @@ fn baseline(memory: &GuestMemoryMmap<()>) -> Side {
 /// Runs a driver of a ring in this layout against a device.
 fn run<D>(memory: &GuestMemoryMmap<()>, layout: Layout, blocks: u32, device: D) -> Run
 where
-    D: FnOnce(u64, &Alarm<'_>) -> u64 + Send,
+    D: FnOnce(&AtomicU64, &Alarm<'_>) -> u64 + Send,
 {
     let memory = memory.get_slice(GuestAddress(0), MEMORY).expect("all of memory");
     match layout {
@@ -92,21 +92,24 @@ where
 /// read.
 fn between<D>(mut ring: impl Port, blocks: u32, device: D) -> Run
 where
-    D: FnOnce(u64, &Alarm<'_>) -> u64 + Send,
+    D: FnOnce(&AtomicU64, &Alarm<'_>) -> u64 + Send,
 {
-    let chains = u64::from(blocks) * BLOCK;
+    let chains = AtomicU64::new(u64::from(blocks) * BLOCK);
     let (line, failed) = (Line::default(), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let device = scope.spawn(|| {
             let alarm = Alarm::new(&failed);
             line.echo(&alarm);
-            device(chains, &alarm)
+            let sum = device(&chains, &alarm);
+            line.echo(&alarm);
+            sum
         });
         let alarm = Alarm::new(&failed);
-        let round_trip = Some(line.round_trip(&alarm));
-        let times = drive(&mut ring, chains, &alarm);
+        let before = line.round_trip(&alarm);
+        let times = drive(&mut ring, &chains, &alarm);
+        let after = line.round_trip(&alarm);
         let sum = device.join().expect("the device");
-        assert_eq!(sum, (0..chains).sum::<u64>(), "the device read something else");
-        Run { times, round_trip }
+        assert_eq!(sum, (0..chains.load(Ordering::Relaxed)).sum::<u64>(), "the device read something else");
+        Run { times, round_trip: Some(before.max(after)) }
     })
 }
