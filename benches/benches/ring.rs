@@ -1,4 +1,4 @@
-//! Rings under criterion: the cases of `compare -- ring`, each for ours and for the baseline.
+//! Rings under criterion: the cases of `compare`, each for ours and for the baseline.
 
 use benches::contest::Contest;
 use benches::ring;

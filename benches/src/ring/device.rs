@@ -3,38 +3,15 @@
 use std::hint::black_box;
 use std::ops::Deref;
 
-use virtio_core::{Event, Features, GuestRam, QueueSetup, Virtqueue};
+use virtio_core::{Features, GuestRam, Virtqueue};
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::bitmap::Bitmap;
 use vm_memory::{GuestAddressSpace, GuestMemory, GuestMemoryAtomic};
 
-use super::driver::{DESCRIPTORS, DEVICE_AREA, DRIVER_AREA, Driver, Layout, Memory};
-use super::shape::{SIZE, Shape, fold};
+use super::driver::{Driver, Memory};
+use super::shape::{Shape, fold};
 use crate::contest::Side;
-
-/// This project's queue, in a layout, with these features and what every case has.
-pub(crate) fn queue(ram: &GuestRam, layout: Layout, features: Features) -> Virtqueue {
-    let mut setup = QueueSetup::new(ram.clone(), Event::new().expect("an event"));
-    setup.size = SIZE;
-    (setup.descriptor_area, setup.driver_area, setup.device_area) = (DESCRIPTORS, DRIVER_AREA, DEVICE_AREA);
-    let layout = match layout {
-        Layout::Split => Features::NONE,
-        Layout::Packed => Features::RING_PACKED,
-    };
-    setup.features = features | layout | Features::VERSION_1 | Features::INDIRECT_DESC;
-    Virtqueue::new(setup).expect("a valid ring")
-}
-
-/// virtio-queue's queue, a split one.
-pub(crate) fn peer() -> Queue {
-    let mut queue = Queue::new(SIZE).expect("a valid size");
-    queue.set_size(SIZE);
-    queue.set_desc_table_address(Some(DESCRIPTORS as u32), None);
-    queue.set_avail_ring_address(Some(DRIVER_AREA as u32), None);
-    queue.set_used_ring_address(Some(DEVICE_AREA as u32), None);
-    queue.set_ready(true);
-    queue
-}
+use crate::queues::{Layout, peer, queue};
 
 /// A device with this project's queue.
 pub(super) fn ours<B>(memory: &Memory<B>, shape: Shape, layout: Layout, features: Features) -> Side

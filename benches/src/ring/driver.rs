@@ -8,14 +8,11 @@ use vm_memory::bitmap::Bitmap;
 use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, VolatileMemory};
 
 use super::packed::Packed;
-use super::shape::{BATCH, BUFFER, Placement, Shape, fold};
+use super::shape::{BUFFER, Placement, Shape, fold};
 use super::split::Split;
 use crate::contest::Run;
+use crate::queues::{BATCH, Layout};
 
-/// Where the ring is: the descriptors, and what the driver and the device say to each other. All below `TABLES`.
-pub(crate) const DESCRIPTORS: u64 = 0x1000;
-pub(crate) const DRIVER_AREA: u64 = 0x3000;
-pub(crate) const DEVICE_AREA: u64 = 0x4000;
 /// Where the indirect tables of a batch start.
 const TABLES: u64 = 0x1_0000;
 /// Where the buffers start in each region.
@@ -31,13 +28,6 @@ pub(super) type Memory<B> = GuestMemoryMmap<B>;
 pub(super) fn map<B: vm_memory::bitmap::NewBitmap>(regions: u64) -> Memory<B> {
     let ranges: Vec<_> = (0..regions).map(|region| (GuestAddress(region * STRIDE), REGION as usize)).collect();
     GuestMemoryMmap::from_ranges(&ranges).expect("map guest memory")
-}
-
-/// How the ring is laid out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Layout {
-    Split,
-    Packed,
 }
 
 /// The driver's side of a ring. Nothing of it is timed, but for the store that [`show`](Self::show) returns.

@@ -14,10 +14,10 @@
 //!
 //! No published crate has a packed ring: the baseline of ours is the same split ring.
 
-pub(crate) mod device;
-pub(crate) mod driver;
+mod device;
+mod driver;
 mod packed;
-pub(crate) mod shape;
+mod shape;
 mod split;
 
 use virtio_core::Features;
@@ -25,11 +25,12 @@ use vm_memory::GuestMemoryAtomic;
 use vm_memory::bitmap::AtomicBitmap;
 
 use crate::contest::{Case, Contest};
+use crate::queues::{BATCH, Layout};
 use device::{baseline, ours, serve_iter, serve_live, serve_pop};
-use driver::{Layout, Memory, map};
-use shape::{BATCH, Placement, Shape};
+use driver::{Memory, map};
+use shape::{Placement, Shape};
 
-/// The cases of this area.
+/// The cases of the table.
 pub fn cases() -> Vec<Case> {
     use Layout::{Packed, Split};
     use Placement::{Local, Random};

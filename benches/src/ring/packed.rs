@@ -2,8 +2,8 @@
 
 use virtio_core::{Buffer, GuestRam};
 
-use super::driver::{DESCRIPTORS, DRIVER_AREA, Ring, Store, descriptor, read, write};
-use super::shape::SIZE;
+use super::driver::{Ring, Store, descriptor, read, write};
+use crate::queues::{DESCRIPTORS, DRIVER_AREA, SIZE};
 
 const NEXT: u16 = 1;
 const WRITE: u16 = 2;

@@ -1,9 +1,7 @@
 //! What a batch consists of.
 
-/// Descriptors in the ring.
-pub(crate) const SIZE: u16 = 256;
-/// Chains in a batch.
-pub(crate) const BATCH: u16 = 32;
+use crate::queues::{BATCH, SIZE};
+
 /// Bytes of a buffer.
 pub(super) const BUFFER: u32 = 1024;
 

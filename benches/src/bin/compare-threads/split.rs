@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use vm_memory::{VolatileMemory, VolatileSlice};
 
-use super::BUFFERS;
-use super::driver::Port;
-use crate::ring::driver::{DESCRIPTORS, DEVICE_AREA, DRIVER_AREA};
-use crate::ring::shape::SIZE;
+use crate::BUFFERS;
+use crate::driver::Port;
+use benches::queues::SIZE;
+use benches::queues::{DESCRIPTORS, DEVICE_AREA, DRIVER_AREA};
 
 /// `VIRTQ_AVAIL_F_NO_INTERRUPT`.
 const NO_INTERRUPT: u16 = 1;
@@ -22,7 +22,7 @@ struct Slot<'m> {
     buffer: &'m AtomicU64,
 }
 
-pub(super) struct Split<'m> {
+pub(crate) struct Split<'m> {
     slots: [Slot<'m>; SIZE as usize],
     available_index: &'m AtomicU16,
     used_index: &'m AtomicU16,
@@ -33,7 +33,7 @@ pub(super) struct Split<'m> {
 
 impl<'m> Split<'m> {
     /// An empty ring.
-    pub(super) fn new(memory: &'m VolatileSlice<'m>) -> Split<'m> {
+    pub(crate) fn new(memory: &'m VolatileSlice<'m>) -> Split<'m> {
         let half = |at: u64| memory.get_atomic_ref::<AtomicU16>(at as usize).expect("memory");
         let word = |at: u64| memory.get_atomic_ref::<AtomicU32>(at as usize).expect("memory");
         let long = |at: u64| memory.get_atomic_ref::<AtomicU64>(at as usize).expect("memory");

@@ -1,16 +1,17 @@
 //! The driver's thread: the same for both sides.
 
 use std::hint::spin_loop;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::wait::Alarm;
-use crate::ring::shape::BATCH;
+use crate::wait::Alarm;
+use benches::queues::BATCH;
 
 /// Chains that are timed at once.
-pub(super) const BLOCK: u64 = 4096;
+pub(crate) const BLOCK: u64 = 4096;
 
 /// The driver's side of a ring, through references into memory that it shares with the device.
-pub(super) trait Port {
+pub(crate) trait Port {
     /// Chains that there is room for.
     fn room(&self) -> u16;
 
@@ -24,14 +25,20 @@ pub(super) trait Port {
     fn reap(&mut self) -> u16;
 }
 
-/// Sends so many chains to the device, and takes them back; the time that each block of them took.
+/// A run that takes longer is disturbed, and is cut short.
+const LIMIT: Duration = Duration::from_millis(500);
+
+/// Sends so many chains to the device, or less where it takes too long, and takes them back; the time that each block of
+/// them took. What is in `chains` afterwards was sent.
 #[inline(never)]
-pub(super) fn drive(port: &mut impl Port, chains: u64, alarm: &Alarm<'_>) -> Vec<Duration> {
+pub(crate) fn drive(port: &mut impl Port, chains: &AtomicU64, alarm: &Alarm<'_>) -> Vec<Duration> {
     let mut times = Vec::new();
+    let mut total = chains.load(Ordering::Relaxed);
     let (mut sent, mut back) = (0, 0);
-    let (mut start, mut counted) = (Instant::now(), 0);
-    while back < chains {
-        while sent < chains && port.room() >= BATCH {
+    let begin = Instant::now();
+    let (mut start, mut counted) = (begin, 0);
+    while back < total {
+        while sent < total && port.room() >= BATCH {
             for _ in 0..BATCH {
                 port.add(sent);
                 sent += 1;
@@ -43,6 +50,10 @@ pub(super) fn drive(port: &mut impl Port, chains: u64, alarm: &Alarm<'_>) -> Vec
             let now = Instant::now();
             times.push((now - start).mul_f64(BLOCK as f64 / (back - counted) as f64));
             (start, counted) = (now, back);
+            if now - begin > LIMIT && sent < total {
+                total = sent;
+                chains.store(sent, Ordering::Relaxed);
+            }
         }
     }
     times

@@ -1,33 +1,39 @@
 //! The device's thread.
 
 use std::hint::{black_box, spin_loop};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use virtio_core::Virtqueue;
 use virtio_queue::{Queue, QueueT};
 use vm_memory::{Bytes, GuestMemoryMmap};
 
-use super::wait::Alarm;
-use crate::ring::shape::BATCH;
+use crate::wait::Alarm;
+use benches::queues::BATCH;
 
 /// Serves so many chains; the sum of the numbers in them.
-pub(super) fn serve_ours(mut queue: Virtqueue, chains: u64, alarm: &Alarm<'_>) -> u64 {
+pub(crate) fn serve_ours(mut queue: Virtqueue, chains: &AtomicU64, alarm: &Alarm<'_>) -> u64 {
     queue.disarm();
     let (mut sum, mut served) = (0, 0);
-    while served < chains {
-        served += alarm.until(|| batch_of_ours(&mut queue, &mut sum));
+    while served < chains.load(Ordering::Relaxed) {
+        served += alarm.until(|| batch_of_ours(&mut queue, &mut sum).or_else(|| is_over(chains, served)));
         assert_eq!(queue.fault(), None);
     }
     sum
 }
 
 /// As [`serve_ours`], by the baseline.
-pub(super) fn serve_peer(mut queue: Queue, memory: &GuestMemoryMmap<()>, chains: u64, alarm: &Alarm<'_>) -> u64 {
+pub(crate) fn serve_peer(mut queue: Queue, memory: &GuestMemoryMmap<()>, chains: &AtomicU64, alarm: &Alarm<'_>) -> u64 {
     queue.disable_notification(memory).expect("the ring");
     let (mut sum, mut served) = (0, 0);
-    while served < chains {
-        served += alarm.until(|| batch_of_peer(&mut queue, memory, &mut sum));
+    while served < chains.load(Ordering::Relaxed) {
+        served += alarm.until(|| batch_of_peer(&mut queue, memory, &mut sum).or_else(|| is_over(chains, served)));
     }
     sum
+}
+
+/// Nothing, where nothing more comes: the driver may have cut the run short.
+fn is_over(chains: &AtomicU64, served: u64) -> Option<u64> {
+    (chains.load(Ordering::Relaxed) <= served).then_some(0)
 }
 
 #[inline(never)]

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use vm_memory::{VolatileMemory, VolatileSlice};
 
-use super::BUFFERS;
-use super::driver::Port;
-use crate::ring::driver::{DESCRIPTORS, DRIVER_AREA};
-use crate::ring::shape::SIZE;
+use crate::BUFFERS;
+use crate::driver::Port;
+use benches::queues::SIZE;
+use benches::queues::{DESCRIPTORS, DRIVER_AREA};
 
 /// The flags of a descriptor in its second word, and the place of its id.
 const AVAILABLE: u64 = 1 << 55;
@@ -24,7 +24,7 @@ struct Slot<'m> {
     buffer: &'m AtomicU64,
 }
 
-pub(super) struct Packed<'m> {
+pub(crate) struct Packed<'m> {
     slots: [Slot<'m>; SIZE as usize],
     /// The next chain to add, and to take back; they wrap with the ring.
     next: Place,
@@ -52,7 +52,7 @@ impl Place {
 
 impl<'m> Packed<'m> {
     /// An empty ring.
-    pub(super) fn new(memory: &'m VolatileSlice<'m>) -> Packed<'m> {
+    pub(crate) fn new(memory: &'m VolatileSlice<'m>) -> Packed<'m> {
         let events = memory.get_atomic_ref::<AtomicU32>(DRIVER_AREA as usize).expect("memory");
         events.store(EVENTS_OFF, Ordering::Relaxed);
         let long = |at: u64| memory.get_atomic_ref::<AtomicU64>(at as usize).expect("memory");
