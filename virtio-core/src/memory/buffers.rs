@@ -98,8 +98,9 @@ impl SegmentList {
     fn only_in(&mut self, place: Place, address: u64, len: u32, writable: bool) -> bool {
         let (Some(piece), Some(slot)) = (place.whole(address, len), self.slots.first_mut()) else { return false };
         *slot = piece;
+        let readable = u64::from(!writable);
         self.end = Extent { pieces: 1, bytes: len.into() };
-        self.turn = if writable { Extent::default() } else { self.end };
+        self.turn = Extent { pieces: readable as usize, bytes: readable.wrapping_neg() & u64::from(len) };
         true
     }
 

@@ -156,10 +156,11 @@ impl<const SIZE: usize> Array<SIZE> {
 
 impl Array<2> {
     #[inline(always)]
-    pub(crate) fn load(&self, index: u32) -> u16 {
+    pub(crate) fn load(&self, index: u32) -> Option<u16> {
+        let p = self.entry(index)?;
         // SAFETY: the entry is inside, mapped while `pin` lives, and aligned as the first is; everybody else uses
         // atomics or is another process.
-        self.entry(index).map_or(0, |p| u16::from_le(unsafe { AtomicU16::from_ptr(p.cast()) }.load(Ordering::Relaxed)))
+        Some(u16::from_le(unsafe { AtomicU16::from_ptr(p.cast()) }.load(Ordering::Relaxed)))
     }
 }
 
@@ -186,22 +187,18 @@ impl Array<16> {
         Descriptors::of_ring(&self.pin, self.first.cast(), self.count)
     }
 
-    /// The second half of an entry, read before anything that is read after it; 0 where there is none.
+    /// Both halves of an entry, in native order, the second one read before the first and whatever is read after it; none
+    /// where there is no such entry.
     #[inline(always)]
-    pub(crate) fn load_second(&self, index: u32) -> u64 {
-        self.entry(index).map_or(0, |p| {
-            // SAFETY: an entry has 16 bytes.
-            let p = unsafe { p.add(8) };
-            // SAFETY: as in `Array::<2>::load`.
-            u64::from_le(unsafe { AtomicU64::from_ptr(p.cast()) }.load(Ordering::Acquire))
-        })
-    }
-
-    /// The first half of an entry; 0 where there is none.
-    #[inline(always)]
-    pub(crate) fn load_first(&self, index: u32) -> u64 {
+    pub(crate) fn load(&self, index: u32) -> Option<(u64, u64)> {
+        let first = self.entry(index)?.cast::<u64>();
+        // SAFETY: an entry has 16 bytes.
+        let second = unsafe { first.add(1) };
         // SAFETY: as in `Array::<2>::load`.
-        self.entry(index).map_or(0, |p| u64::from_le(unsafe { AtomicU64::from_ptr(p.cast()) }.load(Ordering::Relaxed)))
+        let second = unsafe { AtomicU64::from_ptr(second) }.load(Ordering::Acquire);
+        // SAFETY: as above.
+        let first = unsafe { AtomicU64::from_ptr(first) }.load(Ordering::Relaxed);
+        Some((u64::from_le(first), u64::from_le(second)))
     }
 
     /// Writes the second half of an entry.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 /// A used element that stands for one chain or for a run of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Element {
     /// The last chain's.
     pub(super) id: u16,
@@ -40,13 +40,13 @@ pub(super) struct InOrder {
     pending: VecDeque<Pending>,
     /// The number of the first of them.
     first: u32,
-    /// The run that is being extended; all its chains were wholly written.
-    run: Option<Element>,
+    /// The run that is being extended; all its chains were wholly written. Of no slots where there is none.
+    run: Element,
 }
 
 impl InOrder {
     pub(super) fn new(size: u16) -> InOrder {
-        InOrder { pending: VecDeque::with_capacity(size.into()), first: 0, run: None }
+        InOrder { pending: VecDeque::with_capacity(size.into()), first: 0, run: Element::default() }
     }
 
     /// A chain will be completed later; its number.
@@ -55,19 +55,18 @@ impl InOrder {
         self.first.wrapping_add(self.pending.len() as u32 - 1)
     }
 
-    /// The chain that was taken last is complete. Gives `emit` what is to be written.
-    #[inline]
-    pub(super) fn complete(&mut self, chain: Completed, emit: impl FnMut(Element)) {
-        if self.pending.is_empty() {
-            self.extend(chain, emit);
-        } else {
-            let Element { id, len, slots } = chain.element;
-            let writable = if chain.whole { 0 } else { u64::MAX };
-            self.pending.push_back(Pending { id, slots, writable, len: Some(len) });
-        }
+    /// Whether anything is in flight.
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
-    /// The chain that was given this number is complete.
+    /// The chain that was taken last is complete, before others are.
+    pub(super) fn wait(&mut self, Completed { element: Element { id, len, slots }, whole }: Completed) {
+        let writable = if whole { 0 } else { u64::MAX };
+        self.pending.push_back(Pending { id, slots, writable, len: Some(len) });
+    }
+
+    /// The chain that was given this number is complete. Gives `emit` what is to be written.
     pub(super) fn complete_deferred(&mut self, number: u32, len: u32, mut emit: impl FnMut(Element)) {
         if let Some(chain) = self.pending.get_mut(number.wrapping_sub(self.first) as usize) {
             chain.len = Some(len);
@@ -77,26 +76,24 @@ impl InOrder {
             let whole = u64::from(*len) >= *writable;
             self.pending.pop_front();
             self.first = self.first.wrapping_add(1);
-            self.extend(Completed { element, whole }, &mut emit);
+            if let Some(element) = self.join(Completed { element, whole }) {
+                emit(element);
+            }
         }
     }
 
-    #[inline]
-    fn extend(&mut self, chain: Completed, mut emit: impl FnMut(Element)) {
-        let before = self.run.map_or(0, |run| run.slots);
+    /// The oldest chain is complete. What is to be written, if the run ends with it.
+    #[inline(always)]
+    pub(super) fn join(&mut self, Completed { element, whole }: Completed) -> Option<Element> {
         // Chains that are completed and not published take up no more than the ring.
-        let run = Element { slots: before.wrapping_add(chain.element.slots), ..chain.element };
-        if chain.whole {
-            self.run = Some(run);
-        } else {
-            self.run = None;
-            emit(run);
-        }
+        self.run = Element { slots: self.run.slots.wrapping_add(element.slots), ..element };
+        if whole { None } else { self.flush() }
     }
 
     /// Ends the run, before what is staged is published.
     #[inline]
     pub(super) fn flush(&mut self) -> Option<Element> {
-        self.run.take()
+        let run = std::mem::take(&mut self.run);
+        (run.slots != 0).then_some(run)
     }
 }

@@ -91,9 +91,8 @@ pub struct Virtqueue {
     /// The chain that is looked at.
     buffers: Buffers,
     /// With IN_ORDER.
-    order: Option<Box<InOrder>>,
-    /// Whether there is nothing to do for a completed chain but to stage it.
-    plain: bool,
+    order: Option<InOrder>,
+    finish: Finish,
     setup: QueueSetup,
     /// Tells tickets of different queues apart.
     id: u64,
@@ -107,6 +106,17 @@ pub struct Virtqueue {
     retired: bool,
     fault: Option<RingFault>,
     tally: Tally,
+}
+
+/// What there is to do for a chain that is completed as soon as it was taken.
+#[derive(Clone, Copy)]
+enum Finish {
+    /// It is staged.
+    Stage,
+    /// With IN_ORDER, and nothing that it has to wait for: it goes on with a run.
+    Join,
+    /// More.
+    Aside,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -126,13 +136,13 @@ impl Virtqueue {
         } else {
             Layout::Split(Split::new(&setup, &view)?)
         };
-        let in_order = setup.features.contains(Features::IN_ORDER);
-        Ok(Virtqueue {
+        let order = setup.features.contains(Features::IN_ORDER).then(|| InOrder::new(setup.size));
+        let mut queue = Virtqueue {
             ring,
             buffers: Buffers::new(&view, setup.size),
             view,
-            order: in_order.then(|| Box::new(InOrder::new(setup.size))),
-            plain: !in_order && setup.recorder.is_none(),
+            order,
+            finish: Finish::Stage,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             in_flight: 0,
             granted: UNLIMITED,
@@ -141,7 +151,19 @@ impl Virtqueue {
             fault: None,
             tally: Tally::default(),
             setup,
-        })
+        };
+        queue.decide_finish();
+        Ok(queue)
+    }
+
+    /// Keeps `finish` true to what it stands for.
+    fn decide_finish(&mut self) {
+        self.finish = match (&self.order, &self.setup.recorder) {
+            (_, Some(_)) => Finish::Aside,
+            (Some(order), None) if order.has_pending() => Finish::Aside,
+            (Some(_), None) => Finish::Join,
+            (None, None) => Finish::Stage,
+        };
     }
 
     /// The next chain that the driver made available.
@@ -244,7 +266,10 @@ impl Virtqueue {
         }
         self.record_staged(taken, len);
         match &mut self.order {
-            Some(order) => order.complete_deferred(number, len, |element| stage(&mut self.ring, element)),
+            Some(order) => {
+                order.complete_deferred(number, len, |element| stage(&mut self.ring, element));
+                self.decide_finish();
+            }
             None => stage(&mut self.ring, Element { id: taken.id, len, slots: taken.slots }),
         }
         Ok(())
@@ -252,24 +277,34 @@ impl Virtqueue {
 
     /// Gives back the chain that was taken last.
     #[inline(always)]
-    fn give_back(&mut self, taken: Taken, len: u32) {
-        let element = Element { id: taken.id, len, slots: taken.slots };
-        if self.plain {
+    fn give_back(&mut self, Taken { id, slots }: Taken, len: u32) {
+        match self.finish {
+            Finish::Stage => stage(&mut self.ring, Element { id, len, slots }),
+            Finish::Join => self.join(Element { id, len, slots }),
+            Finish::Aside => self.give_back_aside(id, slots, len),
+        }
+    }
+
+    /// With IN_ORDER, gives back the chain that was taken last, and is the oldest.
+    #[inline(always)]
+    fn join(&mut self, element: Element) {
+        let whole = u64::from(element.len) >= self.buffers.list.writable_bytes();
+        if let Some(order) = &mut self.order
+            && let Some(element) = order.join(Completed { element, whole })
+        {
             stage(&mut self.ring, element);
-        } else {
-            self.give_back_aside(taken, element);
         }
     }
 
     #[inline(never)]
-    fn give_back_aside(&mut self, taken: Taken, element: Element) {
-        self.record_popped(taken);
-        self.record_staged(taken, element.len);
+    fn give_back_aside(&mut self, id: u16, slots: u16, len: u32) {
+        self.record_popped(Taken { id, slots });
+        self.record_staged(Taken { id, slots }, len);
+        let element = Element { id, len, slots };
+        let whole = u64::from(len) >= self.buffers.list.writable_bytes();
         match &mut self.order {
-            Some(order) => {
-                let whole = u64::from(element.len) >= self.buffers.list.writable_bytes();
-                order.complete(Completed { element, whole }, |element| stage(&mut self.ring, element));
-            }
+            Some(order) if order.has_pending() => order.wait(Completed { element, whole }),
+            Some(_) => self.join(element),
             None => stage(&mut self.ring, element),
         }
     }
@@ -278,8 +313,9 @@ impl Virtqueue {
     fn defer(&mut self, taken: Taken) -> Ticket {
         self.record_popped(taken);
         self.in_flight += 1;
-        let writable = self.buffers.list.writable_bytes();
-        let number = self.order.as_mut().map_or(0, |order| order.defer(taken.id, taken.slots, writable));
+        let Some(order) = &mut self.order else { return Ticket::new(self.id, taken, 0) };
+        let number = order.defer(taken.id, taken.slots, self.buffers.list.writable_bytes());
+        self.decide_finish();
         Ticket::new(self.id, taken, number)
     }
 

@@ -59,6 +59,13 @@ impl Cursor {
         self.lap == AVAIL
     }
 
+    /// The flags that mark a descriptor as used, where they are in its second half.
+    #[inline(always)]
+    fn used(self) -> u64 {
+        // All bits of `AVAIL` and `USED` where the wrap counter is 1.
+        high(AVAIL | USED) & u64::from(self.lap >> 7 & 1).wrapping_neg()
+    }
+
     /// By how many of the slots of a ring of `size`, which it has, the cursor moves on.
     #[inline(always)]
     fn advance(&mut self, by: u32, size: u32) {
@@ -179,20 +186,21 @@ impl Packed {
     #[inline(always)]
     pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Option<Taken> {
         // RING-PACKED-07: the rest of the chain is read after the flags, which the driver has written last.
-        let rest = self.areas.descriptors.load_second(self.next.slot);
+        let first = Descriptor::new(self.areas.descriptors.load(self.next.slot)?);
+        let rest = first.rest;
         if !self.is_available(rest) {
             self.left = 0;
             return None;
         }
-        let first = Descriptor { address: self.areas.descriptors.load_first(self.next.slot), rest };
         let alone = rest & high(NEXT | INDIRECT) == 0;
         // The rest is not worth being inlined.
-        let usual = alone && buffers.only(view, first, rest & high(WRITE) != 0);
-        let taken = if usual { Taken { id: first.id(), slots: 1 } } else { self.walk(view, buffers, first)? };
-        self.left = self.left.saturating_sub(taken.slots.into());
-        self.taken = self.taken.wrapping_add(1);
-        self.next.advance(taken.slots.into(), self.size);
-        Some(taken)
+        if alone && buffers.only(view, first, rest & high(WRITE) != 0) {
+            self.left -= 1;
+            self.taken = self.taken.wrapping_add(1);
+            self.next.advance(1, self.size);
+            return Some(Taken { id: first.id(), slots: 1 });
+        }
+        self.walk(view, buffers, first)
     }
 
     /// Whether the descriptor at `next` is available, by its second half.
@@ -201,9 +209,18 @@ impl Packed {
         (rest >> 48) as u16 & (AVAIL | USED) == self.next.lap
     }
 
-    /// Follows the chain whose first descriptor is `first`; none where the ring is broken.
+    /// Takes the chain whose first descriptor is `first`; none where the ring is broken.
     #[inline(never)]
-    fn walk(&self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Option<Taken> {
+    fn walk(&mut self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Option<Taken> {
+        let taken = self.follow(view, buffers, first)?;
+        self.left = self.left.saturating_sub(taken.slots.into());
+        self.taken = self.taken.wrapping_add(1);
+        self.next.advance(taken.slots.into(), self.size);
+        Some(taken)
+    }
+
+    #[inline(always)]
+    fn follow(&self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Option<Taken> {
         buffers.clear();
         if first.rest & high(INDIRECT) != 0 {
             let end = self.walk_table(view, buffers, first);
@@ -314,9 +331,8 @@ impl Packed {
     #[inline(always)]
     pub(super) fn stage(&mut self, id: u16, len: u32, slots: u16) {
         // RING-PACKED-11, -12, -13
-        let lap = if self.staged.wrap() { AVAIL | USED } else { 0 };
-        let flags = if len != 0 { lap | WRITE } else { lap };
-        let used = u64::from(len) | u64::from(id) << 32 | high(flags);
+        let written = if len != 0 { high(WRITE) } else { 0 };
+        let used = u64::from(len) | u64::from(id) << 32 | self.staged.used() | written;
         if self.has_staged() {
             // No driver looks here before it has seen the first.
             self.areas.descriptors.store_second(self.staged.slot, used);

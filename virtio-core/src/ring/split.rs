@@ -127,7 +127,7 @@ impl Split {
     /// stands there why.
     #[inline(always)]
     pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Option<Taken> {
-        let head = self.areas.available_ring.load(self.slot(self.next));
+        let head = self.areas.available_ring.load(self.slot(self.next))?;
         let table = self.areas.descriptors.descriptors();
         let Some(first) = table.read(head.into()) else { return self.stray(buffers, head) };
         let alone = first.rest & high(NEXT | INDIRECT) == 0;
