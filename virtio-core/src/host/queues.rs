@@ -246,6 +246,7 @@ impl Control {
             (registers.enabled, registers.idle) = (true, false);
             if let Phase::Paused(_, positions) = &mut self.phase {
                 positions.push((index, position));
+                positions.sort_by_key(|(queue, _)| *queue);
             }
         }
     }
