@@ -9,10 +9,10 @@ use std::time::Duration;
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 use virtio_core::testing::suite::USUAL;
 use virtio_core::testing::{Buffer, SplitDriver, TestDevice, TestMemory};
-use virtio_core::{DeviceHost, Features, Interrupt, Interrupts, ThreadRuntime};
+use virtio_core::{DeviceHost, Features, Interrupt, Interrupts, Runtime, SharedRuntime, ThreadRuntime};
 
 const FEATURES: Features = Features::from_bits(USUAL.bits() | Features::RING_RESET.bits());
-const ROUNDS: u32 = 4000;
+const ROUNDS: u32 = 3000;
 
 /// Nobody is interrupted: the driver here looks by itself.
 struct Silent;
@@ -56,9 +56,9 @@ impl Place {
 }
 
 /// A device that agrees on features, and waits for its queues.
-fn live(queues: usize, memory: &TestMemory) -> DeviceHost {
+fn live(queues: usize, memory: &TestMemory, runtime: Arc<dyn Runtime>) -> DeviceHost {
     let (device, _) = TestDevice::new(queues);
-    let builder = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(Arc::new(ThreadRuntime::new()));
+    let builder = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(runtime);
     let host = builder.reset_wait(Duration::from_secs(60)).build(Arc::new(Silent)).unwrap();
     host.write_status(ACKNOWLEDGE | DRIVER);
     for word in 0..4 {
@@ -120,8 +120,13 @@ impl Drop for Done<'_> {
 // spec: BASIC-VQRESET-02 BASIC-VQRESET-03 DRV-VQRESET-01
 #[test]
 fn basic_vqreset_01_queues_are_reset_under_load() {
+    under_load(Arc::new(ThreadRuntime::new()));
+    under_load(Arc::new(SharedRuntime::new(1).unwrap()));
+}
+
+fn under_load(runtime: Arc<dyn Runtime>) {
     let memory = TestMemory::new(64 << 20);
-    let host = live(2, &memory);
+    let host = live(2, &memory, runtime);
     let places = [Place::new(&memory), Place::new(&memory)];
     let [first, mut steady] = [0, 1].map(|_| SplitDriver::new(&memory, 64, FEATURES));
     enable(&host, 0, &first);
@@ -199,7 +204,7 @@ fn contents(memory: &TestMemory, driver: &SplitDriver) -> (u16, u16, Vec<u8>) {
 #[test]
 fn drv_pci_11_processors_that_get_in_each_others_way_do_no_harm() {
     let memory = TestMemory::new(1 << 20);
-    let host = live(1, &memory);
+    let host = live(1, &memory, Arc::new(ThreadRuntime::new()));
     let rings = [0, 1].map(|_| SplitDriver::new(&memory, 16, FEATURES));
     enable(&host, 0, &rings[0]);
     host.write_status(DRIVER_OK);
