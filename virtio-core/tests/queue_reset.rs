@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use virtio_core::host::HostError;
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 use virtio_core::ring::WrongQueue;
+use virtio_core::task::Ready;
 use virtio_core::testing::suite::USUAL;
 use virtio_core::testing::{Buffer, SplitDriver, TestDevice, TestMemory};
 use virtio_core::{DeviceHost, Features, HostBuilder, InlineRuntime, Interrupt, Interrupts, Runtime, TaskRunner};
@@ -107,6 +108,39 @@ fn drv_vqreset_02_a_queue_whose_task_is_lost_is_reset_but_not_enabled_again() {
     assert!(memory.ram().set_log(None).is_complete(), "nobody holds on to guest memory");
     host.write_status(0);
     assert_eq!(host.status(), 0);
+}
+
+#[test]
+fn a_task_that_is_lost_takes_a_queue_with_it_that_it_has_not_seen() {
+    /// Runs its task when somebody waits, until it is taken away.
+    #[derive(Clone, Default)]
+    struct Fragile(Arc<Mutex<Option<TaskRunner>>>);
+    impl Runtime for Fragile {
+        fn spawn(&self, runner: TaskRunner) -> io::Result<()> {
+            *self.0.lock().unwrap() = Some(runner);
+            Ok(())
+        }
+
+        fn assist(&self) {
+            if let Some(runner) = &mut *self.0.lock().unwrap() {
+                runner.step(Ready::ALL);
+            }
+        }
+    }
+    let memory = TestMemory::new(1 << 16);
+    let runtime = Fragile::default();
+    let host = builder(&memory, Arc::new(runtime.clone())).build(Arc::new(Silent)).unwrap();
+    host.write_status(ACKNOWLEDGE | DRIVER);
+    host.write_features(1, 1 | 1 << 8);
+    host.write_status(FEATURES_OK);
+    let driver = SplitDriver::new(&memory, 16, Features::NONE);
+    assert!(enable(&host, &driver));
+    host.write_status(DRIVER_OK);
+    host.reset_queue(0);
+    assert!(enable(&host, &driver));
+    drop(runtime.0.lock().unwrap().take());
+    assert_eq!(host.status() & NEEDS_RESET, NEEDS_RESET);
+    assert!(memory.ram().set_log(None).is_complete(), "nobody holds on to guest memory");
 }
 
 // spec: BASIC-FEAT-01

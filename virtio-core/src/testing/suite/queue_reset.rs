@@ -291,6 +291,8 @@ pub fn a_queue_is_reset_and_enabled_while_paused<P: Port>(world: &World<P>) {
     world.port.host().pause(LIMIT).expect("nothing is in flight");
     world.port.reset_queue(0);
     assert_eq!(shown(world), (false, false));
+    let state = world.port.host().save().expect("it is paused");
+    assert_eq!((state.queues[0].idle, state.queues[0].position), (true, None));
     let mut driver = world.enable(0, 16, RESETTABLE);
     let to = world.request(&mut driver, b"paused");
     world.kick();
