@@ -317,6 +317,17 @@ impl QueueTask for BlockTask {
         each(&mut self.queue);
     }
 
+    fn quiesce_queue(&mut self, _number: u16, how: Quiesce) -> bool {
+        self.quiesce(how)
+    }
+
+    /// Both are as deep as the queue. Nothing is in flight, so none of them has anything to lose; the backend's queue is
+    /// opened again by the next run.
+    fn queue_restarted(&mut self, _number: u16) {
+        self.engine = None;
+        self.work.slots = Slots::new(self.queue.setup().size);
+    }
+
     fn quiesce(&mut self, how: Quiesce) -> bool {
         if let (Some(engine), Quiesce::Cancel, 1..) = (&mut self.engine, how, self.queue.in_flight()) {
             engine.cancel();

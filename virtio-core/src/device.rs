@@ -8,7 +8,7 @@ use crate::config::ConfigSpace;
 use crate::device_type::DeviceType;
 use crate::features::Features;
 use crate::memory::GuestRam;
-use crate::ring::{QueueSetup, RingFault};
+use crate::ring::{QueueSetup, RingFault, Virtqueue};
 use crate::task::QueueTask;
 
 /// A device model: what stands behind a transport.
@@ -43,10 +43,11 @@ pub trait VirtioDevice: Send {
         None
     }
 
-    /// The features of rings that its queues understand. Those of [`Virtqueue`](crate::Virtqueue), unless the queues
-    /// are served elsewhere.
+    /// The features of rings and of their notifications that its queues understand: those of
+    /// [`Virtqueue`](crate::Virtqueue), unless the queues are served elsewhere. Which of them are offered is the
+    /// embedder's choice: see [`HostBuilder::with`](crate::HostBuilder::with).
     fn ring_features(&self) -> Features {
-        Features::INDIRECT_DESC | Features::EVENT_IDX
+        Virtqueue::FEATURES
     }
 
     /// The largest size of each of its queues: powers of two up to 32768.
@@ -102,6 +103,7 @@ pub struct Activation {
     /// Guest memory.
     pub memory: GuestRam,
     /// The queues that the driver enabled, in the order of their numbers: any subset of the device's queues, or none.
+    /// Where a saved device goes on, those too that the driver had enabled and then reset: see [`QueueSetup::idle`].
     pub queues: Vec<QueueSetup>,
 }
 

@@ -62,6 +62,11 @@ pub trait Interrupts: Send + Sync {
     /// Tells the driver that the configuration, or the device's need for a reset, has changed.
     fn config(&self);
 
+    /// Queue `index` has been reset by itself: its vector is unmapped, where it had one of its own.
+    fn queue_reset(&self, index: u16) {
+        let _ = index;
+    }
+
     /// The device has been reset: what is pending is forgotten, and every vector unmapped.
     fn reset(&self);
 }

@@ -42,6 +42,23 @@ pub trait QueueTask: Send {
         idle
     }
 
+    /// Asked again and again, while events go on, about a queue that the driver resets or stops; the queue takes
+    /// nothing new meanwhile, and the others go on. With [`Quiesce::Cancel`] its work is not wanted any more. Never
+    /// waits. True when nothing is in flight in it: from then on nothing of its work may touch guest memory.
+    fn quiesce_queue(&mut self, number: u16, how: Quiesce) -> bool {
+        let _ = how;
+        let mut idle = true;
+        self.queues(&mut |queue| idle &= queue.index() != number || queue.in_flight() == 0);
+        idle
+    }
+
+    /// The driver has enabled a queue again that it had reset: among [`queues`](Self::queues) it has been replaced by
+    /// one with the new configuration. For tasks that keep something for each queue; the sources are asked again
+    /// afterwards.
+    fn queue_restarted(&mut self, number: u16) {
+        let _ = number;
+    }
+
     /// The numbers and positions of its queues, once quiesced.
     fn positions(&mut self) -> Vec<(u16, QueuePosition)> {
         let mut positions = Vec::new();

@@ -27,6 +27,7 @@ pub(crate) const SHM_LEN_LOW: u64 = 0x0b0;
 pub(crate) const SHM_LEN_HIGH: u64 = 0x0b4;
 pub(crate) const SHM_BASE_LOW: u64 = 0x0b8;
 pub(crate) const SHM_BASE_HIGH: u64 = 0x0bc;
+pub(crate) const QUEUE_RESET: u64 = 0x0c0;
 pub(crate) const CONFIG_GENERATION: u64 = 0x0fc;
 pub(crate) const CONFIG: u64 = 0x100;
 

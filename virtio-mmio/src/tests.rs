@@ -109,6 +109,16 @@ impl Port for MmioPort {
         self.read(QUEUE_READY) == 1
     }
 
+    fn reset_queue(&self, queue: u16) {
+        self.write(QUEUE_SEL, queue.into());
+        self.write(QUEUE_RESET, 1);
+    }
+
+    fn is_resetting(&self, queue: u16) -> bool {
+        self.write(QUEUE_SEL, queue.into());
+        self.read(QUEUE_RESET) == 1
+    }
+
     fn notify(&self, queue: u16) {
         self.write(QUEUE_NOTIFY, queue.into());
     }
@@ -122,6 +132,9 @@ impl Port for MmioPort {
 }
 
 virtio_core::conformance_suite!(MmioPort);
+
+/// What a driver negotiates that resets queues.
+const RESETTABLE: Features = Features::from_bits(USUAL.bits() | Features::RING_RESET.bits());
 
 fn world() -> World<MmioPort> {
     World::new()
@@ -211,7 +224,74 @@ fn mmio_reg_09_queue_reset_reads_zero() {
     let mut driver = world.live(USUAL);
     world.port.write(0x0c0, 1);
     assert_eq!(world.port.read(0x0c0), 0);
-    assert!(world.echoes(&mut driver), "not offered, so it does nothing");
+    assert!(world.echoes(&mut driver), "not negotiated, so it does nothing");
+    world.port.set_status(0);
+    let mut driver = world.live(RESETTABLE);
+    assert_eq!(world.port.read(0x0c0), 0);
+    for odd in [0, 2, 3, 0x101, 0x1_0000, u32::MAX] {
+        world.port.write(QUEUE_RESET, odd);
+        assert_eq!((world.port.read(0x0c0), world.port.read(QUEUE_READY)), (0, 1), "{odd:#x}");
+    }
+    for absent in [2, 0x1_0000, u32::MAX] {
+        world.port.write(QUEUE_SEL, absent);
+        world.port.write(QUEUE_RESET, 1);
+        assert_eq!(world.port.read(QUEUE_RESET), 0);
+    }
+    assert!(world.echoes(&mut driver));
+}
+
+// spec: MMIO-REG-10 MMIO-REG-12 MMIO-REG-13
+#[test]
+fn mmio_reg_11_one_in_queue_reset_resets_the_selected_queue() {
+    let world = world();
+    let mut driver = world.live(RESETTABLE);
+    let registers = || (world.port.read(QUEUE_RESET), world.port.read(QUEUE_READY));
+    world.device.hold(true);
+    world.device.stubborn(true);
+    world.request(&mut driver, b"slow");
+    world.kick();
+    world.port.write(QUEUE_SEL, 0);
+    world.port.write(QUEUE_RESET, 1);
+    assert_eq!(registers(), (1, 1));
+    assert_eq!(registers(), (1, 1), "as long as it goes on");
+    world.port.write(QUEUE_READY, 1);
+    world.port.write(QUEUE_READY, 0);
+    world.device.hold(false);
+    assert_eq!(registers(), (0, 0));
+    let mut driver = world.enable(0, 4, RESETTABLE);
+    assert_eq!(registers(), (0, 1));
+    assert!(world.echoes(&mut driver));
+}
+
+/// The specification has QueueReset for it; a driver that clears QueueReady all the same can still reset the queue.
+#[test]
+fn drv_mmio_06_a_queue_that_was_stopped_is_reset_and_enabled_again() {
+    let world = world();
+    let mut driver = world.live(RESETTABLE);
+    let stop = || {
+        world.port.write(QUEUE_SEL, 0);
+        world.port.write(QUEUE_READY, 0);
+    };
+    stop();
+    assert!(!world.port.is_enabled(0));
+    world.enable(0, 16, RESETTABLE);
+    assert!(!world.port.is_enabled(0), "not without a reset of the queue");
+    world.port.reset_queue(0);
+    let mut again = world.enable(0, 16, RESETTABLE);
+    assert!(world.port.is_enabled(0) && world.echoes(&mut again));
+    // While something is in flight it is first stopped, and then reset as well.
+    world.device.hold(true);
+    world.request(&mut again, b"given up");
+    world.kick();
+    stop();
+    assert!(world.port.is_enabled(0) && !world.port.is_resetting(0), "a request is in flight");
+    world.port.reset_queue(0);
+    assert!(!world.port.is_enabled(0) && !world.port.is_resetting(0));
+    world.device.hold(false);
+    let mut again = world.enable(0, 16, RESETTABLE);
+    assert!(world.echoes(&mut again));
+    assert_eq!(driver.used(), None);
+    assert!(world.recovers());
 }
 
 #[test]
@@ -228,7 +308,7 @@ fn mmio_reg_14_an_empty_slot_has_device_id_zero() {
 fn mmio_reg_15_device_features_shows_the_selected_word() {
     let world = world();
     assert_eq!(world.port.read(DEVICE_FEATURES), USUAL.word(0) | 2, "word 0 if none was selected");
-    for (word, value) in [(0, USUAL.word(0) | 2), (1, 1), (2, 0), (3, 0), (4, 0), (u32::MAX, 0)] {
+    for (word, value) in [(0, USUAL.word(0) | 2), (1, 1 | 1 << 8), (2, 0), (3, 0), (4, 0), (u32::MAX, 0)] {
         assert_eq!(world.port.offered(word), value, "word {word}");
     }
 }
@@ -498,7 +578,65 @@ fn doorbell_sites_signal_their_queues() {
     sites[0].event.signal();
     world.runtime.poll();
     assert_eq!(driver.used().map(|used| used.len), Some(8));
-    assert!(!world.port.host().offered().contains(Features::RING_RESET));
+}
+
+/// A world whose device offers more.
+fn offering(features: Features) -> World<MmioPort> {
+    let World { memory, runtime, .. } = world();
+    let (device, handle) = TestDevice::new(2);
+    let host = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(Arc::new(runtime.clone()));
+    World { port: MmioPort::connect(host.with(features)), memory, runtime, device: handle }
+}
+
+// spec: DRV-PACKED-04
+#[test]
+fn basic_notf_02_doorbells_with_data_ring_the_queue_in_their_low_half() {
+    let world = offering(Features::NOTIFICATION_DATA);
+    assert!(world.port.transport.doorbells().is_empty(), "their value cannot be matched");
+    for features in [USUAL | Features::NOTIFICATION_DATA, USUAL] {
+        let mut driver = world.live(features);
+        let mut rings = |value: u32| {
+            world.request(&mut driver, b"x");
+            world.port.write(QUEUE_NOTIFY, value);
+            world.runtime.poll();
+            let rung = driver.used().is_some();
+            if !rung {
+                world.kick();
+                assert!(driver.used().is_some());
+            }
+            rung
+        };
+        // What a driver writes that has not negotiated it, and any offset and wrap counter.
+        for value in [0, 0x0001_0000, 0x8000_0000, 0x7fff_0000, 0xffff_0000] {
+            assert!(rings(value), "{value:#x}");
+        }
+        // Other queues.
+        for value in [1, 2, 0xffff, 0x8000_0001, 0x1234_5678] {
+            assert!(!rings(value), "{value:#x}");
+        }
+        world.port.set_status(0);
+    }
+}
+
+#[test]
+fn basic_notf_02_without_the_feature_a_doorbell_is_the_queues_number() {
+    let world = world();
+    let mut driver = world.live(USUAL);
+    world.request(&mut driver, b"x");
+    for value in [0x0001_0000, 0x8000_0000, 0xffff_0000] {
+        world.port.write(QUEUE_NOTIFY, value);
+        world.runtime.poll();
+        assert_eq!(driver.used(), None);
+    }
+}
+
+#[test]
+fn notif_config_data_cannot_be_offered() {
+    let World { memory, runtime, .. } = world();
+    let (device, _) = TestDevice::new(1);
+    let host = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(Arc::new(runtime));
+    let refused = MmioTransport::new(host.with(Features::NOTIF_CONFIG_DATA), |_: bool| {});
+    assert!(matches!(refused, Err(virtio_core::host::HostError::Features(Features::NOTIF_CONFIG_DATA))));
 }
 
 #[cfg(feature = "vm-device")]

@@ -49,7 +49,7 @@ impl MmioTransport {
     pub fn new(host: HostBuilder, line: impl InterruptLine + 'static) -> Result<MmioTransport, HostError> {
         let line = Arc::new(Line::new(line));
         // MMIO-REG-22, FEAT-RSVD-10: not of this transport.
-        let host = host.without(Features::ADMIN_VQ | Features::SR_IOV);
+        let host = host.impossible(Features::ADMIN_VQ | Features::SR_IOV | Features::NOTIF_CONFIG_DATA);
         Ok(MmioTransport {
             host: host.build(Arc::new(LineInterrupts(line.clone())))?,
             line,
@@ -81,8 +81,12 @@ impl MmioTransport {
         &self.host
     }
 
-    /// Where the driver's doorbells arrive: all at one register, told apart by the value written.
+    /// Where the driver's doorbells arrive: all at one register, told apart by the value written. None where
+    /// NOTIFICATION_DATA is offered, for then no value can be matched: doorbells come as plain writes.
     pub fn doorbells(&self) -> Vec<DoorbellSite> {
+        if self.offers_notification_data() {
+            return Vec::new();
+        }
         (0..self.host.queue_count())
             .filter_map(|queue| {
                 let event = self.host.doorbell(queue)?.clone();
@@ -157,6 +161,8 @@ impl MmioTransport {
             QUEUE_SIZE_MAX => self.selected().map_or(0, |queue| u32::from(self.host.queue_max_size(queue))),
             // MMIO-REG-17
             QUEUE_READY => self.queue().is_some_and(|queue| queue.enabled).into(),
+            // MMIO-REG-12: never without RING_RESET
+            QUEUE_RESET => self.queue().is_some_and(|queue| queue.resetting).into(),
             INTERRUPT_STATUS => self.line.status(),
             STATUS => self.host.status().into(),
             SHM_LEN_LOW => self.shared_memory().1 as u32,
@@ -165,8 +171,7 @@ impl MmioTransport {
             SHM_BASE_HIGH => (self.shared_memory().0 >> 32) as u32,
             // MMIO-REG-07
             CONFIG_GENERATION => self.host.config_generation(),
-            // QueueReset is among these: RING_RESET is not offered, so it reads zero (DRV-MMIO-09). So do registers
-            // that are only written (DRV-MMIO-02), and offsets where there are none.
+            // Registers that are only written (DRV-MMIO-02), and offsets where there are none.
             _ => 0,
         }
     }
@@ -190,8 +195,9 @@ impl MmioTransport {
             QUEUE_DRIVER_HIGH => self.configure(|queue| set_high(&mut queue.driver_area, value)),
             QUEUE_DEVICE_LOW => self.configure(|queue| set_low(&mut queue.device_area, value)),
             QUEUE_DEVICE_HIGH => self.configure(|queue| set_high(&mut queue.device_area, value)),
+            QUEUE_RESET => self.write_reset(value),
             SHM_SEL => self.shm_sel.store(value, SeqCst),
-            // DRV-MMIO-02, DRV-MMIO-09: read-only, absent, or not offered.
+            // DRV-MMIO-02: read-only, or absent.
             _ => {}
         }
     }
@@ -220,10 +226,26 @@ impl MmioTransport {
         }
     }
 
+    /// MMIO-REG-11: only 1 means something.
+    fn write_reset(&self, value: u32) {
+        if let (Some(queue), 1) = (self.selected(), value) {
+            self.host.reset_queue(queue);
+        }
+    }
+
+    /// BASIC-NOTF-02, DRV-PACKED-04: with NOTIFICATION_DATA the queue is in the low half. What is in the other, how much
+    /// there is to take, is a hint that nobody needs.
+    #[inline]
     fn notify(&self, value: u32) {
-        if let Ok(queue) = u16::try_from(value) {
+        // A driver that was offered it and has not negotiated it leaves the other half zero.
+        let queue = if self.offers_notification_data() { Ok(value as u16) } else { u16::try_from(value) };
+        if let Ok(queue) = queue {
             self.host.notify(queue);
         }
+    }
+
+    fn offers_notification_data(&self) -> bool {
+        self.host.offered().contains(Features::NOTIFICATION_DATA)
     }
 
     /// Base and length of the selected region; all ones where there is none (MMIO-REG-19, DRV-MMIO-11).

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use virtio_core::host::HostError;
-use virtio_core::{DeviceType, HostBuilder, InterruptLine};
+use virtio_core::{DeviceType, Features, HostBuilder, InterruptLine};
 
 use crate::bars::Bar;
 use crate::capabilities;
@@ -45,6 +45,7 @@ pub struct Builder {
     subsystem: (u16, u16),
     class: Option<u32>,
     width: BarWidth,
+    notify_config_data: fn(u16) -> u16,
 }
 
 impl Builder {
@@ -57,6 +58,7 @@ impl Builder {
             subsystem: ids::SUBSYSTEM,
             class: None,
             width: BarWidth::default(),
+            notify_config_data: |queue| queue,
         }
     }
 
@@ -98,12 +100,20 @@ impl Builder {
         self
     }
 
+    /// What the doorbell of a queue, given by its number, carries if the driver negotiates NOTIF_CONFIG_DATA: something
+    /// by which whoever serves the doorbells knows the queue. The function itself knows it by the doorbell's place. The
+    /// queue's number unless said otherwise.
+    pub fn notify_config_data(mut self, data: fn(u16) -> u16) -> Builder {
+        self.notify_config_data = data;
+        self
+    }
+
     /// The function, as after power-on.
     ///
     /// # Errors
     /// [`BuildError`].
     pub fn build(self) -> Result<VirtioPci, BuildError> {
-        let Builder { host, vectors, msix, line, subsystem, class, width } = self;
+        let Builder { host, vectors, msix, line, subsystem, class, width, notify_config_data } = self;
         let device_type = host.device().device_type();
         let device = ids::device_id(device_type).ok_or(BuildError::DeviceType(device_type))?;
         let queues = host.device().queue_sizes().len();
@@ -135,9 +145,12 @@ impl Builder {
 
         let intx = Intx::new(line, Arc::clone(msix.enabled()));
         let routing = Arc::new(Routing::new(intx, msix, queues));
+        // PCI-COMMON-17, -18: no administration queues. No SR-IOV capability either.
+        let host = host.impossible(Features::ADMIN_VQ | Features::SR_IOV);
         let host = host.build(Arc::new(PciInterrupts(Arc::clone(&routing))))?;
         let config = Mutex::new(image.clone());
-        Ok(VirtioPci { host, routing, config, power_on: image, places, structures, bars })
+        let notify_config_data = (0..queue_count).map(notify_config_data).collect();
+        Ok(VirtioPci { host, routing, config, power_on: image, places, structures, bars, notify_config_data })
     }
 }
 

@@ -32,6 +32,8 @@ impl Selectors {
 pub(crate) struct Common<'a> {
     pub(crate) host: &'a DeviceHost,
     pub(crate) routing: &'a Routing,
+    /// What the doorbell of each queue carries with NOTIF_CONFIG_DATA.
+    pub(crate) notify_config_data: &'a [u16],
 }
 
 /// A register of at most 4 bytes. The 64-bit fields are two of them (PCI-LAYOUT-01).
@@ -116,10 +118,10 @@ static REGISTERS: &[Register] = &[
                       |c, value| c.configure(|queue| set_low(&mut queue.device_area, value))),
     register(0x34, 4, |c| c.of_queue(|queue| high(queue.device_area)),
                       |c, value| c.configure(|queue| set_high(&mut queue.device_area, value))),
-    // queue_notif_config_data: NOTIF_CONFIG_DATA is not offered
-    register(0x38, 2, absent, read_only),
-    // queue_reset: RING_RESET is not offered (DRV-PCI-10)
-    register(0x3a, 2, absent, read_only),
+    // queue_notif_config_data: PCI-COMMON-21
+    register(0x38, 2, |c| c.notify_config_data().into(), read_only),
+    // queue_reset: PCI-COMMON-10, -11, -13, -14: never 1 without RING_RESET
+    register(0x3a, 2, |c| c.of_queue(|queue| queue.resetting.into()), |c, value| c.set_queue_reset(value as u16)),
     // admin_queue_index, admin_queue_num: ADMIN_VQ is not offered
     register(0x3c, 2, absent, read_only),
     register(0x3e, 2, absent, read_only),
@@ -167,7 +169,7 @@ impl Common<'_> {
 
     /// DRV-PCI-04, PCI-COMMON-16: a size that cannot be leaves the old one.
     fn set_queue_size(&self, size: u16) {
-        let any = self.host.accepted().contains(Features::RING_PACKED);
+        let any = self.host.negotiated().contains(Features::RING_PACKED);
         let possible = size != 0 && size <= self.host.queue_max_size(self.selected());
         if possible && (any || size.is_power_of_two()) {
             self.configure(|queue| queue.size = size);
@@ -179,6 +181,18 @@ impl Common<'_> {
         if value == 1 {
             self.host.enable_queue(self.selected());
         }
+    }
+
+    /// PCI-COMMON-12, DRV-PCI-08: only 1 means something.
+    fn set_queue_reset(&self, value: u16) {
+        if value == 1 {
+            self.host.reset_queue(self.selected());
+        }
+    }
+
+    fn notify_config_data(&self) -> u16 {
+        let data = self.notify_config_data.get(usize::from(self.selected())).copied().unwrap_or(0);
+        if self.host.negotiated().contains(Features::NOTIF_CONFIG_DATA) { data } else { 0 }
     }
 }
 

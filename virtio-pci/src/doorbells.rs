@@ -14,7 +14,9 @@ pub(crate) fn sites(host: &DeviceHost, notify: Region) -> Vec<DoorbellSite> {
     (0..host.queue_count()).filter_map(site).collect()
 }
 
-/// A write at `within` the doorbells. DRV-PCI-17: the place alone counts; where there is no queue, it is nobody's.
+/// A write at `within` the doorbells. DRV-PCI-17: the place alone counts; where there is no queue, it is nobody's. What is
+/// written may be the queue's number, the value of NOTIF_CONFIG_DATA, and with NOTIFICATION_DATA how much there is to
+/// take as well: a hint that nobody needs (DRV-PACKED-04).
 #[inline]
 pub(crate) fn ring(host: &DeviceHost, within: u64) {
     if let Ok(queue) = u16::try_from(within / u64::from(NOTIFY_MULTIPLIER)) {

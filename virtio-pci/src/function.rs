@@ -35,6 +35,8 @@ pub struct VirtioPci {
     pub(crate) places: Places,
     pub(crate) structures: Structures,
     pub(crate) bars: Vec<Bar>,
+    /// What the doorbell of each queue carries with NOTIF_CONFIG_DATA.
+    pub(crate) notify_config_data: Box<[u16]>,
 }
 
 /// What happened to the function's PCI side.
@@ -209,7 +211,8 @@ impl VirtioPci {
     }
 
     fn common(&self) -> Common<'_> {
-        Common { host: &self.host, routing: &self.routing }
+        let VirtioPci { host, routing, notify_config_data, .. } = self;
+        Common { host, routing, notify_config_data }
     }
 
     pub(crate) fn placements(&self, config: &Image) -> Vec<BarPlacement> {

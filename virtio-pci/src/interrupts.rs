@@ -102,6 +102,11 @@ impl Interrupts for PciInterrupts {
         self.0.config_interrupt();
     }
 
+    /// As for a queue that was never set up: a driver that enables it again sets its vector again.
+    fn queue_reset(&self, index: u16) {
+        self.0.set_queue_vector(index, NO_VECTOR);
+    }
+
     fn reset(&self) {
         self.0.reset();
     }

@@ -30,6 +30,7 @@ mod framing;
 mod held;
 mod lifecycle;
 mod ports;
+mod queue_reset;
 mod requests;
 mod rig;
 mod state;

@@ -115,6 +115,16 @@ impl Port for Mmio {
         self.get(0x44) == 1
     }
 
+    fn reset_queue(&self, queue: u16) {
+        self.select(queue);
+        self.set(0xc0, 1);
+    }
+
+    fn is_resetting(&self, queue: u16) -> bool {
+        self.select(queue);
+        self.get(0xc0) == 1
+    }
+
     fn notify(&self, queue: u16) {
         self.set(0x50, queue.into());
     }
@@ -281,6 +291,16 @@ impl Port for Pci {
     fn is_enabled(&self, queue: u16) -> bool {
         self.select(queue);
         u16::from_le_bytes(self.get(self.common, 0x1c)) == 1
+    }
+
+    fn reset_queue(&self, queue: u16) {
+        self.select(queue);
+        self.set(self.common, 0x3a, &1u16.to_le_bytes());
+    }
+
+    fn is_resetting(&self, queue: u16) -> bool {
+        self.select(queue);
+        u16::from_le_bytes(self.get(self.common, 0x3a)) == 1
     }
 
     fn notify(&self, queue: u16) {

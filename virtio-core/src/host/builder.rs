@@ -12,6 +12,7 @@ use crate::features::Features;
 use crate::interrupt::Interrupts;
 use crate::log_limit::LogLimit;
 use crate::memory::GuestRam;
+use crate::ring::Virtqueue;
 use crate::runtime::Runtime;
 
 /// A device with what it needs, on its way to a transport.
@@ -20,7 +21,9 @@ pub struct HostBuilder {
     device: Box<dyn VirtioDevice>,
     memory: Option<GuestRam>,
     runtime: Option<Arc<dyn Runtime>>,
+    with: Features,
     without: Features,
+    impossible: Features,
     reset_wait: Duration,
     reset_limit: Duration,
 }
@@ -31,7 +34,9 @@ impl HostBuilder {
             device,
             memory: None,
             runtime: None,
+            with: Features::NONE,
             without: Features::NONE,
+            impossible: Features::NONE,
             reset_wait: Duration::from_millis(10),
             reset_limit: Duration::from_secs(5),
         }
@@ -46,6 +51,26 @@ impl HostBuilder {
     /// What runs the device's tasks. Needed.
     pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> HostBuilder {
         self.runtime = Some(runtime);
+        self
+    }
+
+    /// Features of rings and of notifications to offer besides the usual ones, which are INDIRECT_DESC, EVENT_IDX and
+    /// RING_RESET. They are a matter of what suits the device:
+    ///
+    /// - NOTIFICATION_DATA: doorbells say how much there is to take. No device of this workspace makes use of it, and
+    ///   over MMIO a hypervisor cannot tell the queues' doorbells apart any more: see
+    ///   [`DoorbellSite`](crate::DoorbellSite).
+    /// - NOTIF_CONFIG_DATA: doorbells carry a value of the device's choice. Over PCI only.
+    ///
+    /// To ask for what the device's queues or the transport do not understand is an error.
+    pub fn with(mut self, features: Features) -> HostBuilder {
+        self.with |= features;
+        self
+    }
+
+    /// Features that the transport does not have: not offered, and to ask for them is an error. For transports.
+    pub fn impossible(mut self, features: Features) -> HostBuilder {
+        self.impossible |= features;
         self
     }
 
@@ -79,7 +104,8 @@ impl HostBuilder {
     /// # Errors
     /// [`HostError`].
     pub fn build(self, interrupts: Arc<dyn Interrupts>) -> Result<DeviceHost, HostError> {
-        let HostBuilder { device, memory, runtime, without, reset_wait, reset_limit } = self;
+        let HostBuilder { device, memory, runtime, with, without, impossible, reset_wait, reset_limit } = self;
+        let offered = offered(&*device, with, without, impossible)?;
         let sizes = device.queue_sizes();
         if sizes.len() > usize::from(u16::MAX) {
             return Err(HostError::TooManyQueues(sizes.len()));
@@ -103,12 +129,9 @@ impl HostBuilder {
         let config = device.config();
         let listener: Weak<Shared> = Arc::downgrade(&shared);
         config.listen(listener as Weak<dyn ConfigListener>);
-        // BASIC-FEAT-01
-        let offered = device.consistent((device.features() | device.ring_features()) - without);
         Ok(DeviceHost {
             device_type: device.device_type(),
-            // FEAT-RSVD-01
-            offered: offered | Features::VERSION_1,
+            offered,
             config,
             memory: memory.ok_or(HostError::NoMemory)?,
             runtime: runtime.ok_or(HostError::NoRuntime)?,
@@ -124,4 +147,23 @@ impl HostBuilder {
             shared,
         })
     }
+}
+
+/// The features that are offered.
+fn offered(
+    device: &dyn VirtioDevice,
+    with: Features,
+    without: Features,
+    impossible: Features,
+) -> Result<Features, HostError> {
+    let understood = (device.ring_features() | device.features()) - impossible;
+    let stray = with - understood;
+    if !stray.is_empty() {
+        return Err(HostError::Features(stray));
+    }
+    let rings = device.ring_features() & Virtqueue::USUAL;
+    // BASIC-FEAT-01
+    let offered = device.consistent((device.features() | rings | with) - impossible - without);
+    // FEAT-RSVD-01
+    Ok(offered | Features::VERSION_1)
 }

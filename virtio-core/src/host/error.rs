@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::features::Features;
+
 /// A host could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -23,6 +25,9 @@ pub enum HostError {
     /// More queues than have a number.
     #[error("{0} queues are too many")]
     TooManyQueues(usize),
+    /// The embedder wants features to be offered that the device's queues, or the transport, do not understand.
+    #[error("{0:?} cannot be offered")]
+    Features(Features),
     /// No event could be made.
     #[error("cannot make an event")]
     Event(#[from] io::Error),

@@ -103,7 +103,9 @@ impl DeviceHost {
         paused: bool,
     ) -> Result<Vec<Task>, ActivateError> {
         let mut queues = Vec::new();
-        for (index, registers) in (0..).zip(&control.queues).filter(|(_, registers)| registers.enabled) {
+        for (index, registers) in
+            (0..).zip(&control.queues).filter(|(_, registers)| registers.enabled || registers.idle)
+        {
             let setup = self.setup(control, index, *registers);
             let mut setup = setup.map_err(|fault| ActivateError::Queue { queue: index, fault })?;
             setup.position = positions.iter().find(|(queue, _)| *queue == index).map(|(_, position)| *position);
@@ -256,6 +258,11 @@ impl DeviceHost {
             }
             return Err(error);
         }
+        for index in 0..self.queue_count() {
+            self.note_stop(&mut control, index);
+        }
+        let enabled = |index| control.queues.get(usize::from(index)).is_some_and(|queue| queue.enabled);
+        positions.retain(|(queue, _)| enabled(*queue));
         positions.sort_by_key(|(queue, _)| *queue);
         if let Phase::Live(tasks) = std::mem::replace(&mut control.phase, Phase::Idle) {
             control.phase = Phase::Paused(tasks, positions.clone());

@@ -32,7 +32,7 @@ pub use error::{HostError, PauseError};
 pub use queues::QueueRegisters;
 pub use snapshot::{HostState, QueueState};
 
-use status::{DRIVER_OK, NEEDS_RESET};
+use status::{DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 
 /// Owns one device behind a transport.
 ///
@@ -150,6 +150,15 @@ impl DeviceHost {
     /// The features that the driver chose; they are negotiated once the status says FEATURES_OK.
     pub fn accepted(&self) -> Features {
         self.control().accepted
+    }
+
+    /// The features that were negotiated; none before that.
+    pub fn negotiated(&self) -> Features {
+        self.negotiated_in(&self.control())
+    }
+
+    fn negotiated_in(&self, control: &Control) -> Features {
+        if self.shared.status() & FEATURES_OK != 0 { control.accepted } else { Features::NONE }
     }
 
     /// The names of the negotiated features, for people.

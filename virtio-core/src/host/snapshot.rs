@@ -11,7 +11,7 @@ use crate::features::Features;
 use crate::ring::QueuePosition;
 
 /// The version that [`DeviceHost::save`] writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What of a host, its queues and its device a driver could notice. Plain data; restored through validation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,8 @@ pub struct QueueState {
     pub device_area: u64,
     /// Whether the queue is enabled.
     pub enabled: bool,
+    /// Whether the driver has reset the queue of a live device and not enabled it again.
+    pub idle: bool,
     /// Where a live queue stands.
     pub position: Option<QueuePosition>,
 }
@@ -57,11 +59,14 @@ impl DeviceHost {
     /// The state of a device that is paused, or not live.
     ///
     /// # Errors
-    /// [`StateError::Busy`] for a device that is live, or being reset.
+    /// [`StateError::Busy`] for a device that is live, or being reset, or one of whose queues is being reset.
     pub fn save(&self) -> Result<HostState, StateError> {
         let mut control = self.control();
         for index in 0..self.queue_count() {
             self.note_stop(&mut control, index);
+        }
+        if control.queues.iter().any(|registers| registers.resetting) {
+            return Err(StateError::Busy);
         }
         let positions = match &control.phase {
             Phase::Idle => &[][..],
@@ -70,9 +75,10 @@ impl DeviceHost {
         };
         let position = |queue| positions.iter().find(|(index, _)| *index == queue).map(|(_, position)| *position);
         let queues = (0..).zip(&control.queues).map(|(index, registers)| {
-            let QueueRegisters { size, descriptor_area, driver_area, device_area, enabled } = *registers;
+            let QueueRegisters { size, descriptor_area, driver_area, device_area, enabled, resetting: _, idle } =
+                *registers;
             let position = position(index);
-            QueueState { size, descriptor_area, driver_area, device_area, enabled, position }
+            QueueState { size, descriptor_area, driver_area, device_area, enabled, idle, position }
         });
         Ok(HostState {
             version: VERSION,
@@ -135,9 +141,11 @@ impl DeviceHost {
             return Err(StateError::Corrupt { what: "the features cannot have been accepted" });
         }
         for (index, queue) in (0..).zip(queues) {
-            let QueueState { size, descriptor_area, driver_area, device_area, enabled, position: _ } = *queue;
+            let QueueState { size, descriptor_area, driver_area, device_area, enabled, idle: _, position: _ } = *queue;
             self.configure_queue(index, |registers| {
-                *registers = QueueRegisters { size, descriptor_area, driver_area, device_area, enabled: false };
+                registers.size = size;
+                (registers.descriptor_area, registers.driver_area, registers.device_area) =
+                    (descriptor_area, driver_area, device_area);
             });
             if enabled {
                 self.enable_queue(index);
@@ -146,7 +154,14 @@ impl DeviceHost {
                 return Err(StateError::Corrupt { what: "a queue cannot have been enabled" });
             }
         }
+        let may_be_idle = status & DRIVER_OK != 0 && accepted.contains(Features::RING_RESET);
+        if queues.iter().any(|queue| queue.idle && (queue.enabled || queue.position.is_some() || !may_be_idle)) {
+            return Err(StateError::Corrupt { what: "a queue cannot have been reset by itself" });
+        }
         let mut control = self.control();
+        for (registers, queue) in control.queues.iter_mut().zip(queues) {
+            registers.idle = queue.idle;
+        }
         control.device.restore(device)?;
         // The driver may be in the middle of reading what is different here, and has to be told of it.
         let differs = self.config.go_on(*config_generation, config);

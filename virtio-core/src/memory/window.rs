@@ -33,6 +33,11 @@ impl<const ALIGN: usize> Window<ALIGN> {
         aligned.then_some(Window { host: piece.host, len, address: piece.address, marks, pin })
     }
 
+    /// A window that shows nothing.
+    pub(crate) fn nowhere(view: &MemoryView) -> Window<ALIGN> {
+        Window { host: std::ptr::null_mut(), len: 0, address: 0, marks: false, pin: view.pin.clone() }
+    }
+
     /// Closes the window, and lets go of the mapping in favour of that of `view`.
     pub(crate) fn leave(&mut self, view: &MemoryView) {
         // Without a length no access is inside: `host`, whose mapping may go now, is not used again.
@@ -45,7 +50,7 @@ impl<const ALIGN: usize> Window<ALIGN> {
     fn at<const ACCESS: usize>(&self, offset: usize, size: usize) -> Option<*mut u8> {
         const { assert!(ALIGN.is_multiple_of(ACCESS)) };
         let inside = offset.is_multiple_of(ACCESS) && offset.checked_add(size).is_some_and(|end| end <= self.len);
-        // SAFETY: the offset is inside the piece, which lies in one mapping.
+        // SAFETY: the offset is inside the piece, which lies in one mapping; a window that shows nothing has zero only.
         inside.then(|| unsafe { self.host.add(offset) })
     }
 

@@ -37,6 +37,7 @@ macro_rules! each_layout {
 mod chain;
 mod counters;
 mod error;
+mod features;
 mod in_order;
 mod packed;
 mod position;
@@ -102,7 +103,7 @@ pub struct Virtqueue {
     granted: u32,
     /// Takes nothing more.
     stopped: bool,
-    /// Stopped for good: the driver has taken back the ring's memory.
+    /// Stopped for good: the driver has taken back the ring's memory, or there is none.
     retired: bool,
     fault: Option<RingFault>,
     tally: Tally,
@@ -131,7 +132,8 @@ impl Virtqueue {
     /// A [`RingFault`] where its size, its position or one of its areas is not what it must be.
     pub fn new(setup: QueueSetup) -> Result<Virtqueue, RingFault> {
         let view = setup.memory.view(Some(setup.doorbell.clone()));
-        let ring = if setup.features.contains(Features::RING_PACKED) {
+        // One that has no ring has none in either layout.
+        let ring = if setup.features.contains(Features::RING_PACKED) && !setup.idle {
             Layout::Packed(Packed::new(&setup, &view)?)
         } else {
             Layout::Split(Split::new(&setup, &view)?)
@@ -146,8 +148,8 @@ impl Virtqueue {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             in_flight: 0,
             granted: UNLIMITED,
-            stopped: false,
-            retired: false,
+            stopped: setup.idle,
+            retired: setup.idle,
             fault: None,
             tally: Tally::default(),
             setup,
@@ -408,11 +410,13 @@ impl Virtqueue {
         self.stopped = self.is_gone();
     }
 
-    /// Stops for good, and lets go of the ring, whose memory is the driver's again (DRV-MMIO-06). For a queue with
-    /// nothing in flight.
+    /// Stops for good, and lets go of the ring, whose memory is the driver's again (DRV-MMIO-06, BASIC-VQRESET-01). For
+    /// a queue with nothing in flight: tickets that are out all the same are not taken back any more.
     pub(crate) fn retire(&mut self) {
         self.stop();
         self.retired = true;
+        self.id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        self.in_flight = 0;
         each_layout!(&mut self.ring, ring => ring.leave(&self.view));
     }
 

@@ -32,6 +32,9 @@ pub struct QueueSetup {
     pub features: Features,
     /// Where to go on, if the queue was in use before; at the start otherwise.
     pub position: Option<QueuePosition>,
+    /// The driver has reset the queue and not enabled it again: it has no ring, whatever the addresses say, and a
+    /// [`Virtqueue`](crate::Virtqueue) made of this takes nothing until it is replaced by another.
+    pub idle: bool,
     /// Guest memory.
     pub memory: GuestRam,
     /// What the driver rings. Also signalled when memory changes.
@@ -57,6 +60,7 @@ impl QueueSetup {
             device_area: 0,
             features: Features::NONE,
             position: None,
+            idle: false,
             memory,
             doorbell,
             interrupt: Arc::new(()),
@@ -77,6 +81,7 @@ impl fmt::Debug for QueueSetup {
             .field("device_area", &format_args!("{:#x}", self.device_area))
             .field("features", &self.features)
             .field("position", &self.position)
+            .field("idle", &self.idle)
             .finish_non_exhaustive()
     }
 }

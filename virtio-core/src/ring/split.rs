@@ -48,7 +48,7 @@ impl Split {
             return Err(RingFault::Size { size });
         }
         let event_idx = setup.features.contains(Features::EVENT_IDX);
-        let areas = Areas::new(setup, event_idx, view)?;
+        let areas = if setup.idle { Areas::nowhere(view)? } else { Areas::new(setup, event_idx, view)? };
         let (next, published, decided) = match setup.position {
             Some(QueuePosition::Split { available, used, decided }) => (available, used, decided),
             Some(position @ QueuePosition::Packed { .. }) => return Err(RingFault::Position { position }),
@@ -432,6 +432,14 @@ impl Areas {
         let available_ring = array::<2, 2>(&available, ENTRIES, size)?;
         let used = window(view, Area::Device, setup.device_area, 4 + 8 * entries + event)?;
         let used_ring = array::<4, 8>(&used, ENTRIES, size)?;
+        Ok(Areas { descriptors, available, available_ring, used, used_ring })
+    }
+
+    /// Those of a queue that has none.
+    fn nowhere(view: &MemoryView) -> Result<Areas, RingFault> {
+        let (available, used) = (Window::nowhere(view), Window::nowhere(view));
+        let descriptors = array(&Window::<16>::nowhere(view), 0, 0)?;
+        let (available_ring, used_ring) = (array(&available, 0, 0)?, array(&used, 0, 0)?);
         Ok(Areas { descriptors, available, available_ring, used, used_ring })
     }
 }

@@ -1,5 +1,5 @@
 //! How a host speaks with the runner of a task: one command, newest wins, and its outcome; beside it the queues that
-//! are to be stopped for good, which no command makes forgotten.
+//! are to be stopped or started again by themselves, which no command makes forgotten.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::deadline;
 use crate::event::Event;
-use crate::ring::QueuePosition;
+use crate::ring::{QueuePosition, Virtqueue};
+use crate::task::Quiesce;
 
 /// What a host wants of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,15 +43,27 @@ pub(crate) struct TaskControl {
 struct State {
     command: Option<Command>,
     outcome: Option<Outcome>,
-    /// Queues that are to be stopped, and whether nothing is in flight in them any more.
-    stops: BTreeMap<u16, bool>,
+    /// The queues that the host has something of their own for.
+    queues: BTreeMap<u16, QueueOrder>,
+}
+
+/// What a host wants of one queue.
+enum QueueOrder {
+    /// It is to be stopped.
+    Stop(Quiesce),
+    /// It was, and nothing is in flight in it any more.
+    Stopped,
+    /// This is to take its place. The runner has not seen it yet.
+    Start(Box<Virtqueue>),
 }
 
 /// What a runner has not seen of what its host wants.
 pub(super) struct Orders {
     pub(super) command: Option<Command>,
-    /// All queues that were ever to be stopped.
-    pub(super) stops: Vec<u16>,
+    /// All queues that are to be stopped.
+    pub(super) stops: Vec<(u16, Quiesce)>,
+    /// Queues that take the place of stopped ones.
+    pub(super) starts: Vec<Virtqueue>,
 }
 
 impl TaskControl {
@@ -75,13 +88,39 @@ impl TaskControl {
         self.wake.signal();
     }
 
-    /// Has the task take nothing more from a queue, and finish what is in flight in it.
-    pub(crate) fn stop_queue(&self, number: u16) {
+    /// Has the task take nothing more from a queue, and finish or give up what is in flight in it.
+    pub(crate) fn stop_queue(&self, number: u16, how: Quiesce) {
         let mut state = self.state();
-        state.stops.entry(number).or_insert(false);
+        let order = match state.queues.remove(&number) {
+            // It never began; its end is for when the lock is free, for others hear of that.
+            Some(QueueOrder::Start(queue)) => {
+                state.queues.insert(number, QueueOrder::Stopped);
+                drop(state);
+                drop(queue);
+                return self.changed.notify_all();
+            }
+            Some(QueueOrder::Stopped) => QueueOrder::Stopped,
+            Some(QueueOrder::Stop(Quiesce::Cancel)) => QueueOrder::Stop(Quiesce::Cancel),
+            Some(QueueOrder::Stop(Quiesce::Drain)) | None => QueueOrder::Stop(how),
+        };
+        state.queues.insert(number, order);
         self.pending.store(true, Ordering::Release);
         drop(state);
         self.wake.signal();
+    }
+
+    /// Has the task serve a queue that was stopped, as it is configured now. False where there is no task any more.
+    pub(crate) fn start_queue(&self, queue: Virtqueue) -> bool {
+        let mut state = self.state();
+        if state.outcome == Some(Outcome::Gone) {
+            return false;
+        }
+        let before = state.queues.insert(queue.index(), QueueOrder::Start(Box::new(queue)));
+        self.pending.store(true, Ordering::Release);
+        drop(state);
+        drop(before);
+        self.wake.signal();
+        true
     }
 
     /// Whether a queue that was to be stopped has come to rest; none if it was not.
@@ -128,12 +167,17 @@ impl TaskControl {
         }
         let mut state = self.state();
         self.pending.store(false, Ordering::Relaxed);
-        Some(Orders { command: state.command.take(), stops: state.stops.keys().copied().collect() })
+        let stops = state.queues.iter().filter_map(|(number, order)| match order {
+            QueueOrder::Stop(how) => Some((*number, *how)),
+            QueueOrder::Stopped | QueueOrder::Start(_) => None,
+        });
+        let stops = stops.collect();
+        Some(Orders { command: state.command.take(), stops, starts: state.take_starts() })
     }
 
     /// For the runner: nothing is in flight any more in a queue that was to be stopped.
     pub(super) fn stopped(&self, number: u16) {
-        self.state().stops.insert(number, true);
+        self.state().queues.insert(number, QueueOrder::Stopped);
         self.changed.notify_all();
     }
 
@@ -143,14 +187,27 @@ impl TaskControl {
         if outcome != Outcome::Gone && state.command.is_some() {
             return;
         }
+        // Nobody takes these any more, and they hold on to guest memory.
+        let lost = if outcome == Outcome::Gone { state.take_starts() } else { Vec::new() };
         state.outcome = Some(outcome);
         drop(state);
+        drop(lost);
         self.changed.notify_all();
     }
 }
 
 impl State {
     fn has_stopped(&self, number: u16) -> Option<bool> {
-        self.stops.get(&number).map(|stopped| *stopped || self.outcome == Some(Outcome::Gone))
+        match self.queues.get(&number)? {
+            QueueOrder::Stop(_) => Some(self.outcome == Some(Outcome::Gone)),
+            QueueOrder::Stopped => Some(true),
+            QueueOrder::Start(_) => None,
+        }
+    }
+
+    fn take_starts(&mut self) -> Vec<Virtqueue> {
+        let starts = self.queues.extract_if(.., |_, order| matches!(order, QueueOrder::Start(_)));
+        let queue = |(_, order)| if let QueueOrder::Start(queue) = order { Some(*queue) } else { None };
+        starts.filter_map(queue).collect()
     }
 }

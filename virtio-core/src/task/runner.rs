@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::control::{Command, Orders, Outcome, TaskControl};
 use super::{CHAINS_PER_RUN, Events, Next, QueueTask, Quiesce, Source, Sources, TaskContext, place};
 use crate::event::Event;
+use crate::ring::Virtqueue;
 
 /// A task in the hands of a [`Runtime`](crate::Runtime).
 ///
@@ -19,10 +20,8 @@ pub struct TaskRunner {
     sources: Vec<Source>,
     version: u64,
     phase: Phase,
-    /// The queues that were stopped for good.
-    retired: Vec<u16>,
-    /// Those of them that something may still be in flight in.
-    draining: Vec<u16>,
+    /// The queues that are being stopped: something may be in flight in them.
+    draining: Vec<(u16, Quiesce)>,
     /// What the task said last.
     next: Next,
     /// All sources are to be taken as having something.
@@ -69,7 +68,6 @@ impl TaskRunner {
             sources: Vec::new(),
             version: 0,
             phase,
-            retired: Vec::new(),
             draining: Vec::new(),
             next: Next::Again,
             all: true,
@@ -100,8 +98,9 @@ impl TaskRunner {
     pub fn step(&mut self, ready: Ready) -> Next {
         self.control.wake.take();
         let events = self.collect(ready);
-        if let Some(Orders { command, stops }) = self.control.take() {
-            self.retire(stops);
+        if let Some(Orders { command, stops, starts }) = self.control.take() {
+            self.drain(stops);
+            self.restart(starts);
             if let Some(command) = command {
                 self.obey(command);
             }
@@ -154,9 +153,9 @@ impl TaskRunner {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Resume => {
-                let retired = &self.retired;
+                let draining = &self.draining;
                 self.task.queues(&mut |queue| {
-                    if !retired.contains(&queue.index()) {
+                    if !draining.iter().any(|(number, _)| *number == queue.index()) {
                         queue.start();
                     }
                 });
@@ -176,16 +175,43 @@ impl TaskRunner {
         }
     }
 
-    /// Stops queues for good, whatever the task is at.
-    fn retire(&mut self, stops: Vec<u16>) {
-        let new: Vec<_> = stops.into_iter().filter(|number| !self.retired.contains(number)).collect();
-        self.task.queues(&mut |queue| {
-            if new.contains(&queue.index()) {
-                queue.stop();
+    /// Begins to stop queues, whatever the task is at.
+    fn drain(&mut self, stops: Vec<(u16, Quiesce)>) {
+        for (number, how) in stops {
+            match self.draining.iter_mut().find(|(other, _)| *other == number) {
+                Some(known) => known.1 = how,
+                None => {
+                    self.draining.push((number, how));
+                    self.task.queues(&mut |queue| {
+                        if queue.index() == number {
+                            queue.stop();
+                        }
+                    });
+                }
             }
-        });
-        self.retired.extend(&new);
-        self.draining.extend(new);
+        }
+    }
+
+    /// Puts queues into the places of those that were stopped.
+    fn restart(&mut self, starts: Vec<Virtqueue>) {
+        for mut new in starts {
+            if self.phase != Phase::Running {
+                new.stop(); // the next command to go on starts it, too
+            }
+            let number = new.index();
+            let mut new = Some(new);
+            self.task.queues(&mut |queue| {
+                if queue.index() == number
+                    && let Some(new) = new.take()
+                {
+                    *queue = new;
+                }
+            });
+            self.task.queue_restarted(number);
+            // What was made available before is found now, whether it was announced or not.
+            self.all = true;
+            self.ask_sources();
+        }
     }
 
     fn stop_queues(&mut self) {
@@ -211,23 +237,23 @@ impl TaskRunner {
         }
     }
 
+    /// Lets go of queues that have come to rest.
     fn check_stopped(&mut self) {
-        if self.draining.is_empty() {
-            return;
-        }
-        let draining = std::mem::take(&mut self.draining);
-        let busy = &mut self.draining;
-        self.task.queues(&mut |queue| {
-            if draining.contains(&queue.index()) {
-                queue.publish();
-                match queue.in_flight() {
-                    0 => queue.retire(),
-                    _ => busy.push(queue.index()),
+        for (number, how) in std::mem::take(&mut self.draining) {
+            let done = self.task.quiesce_queue(number, how);
+            self.task.queues(&mut |queue| {
+                if queue.index() == number {
+                    queue.publish();
+                    if done {
+                        queue.retire();
+                    }
                 }
+            });
+            if done {
+                self.control.stopped(number);
+            } else {
+                self.draining.push((number, how));
             }
-        });
-        for number in draining.into_iter().filter(|number| !busy.contains(number)) {
-            self.control.stopped(number);
         }
     }
 
@@ -300,5 +326,5 @@ impl QueueTask for Ended {
         Next::Done
     }
 
-    fn queues(&mut self, _each: &mut dyn FnMut(&mut crate::ring::Virtqueue)) {}
+    fn queues(&mut self, _each: &mut dyn FnMut(&mut Virtqueue)) {}
 }

@@ -246,6 +246,14 @@ impl QueueTask for CopyTask {
         self.queues.iter_mut().for_each(each);
     }
 
+    fn quiesce_queue(&mut self, number: u16, how: Quiesce) -> bool {
+        let cancel = how == Quiesce::Cancel && !self.shared.stubborn.load(SeqCst);
+        let CopyTask { queues, held, .. } = self;
+        let of_it = |held: &Held| queues[held.queue].index() == number;
+        held.retain(|held| !(cancel && of_it(held)));
+        !held.iter().any(of_it)
+    }
+
     fn quiesce(&mut self, how: Quiesce) -> bool {
         if how == Quiesce::Cancel && !self.shared.stubborn.load(SeqCst) {
             self.held.clear();

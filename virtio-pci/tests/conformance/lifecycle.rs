@@ -81,11 +81,9 @@ fn drv_pci_08_only_one_enables_a_queue() {
     harness.enable_queue(0, NO_VECTOR);
 }
 
-// spec: DRV-PCI-11
 #[test]
 fn drv_pci_10_queue_reset_without_the_feature_does_nothing() {
     let (harness, _) = Harness::new(1);
-    assert!(!harness.offered().contains(Features::RING_RESET));
     let mut driver = harness.go_live(NO_VECTOR, NO_VECTOR);
     for value in [1, 0, 0xffff] {
         harness.set(reg::QUEUE_RESET, value);

@@ -11,6 +11,7 @@ mod interrupts;
 mod lifecycle;
 mod msix;
 mod notify;
+mod queue_reset;
 mod random;
 mod state;
 mod suite;

@@ -1,5 +1,7 @@
 //! Doorbells.
 
+use virtio_core::host::status::DRIVER_OK;
+use virtio_core::testing::{SplitDriver, TestDevice};
 use virtio_core::{DeviceType, Features};
 
 use crate::harness::*;
@@ -93,4 +95,75 @@ fn pci_notify_04_published_sites_are_where_the_driver_rings() {
         site.event.signal();
         assert_ne!(harness.function.host().doorbell(site.queue).unwrap().take(), 0);
     }
+}
+
+/// A function whose device offers more, with doorbells whose data are nothing like the queues' numbers.
+fn offering(features: Features) -> Harness {
+    let (device, _) = TestDevice::new(3);
+    let harness = Harness::build(
+        device,
+        |host| host.with(features),
+        |builder, sent| with_msix(builder, sent).notify_config_data(|queue| 0xbe00 - 7 * queue),
+    );
+    harness.place();
+    harness
+}
+
+/// Queue 0 serves a request when its doorbell is written with `data`.
+fn rings(harness: &Harness, driver: &mut SplitDriver, data: &[u8]) -> bool {
+    harness.request(driver);
+    harness.write(harness.doorbell(0), data);
+    harness.runtime.poll();
+    driver.used().is_some()
+}
+
+// spec: DRV-PACKED-04 PCI-NOTIFY-06 PCI-NOTIFY-09
+#[test]
+fn basic_notf_02_doorbells_with_data_ring_their_queue() {
+    let harness = offering(Features::NOTIFICATION_DATA);
+    assert!(harness.offered().contains(Features::NOTIFICATION_DATA));
+    let notify = harness.structure(NOTIFY_CFG);
+    let multiplier = harness.config(notify.at + 16, 4);
+    assert!(multiplier.is_multiple_of(4) && multiplier.is_power_of_two() && notify.offset.is_multiple_of(4));
+    assert!(u64::from(notify.length) >= 2 * multiplier + 4);
+    for features in [Features::NOTIFICATION_DATA, Features::NONE] {
+        harness.negotiate(features);
+        let mut driver = harness.enable_queue(0, NO_VECTOR);
+        harness.set_status(DRIVER_OK);
+        // 32 bits with the truth, with nonsense, and 16 bits as without the feature.
+        for data in [&[0, 0, 1, 0][..], &[0, 0, 0xff, 0xff], &[9, 9, 9, 9], &[0, 0]] {
+            assert!(rings(&harness, &mut driver, data), "{data:?}");
+        }
+        // The places of others.
+        harness.request(&mut driver);
+        harness.write(harness.doorbell(1), &[0, 0, 1, 0]);
+        harness.runtime.poll();
+        assert_eq!(driver.used(), None);
+        assert_eq!(harness.function.doorbells().len(), 3);
+    }
+}
+
+#[test]
+fn pci_common_21_doorbells_carry_the_data_of_their_queue() {
+    let harness = offering(Features::NOTIFICATION_DATA | Features::NOTIF_CONFIG_DATA);
+    harness.set(reg::QUEUE_SELECT, 1);
+    assert_eq!(harness.get(reg::NOTIF_CONFIG_DATA), 0, "not before it is negotiated");
+    for features in [Features::NOTIF_CONFIG_DATA, Features::NOTIF_CONFIG_DATA | Features::NOTIFICATION_DATA] {
+        harness.negotiate(features);
+        let mut driver = harness.enable_queue(0, NO_VECTOR);
+        harness.set_status(DRIVER_OK);
+        for queue in 0..3 {
+            harness.set(reg::QUEUE_SELECT, queue);
+            assert_eq!(harness.get(reg::NOTIF_CONFIG_DATA), 0xbe00 - 7 * queue);
+            harness.set(reg::NOTIF_CONFIG_DATA, 1);
+            assert_eq!(harness.get(reg::NOTIF_CONFIG_DATA), 0xbe00 - 7 * queue, "the driver only reads it");
+        }
+        harness.set(reg::QUEUE_SELECT, 3);
+        assert_eq!(harness.get(reg::NOTIF_CONFIG_DATA), 0, "no such queue");
+        let data: &[u8] = if features.contains(Features::NOTIFICATION_DATA) { &[0, 0xbe, 1, 0] } else { &[0, 0xbe] };
+        assert!(rings(&harness, &mut driver, data));
+    }
+    harness.negotiate(Features::NONE);
+    harness.set(reg::QUEUE_SELECT, 1);
+    assert_eq!(harness.get(reg::NOTIF_CONFIG_DATA), 0);
 }

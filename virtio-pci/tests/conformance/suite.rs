@@ -105,6 +105,15 @@ impl Port for Intx {
         self.get_of(queue, reg::QUEUE_ENABLE) == 1
     }
 
+    fn reset_queue(&self, queue: u16) {
+        self.harness.set(reg::QUEUE_SELECT, queue.into());
+        self.harness.set(reg::QUEUE_RESET, 1);
+    }
+
+    fn is_resetting(&self, queue: u16) -> bool {
+        self.get_of(queue, reg::QUEUE_RESET) == 1
+    }
+
     fn notify(&self, queue: u16) {
         // A doorbell of a queue that does not exist is rung at the place of one that does.
         let doorbell = self.doorbells.get(usize::from(queue)).unwrap_or(&self.doorbells[0]);
@@ -177,6 +186,14 @@ impl Port for Msix {
 
     fn is_enabled(&self, queue: u16) -> bool {
         self.0.is_enabled(queue)
+    }
+
+    fn reset_queue(&self, queue: u16) {
+        self.0.reset_queue(queue);
+    }
+
+    fn is_resetting(&self, queue: u16) -> bool {
+        self.0.is_resetting(queue)
     }
 
     fn notify(&self, queue: u16) {

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use virtio_core::Features;
+
 /// Longest serial number of a virtio block device.
 const MAX_SERIAL: usize = 20;
 
@@ -28,6 +30,8 @@ pub(crate) struct Disk {
     pub(crate) serial: Option<String>,
     /// How the guest reaches it.
     pub(crate) transport: Transport,
+    /// Features of its queues to offer besides the usual ones.
+    pub(crate) features: Features,
 }
 
 impl FromStr for Disk {
@@ -38,6 +42,7 @@ impl FromStr for Disk {
         let mut read_only = false;
         let mut serial = None;
         let mut transport = Transport::default();
+        let mut features = Features::NONE;
         let mut seen = HashSet::new();
         for part in text.split(',') {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
@@ -54,12 +59,16 @@ impl FromStr for Disk {
                 ("transport", value) => {
                     return Err(format!("transport={value}: there are pci and mmio"));
                 }
+                ("packed", "") => features |= Features::RING_PACKED,
+                ("in-order", "") => features |= Features::IN_ORDER,
+                ("notification-data", "") => features |= Features::NOTIFICATION_DATA,
                 _ => {
-                    return Err(format!("{part:?}: there are path=FILE, ro, serial=TEXT and transport=pci|mmio"));
+                    let keys = "path=FILE, ro, serial=TEXT, transport=pci|mmio, packed, in-order and notification-data";
+                    return Err(format!("{part:?}: there are {keys}"));
                 }
             }
         }
-        Ok(Self { path: path.ok_or("path=FILE is missing")?, read_only, serial, transport })
+        Ok(Self { path: path.ok_or("path=FILE is missing")?, read_only, serial, transport, features })
     }
 }
 

@@ -77,14 +77,15 @@ pub(crate) struct Boot {
     pub(crate) control: Option<PathBuf>,
 }
 
-const DISK_HELP: &str = "A disk, may be given several times: path=FILE[,ro][,serial=TEXT][,transport=pci|mmio]";
+const DISK_HELP: &str = "A disk, may be given several times: path=FILE[,ro][,serial=TEXT][,transport=pci|mmio][,packed][,in-order][,notification-data]";
 
 const BOOT_AFTER_HELP: &str = "\
 The console is on standard input and output. On a terminal, Ctrl-A x ends the machine
 and Ctrl-A Ctrl-A types Ctrl-A.
 
 Disks: ro makes it read-only; serial is how the guest and `microvm ctl` name it (at most 20
-bytes); transport is how the guest reaches it (default pci).
+bytes); transport is how the guest reaches it (default pci). packed, in-order and
+notification-data offer the guest these features of the disk's queues.
 
 Exit status: 0 when the guest powered off or asked for a reset, 1 when the machine failed,
 2 when the command line is wrong or names a file that cannot be used.";

@@ -1,5 +1,7 @@
 //! Tests of the command line.
 
+use virtio_core::Features;
+
 use super::disk::{Disk, Transport};
 use super::usage::{Refusal, parse};
 use super::{Boot, Command, CtlRequest, size};
@@ -57,14 +59,20 @@ fn memory_is_page_sized_and_bounded() {
 
 #[test]
 fn disks_have_options_in_any_order() {
-    let boot = boot("--kernel k --disk path=a.img --disk ro,serial=two,path=b,transport=mmio");
-    assert_eq!(
-        boot.disks,
-        [
-            Disk { path: "a.img".into(), read_only: false, serial: None, transport: Transport::Pci },
-            Disk { path: "b".into(), read_only: true, serial: Some("two".to_owned()), transport: Transport::Mmio },
-        ]
-    );
+    let boot = boot("--kernel k --disk path=a.img --disk in-order,ro,serial=two,path=b,transport=mmio,packed");
+    let (plain, features) = (Features::NONE, Features::RING_PACKED | Features::IN_ORDER);
+    let first =
+        Disk { path: "a.img".into(), read_only: false, serial: None, transport: Transport::Pci, features: plain };
+    let serial = Some("two".to_owned());
+    let second = Disk { path: "b".into(), read_only: true, serial, transport: Transport::Mmio, features };
+    assert_eq!(boot.disks, [first, second]);
+}
+
+#[test]
+fn disks_have_features_of_queues() {
+    let boot = boot("--kernel k --disk path=a,notification-data --disk path=b,packed --disk path=c,in-order");
+    let features: Vec<_> = boot.disks.iter().map(|disk| disk.features).collect();
+    assert_eq!(features, [Features::NOTIFICATION_DATA, Features::RING_PACKED, Features::IN_ORDER]);
 }
 
 #[test]
@@ -74,6 +82,8 @@ fn wrong_disks_are_named() {
         ("path=", "path is empty"),
         ("path=a,rw", "\"rw\""),
         ("path=a,ro=yes", "\"ro=yes\""),
+        ("path=a,packed=no", "\"packed=no\""),
+        ("path=a,in-order,in-order", "in-order is given twice"),
         ("path=a,path=b", "path is given twice"),
         ("path=a,ro,ro", "ro is given twice"),
         ("serial=x,path=a,serial=x", "serial is given twice"),

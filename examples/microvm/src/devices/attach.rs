@@ -30,7 +30,8 @@ pub(crate) fn disk(board: &mut Board, controls: &mut Controls, disk: &Disk, bloc
         controls.add_disk(serial.clone(), Arc::new(resize));
     }
     let memory = GuestRam::from_vm_memory(&board.memory).map_err(bad(disk))?;
-    let host = DeviceHost::builder(block).memory(memory).runtime(Arc::new(ThreadRuntime::named("virtio-blk")));
+    let runtime = Arc::new(ThreadRuntime::named("virtio-blk"));
+    let host = DeviceHost::builder(block).memory(memory).runtime(runtime).with(disk.features);
     match disk.transport {
         Transport::Mmio => on_mmio(board, disk, host),
         Transport::Pci => on_pci(board, disk, host),

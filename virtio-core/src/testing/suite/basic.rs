@@ -87,7 +87,7 @@ pub fn basic_feat_03_an_unacceptable_choice_leaves_features_ok_clear<P: Port>(wo
 
 // spec: FEAT-RSVD-10
 pub fn basic_feat_04_nothing_unknown_is_offered<P: Port>(world: &World<P>) {
-    let known = USUAL | TestDevice::BETA;
+    let known = USUAL | TestDevice::BETA | Features::RING_RESET;
     assert_eq!(offered(world), known);
     for word in [4, 5, 0x7fff_ffff, u32::MAX] {
         assert_eq!(world.port.offered(word), 0, "word {word}");

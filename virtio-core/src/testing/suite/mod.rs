@@ -9,12 +9,15 @@ mod basic;
 #[allow(missing_docs)]
 mod hostile;
 #[allow(missing_docs)]
+mod queue_reset;
+#[allow(missing_docs)]
 mod ring;
 #[cfg(test)]
 mod tests;
 
 pub use basic::*;
 pub use hostile::*;
+pub use queue_reset::*;
 pub use ring::*;
 
 use std::sync::Arc;
@@ -53,6 +56,14 @@ pub trait Port {
     fn enable(&self, queue: u16);
     /// Reads whether a queue is enabled.
     fn is_enabled(&self, queue: u16) -> bool;
+    /// Resets a queue by itself.
+    fn reset_queue(&self, queue: u16) {
+        self.host().reset_queue(queue);
+    }
+    /// Reads whether a reset of a queue goes on.
+    fn is_resetting(&self, queue: u16) -> bool {
+        self.host().queue(queue).is_some_and(|queue| queue.resetting)
+    }
     /// Rings a queue's doorbell.
     fn notify(&self, queue: u16);
     /// Whether the driver was interrupted since the last call: for used buffers, for a change of configuration.
@@ -259,6 +270,21 @@ macro_rules! conformance_suite {
             drv_pci_18_floods_of_doorbells_are_bounded,
             areas_that_go_away_break_the_ring,
             a_broken_queue_leaves_the_others_running,
+            basic_vqreset_01_nothing_is_done_or_told_after_a_queue_reset,
+            basic_vqreset_02_a_queue_that_is_enabled_again_starts_anew,
+            basic_vqreset_03_a_queue_is_enabled_again_with_other_sizes_and_addresses,
+            basic_vqreset_01_reset_and_enabled_before_the_task_has_seen_it,
+            pci_common_13_a_stubborn_request_holds_the_queue_reset,
+            basic_reset_01_a_device_reset_ends_a_queue_reset,
+            drv_vqreset_01_the_memory_of_a_queue_that_was_reset_is_the_drivers,
+            drv_vqreset_02_a_queue_cannot_be_enabled_again_where_there_is_no_memory,
+            drv_pci_10_without_the_feature_a_queue_reset_is_ignored,
+            drv_vqreset_02_queues_that_were_never_enabled_stay_so,
+            basic_vqreset_02_a_queue_is_reset_before_driver_ok,
+            basic_vqreset_03_a_broken_queue_is_reset,
+            a_queue_is_reset_and_enabled_while_paused,
+            a_queue_that_is_reset_is_saved_and_enabled_elsewhere,
+            a_state_with_a_queue_that_cannot_have_been_reset_is_refused,
         );
     };
 }

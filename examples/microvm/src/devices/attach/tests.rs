@@ -1,5 +1,6 @@
 //! Tests of what the control socket may do to an image.
 
+use virtio_core::Features;
 use vmm_sys_util::tempfile::TempFile;
 
 use super::*;
@@ -12,7 +13,8 @@ fn image(read_only: bool) -> Result<(TempFile, ImageFile), Error> {
     let file = TempFile::new().map_err(|errno| setup(errno.into()))?;
     file.as_file().set_len(SIZE).map_err(setup)?;
     let path = file.as_path().to_owned();
-    let disk = Disk { path: path.clone(), read_only, serial: None, transport: Transport::Pci };
+    let features = Features::NONE;
+    let disk = Disk { path: path.clone(), read_only, serial: None, transport: Transport::Pci, features };
     let handle = open(&disk)?.handle();
     Ok((file, ImageFile { path, read_only, handle }))
 }
