@@ -9,6 +9,8 @@ impl Virtqueue {
     pub const FEATURES: Features = Features::from_bits(
         Features::INDIRECT_DESC.bits()
             | Features::EVENT_IDX.bits()
+            | Features::RING_PACKED.bits()
+            | Features::IN_ORDER.bits()
             | Features::RING_RESET.bits()
             | Features::NOTIFICATION_DATA.bits()
             | Features::NOTIF_CONFIG_DATA.bits(),
