@@ -3,12 +3,18 @@
 use virtio_core::{Buffer, Chain, ChainFault, MemoryError};
 
 use crate::memory::{Memory, Version};
-use crate::walk::{Walked, tiles};
+use crate::walk::Walked;
+
+/// An address at which no shape has memory.
+const NOWHERE: u64 = 1 << 60;
 
 #[derive(Debug)]
 /// A chain's buffers, and what became of reading and writing them.
 pub(crate) struct Seen {
     pub(crate) fault: Option<ChainFault>,
+    /// As the chain told them.
+    told: Vec<Buffer>,
+    /// The same, but for what goes on behind the end of the address space: that is `NOWHERE`.
     buffers: Vec<Buffer>,
     /// What was read from the front.
     read: (Vec<u8>, Result<(), MemoryError>),
@@ -32,7 +38,7 @@ impl Seen {
         let written = writer.write(&pattern);
         let passed = if written.is_ok() { pattern.len() as u64 } else { 0 };
         assert_eq!(writer.remaining() as u64, writable - passed);
-        Seen { fault: chain.fault(), buffers, read: (data, result), write: (pattern, written) }
+        Seen { fault: chain.fault(), told: buffers.clone(), buffers, read: (data, result), write: (pattern, written) }
     }
 
     /// Bytes that are for the device to write.
@@ -45,27 +51,46 @@ impl Seen {
         self.room() + sum(&self.buffers, false)
     }
 
-    pub(crate) fn buffers(&self) -> impl Iterator<Item = Buffer> {
-        self.buffers.iter().copied()
+    /// The buffers as the chain told them.
+    pub(crate) fn told(&self) -> &[Buffer] {
+        &self.told
     }
 
     /// The buffers that are for the device to write.
     pub(crate) fn writable(&self) -> Vec<Buffer> {
-        self.buffers().filter(|buffer| buffer.writable).collect()
+        self.buffers.iter().copied().filter(|buffer| buffer.writable).collect()
     }
 
     fn readable(&self) -> Vec<Buffer> {
-        self.buffers().filter(|buffer| !buffer.writable).collect()
+        self.buffers.iter().copied().filter(|buffer| !buffer.writable).collect()
+    }
+
+    /// Checks that the buffers are those that were walked, cut at will.
+    fn place(&mut self, walked: &Walked) {
+        for writable in [false, true] {
+            let mut pieces = self.buffers.iter_mut().filter(|piece| piece.writable == writable);
+            for whole in walked.buffers.iter().filter(|buffer| buffer.writable == writable) {
+                let mut offset = 0;
+                while offset < whole.len {
+                    let Some(piece) = pieces.next() else { panic!("{:?} for {walked:?}", self.told) };
+                    assert_eq!(piece.address, whole.address.wrapping_add(offset.into()), "{:?}", self.told);
+                    assert!(piece.len > 0 && piece.len <= whole.len - offset, "{:?} for {walked:?}", self.told);
+                    if whole.address.checked_add(offset.into()).is_none() {
+                        piece.address = NOWHERE;
+                    }
+                    offset += piece.len;
+                }
+            }
+            assert!(pieces.next().is_none(), "{:?} for {walked:?}", self.told);
+        }
     }
 
     /// Checks the buffers, and what was read of them, against the memory that they are in.
-    pub(crate) fn check(&self, memory: &Memory, content: usize, longest: usize, walked: &Walked) {
-        assert!(tiles(&self.readable(), &walked.buffers, false), "{self:?} for {walked:?}");
-        assert!(tiles(&self.writable(), &walked.buffers, true), "{self:?} for {walked:?}");
+    pub(crate) fn check(&mut self, memory: &Memory, content: usize, longest: usize, walked: &Walked) {
+        self.place(walked);
         assert!(self.buffers.is_sorted_by_key(|buffer| buffer.writable), "those to read come first");
         let most = longest * memory.most_pieces(content);
         assert!(self.buffers.len() <= most, "{} buffers of {longest} descriptors", self.buffers.len());
-        assert!(self.buffers.iter().all(|buffer| buffer.len > 0));
         let mapped = self.buffers.iter().filter(|buffer| memory.is_mapped(content, buffer)).count();
         let (whole, small) = (mapped == self.buffers.len(), self.bytes() <= u32::MAX.into());
         match self.fault {

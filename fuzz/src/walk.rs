@@ -84,20 +84,3 @@ impl Descriptor {
         Descriptor { buffer, flags, next: fourth, id: third }
     }
 }
-
-/// Whether `pieces` are the buffers among `whole` of one direction, cut at will.
-pub(crate) fn tiles(pieces: &[Buffer], whole: &[Buffer], writable: bool) -> bool {
-    let mut pieces = pieces.iter();
-    whole.iter().filter(|buffer| buffer.writable == writable).all(|buffer| {
-        let (mut address, mut left) = (buffer.address, buffer.len);
-        while left > 0 {
-            let Some(piece) = pieces.next() else { return false };
-            if piece.address != address || piece.len > left {
-                return false;
-            }
-            address = address.wrapping_add(piece.len.into());
-            left -= piece.len;
-        }
-        true
-    }) && pieces.next().is_none()
-}
