@@ -9,8 +9,8 @@ use crate::memory::Memory;
 /// As long as the device lets a table of a packed ring be, where the ring is not longer.
 const LONGEST_TABLE: usize = 1024;
 
-const AVAILABLE: u16 = 1 << 7;
-const USED: u16 = 1 << 15;
+pub(crate) const AVAILABLE: u16 = 1 << 7;
+pub(crate) const USED: u16 = 1 << 15;
 pub(crate) const NEXT: u16 = 1;
 pub(crate) const WRITE: u16 = 2;
 pub(crate) const INDIRECT: u16 = 4;

@@ -51,6 +51,7 @@ impl FaultSink for Told {
 struct Out {
     ticket: Ticket,
     id: u16,
+    slots: u32,
     room: u64,
     held: Option<Held>,
 }
@@ -77,6 +78,10 @@ struct Run {
     out: Vec<Out>,
     /// Tickets of queues before this one.
     lost: Vec<Ticket>,
+    /// Packed: the descriptors that chains in flight take up.
+    slots: u32,
+    /// Whether the queue started with nothing in flight.
+    fresh: bool,
     /// Completed, but maybe not yet shown.
     unshown: usize,
     /// The element that has to be there after a step.
@@ -122,6 +127,7 @@ impl Run {
             queue,
             seen: memory.version(),
             memory,
+            fresh: setup.position.is_none(),
             setup,
             told,
             interrupts,
@@ -129,6 +135,7 @@ impl Run {
             granted: None,
             out: Vec::new(),
             lost: Vec::new(),
+            slots: 0,
             unshown: 0,
             element: None,
             withheld: None,
@@ -142,7 +149,11 @@ impl Run {
         self.queue.publish();
         let shown = self.unshown > 0 && !self.ring.in_order && self.queue.fault().is_none();
         self.element = self.withheld.take().filter(|_| shown);
-        self.shown = (shown && !self.ring.packed).then(|| self.cursors().1);
+        if self.fresh && self.queue.fault().is_none() && self.outcome.taken == self.outcome.completed {
+            let [next, used] = self.cursors();
+            assert_eq!(next, used, "all that was taken has been given back");
+        }
+        self.shown = (shown && !self.ring.packed).then(|| self.cursors()[1].0);
     }
 
     /// Runs a step, and checks what can be seen of it.
@@ -224,18 +235,20 @@ impl Run {
         }
     }
 
-    /// Where the next chain is, and where the next used element goes with which wrap counter.
-    fn cursors(&self) -> (u16, u16, bool) {
+    /// Where the next chain is, and where the next used element goes, each with its wrap counter.
+    fn cursors(&self) -> [(u16, bool); 2] {
         match self.queue.position() {
-            QueuePosition::Split { available, used, .. } => (available, used, false),
-            QueuePosition::Packed { available, used, used_wrap, .. } => (available, used, used_wrap),
+            QueuePosition::Split { available, used, .. } => [(available, false), (used, false)],
+            QueuePosition::Packed { available, available_wrap, used, used_wrap, .. } => {
+                [(available, available_wrap), (used, used_wrap)]
+            }
             position => panic!("{position:?} is new"),
         }
     }
 
     fn pop(&mut self, end: End, read: u16, write: u16, len: u16) {
         let may = !self.stopped && self.queue.fault().is_none() && self.granted != Some(0);
-        let (next, used, wrap) = self.cursors();
+        let [(next, next_wrap), (used, wrap)] = self.cursors();
         let Some(chain) = self.queue.pop() else { return };
         assert!(may, "a chain out of a ring at rest");
         // Nothing is known of what was written when a chain is taken again.
@@ -246,17 +259,20 @@ impl Run {
         let (ticket, held) = finish(chain, end, len);
         self.catch_up();
         let content = self.seen.content;
-        let walked = walk(&self.ring, &self.memory, content, next);
+        let walked = walk(&self.ring, &self.memory, content, next, next_wrap);
         seen.check(&self.memory, content, self.ring.longest_chain(), &walked);
         self.outcome.written += seen.note(&mut self.memory, &self.seen);
         if end == End::PutBack {
             return self.take_again(&seen);
         }
         self.count(&seen, end);
+        let slots = self.slots + walked.slots;
+        assert!(!self.ring.packed || slots <= self.ring.size.into(), "{slots} descriptors of {}", self.ring.size);
         if let Some(ticket) = ticket {
+            self.slots = slots;
             let pieces = seen.writable();
             let held = held.map(|buffers| Held { buffers, pieces, content });
-            self.out.push(Out { ticket, id: walked.id, room, held });
+            self.out.push(Out { ticket, id: walked.id, slots: walked.slots, room, held });
         } else if end != End::Break {
             let len = if end == End::Drop { 0 } else { len };
             self.completed(Element { index: used, wrap, id: walked.id, len });
@@ -314,13 +330,14 @@ impl Run {
         if self.out.is_empty() {
             return;
         }
-        let Out { ticket, id, room, held } = self.out.swap_remove(usize::from(which) % self.out.len());
+        let Out { ticket, id, slots, room, held } = self.out.swap_remove(usize::from(which) % self.out.len());
         if let Some(held) = held {
             self.write_held(held, len);
         }
-        let (_, index, wrap) = self.cursors();
+        let [_, (index, wrap)] = self.cursors();
         let len = u64::from(len).min(room) as u32;
         assert!(self.queue.complete(ticket, len).is_ok());
+        self.slots -= slots;
         self.completed(Element { index, wrap, id, len });
     }
 

@@ -3,7 +3,7 @@
 use virtio_core::Buffer;
 
 use crate::memory::Memory;
-use crate::ring::{INDIRECT, NEXT, Ring, WRITE};
+use crate::ring::{AVAILABLE, INDIRECT, NEXT, Ring, USED, WRITE};
 
 /// A descriptor: its last two numbers are flags and `next` (split), or id and flags (packed).
 struct Descriptor {
@@ -18,21 +18,27 @@ struct Descriptor {
 pub(crate) struct Walked {
     pub(crate) id: u16,
     pub(crate) buffers: Vec<Buffer>,
+    /// Packed: the descriptors of the ring that it takes up.
+    pub(crate) slots: u32,
 }
 
-/// The chain that `ring` has at `position`: an index of the available ring (split), or of the descriptor ring.
+/// The chain that `ring` has at `position`: an index of the available ring (split), or of the descriptor ring
+/// with the wrap counter there.
 ///
 /// Panics if there is none that a device may hand out.
-pub(crate) fn walk(ring: &Ring, memory: &Memory, content: usize, position: u16) -> Walked {
+pub(crate) fn walk(ring: &Ring, memory: &Memory, content: usize, position: u16, mut wrap: bool) -> Walked {
     let read = |table: u64, index: u16| Descriptor::read(ring.packed, memory, content, table, index);
     let first = if ring.packed { position } else { memory.u16_in(content, ring.available_entry(position)) };
-    let mut chain = Walked { id: first, buffers: Vec::new() };
+    let mut chain = Walked { id: first, buffers: Vec::new(), slots: 0 };
     let mut index = first;
     for _ in 0..ring.size {
         assert!(index < ring.size, "descriptor {index} of {}", ring.size);
         let descriptor = read(ring.descriptors(), index);
+        chain.slots += 1;
         if ring.packed {
             chain.id = descriptor.id;
+            let lap = if wrap { AVAILABLE } else { USED };
+            assert_eq!(descriptor.flags & (AVAILABLE | USED), lap, "descriptor {index} is not available");
         }
         if descriptor.flags & INDIRECT != 0 {
             assert!(ring.indirect, "an indirect descriptor that was not agreed on");
@@ -46,7 +52,10 @@ pub(crate) fn walk(ring: &Ring, memory: &Memory, content: usize, position: u16) 
             return chain;
         }
         index = match ring.packed {
-            true if index + 1 == ring.size => 0,
+            true if index + 1 == ring.size => {
+                wrap = !wrap;
+                0
+            }
             true => index + 1,
             false => descriptor.next,
         };
