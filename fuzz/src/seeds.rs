@@ -91,6 +91,8 @@ pub fn packed() -> Vec<Seed> {
         edges.map(|(address, len, flags)| [vec![descriptor(9, address, len, flags)], serve(End::Complete)].concat());
     // More chains than the queue has room for.
     let full = [vec![one(5); 16], vec![pop(End::Ticket); 16], rest(), vec![one(5), pop(End::Ticket)]];
+    // A chain that goes on in descriptors of one in flight.
+    let overrun = [vec![one(5); 15], vec![pop(End::Ticket); 15], three(6).to_vec(), vec![pop(End::Ticket)]];
     let scripts = [
         ("plain", plain.concat()),
         ("around", around.collect::<Vec<_>>().concat()),
@@ -99,6 +101,7 @@ pub fn packed() -> Vec<Seed> {
         ("odd", odd.concat()),
         ("edges", edges.concat()),
         ("full", full.concat()),
+        ("overrun", overrun.concat()),
     ];
     every_kind(&scripts, packed_image())
 }

@@ -113,6 +113,11 @@ fn split_rings_stand_what_is_derived_from_seeds() {
 #[test]
 fn good_histories_of_a_packed_ring() {
     good_histories(seeds::packed(), virtio_fuzz::packed);
+    for (_, seed) in seeds::packed().iter().filter(|seed| seed.0 == "overrun") {
+        let outcome = virtio_fuzz::packed(seed);
+        assert_eq!(outcome.taken, 15);
+        assert!(outcome.fault.is_some());
+    }
 }
 
 #[test]
