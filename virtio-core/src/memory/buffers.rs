@@ -358,8 +358,9 @@ fn put_buffer(
             return (end, true);
         }
         address = address.wrapping_add(u64::from(piece.len));
-        // Not around the end of the address space.
+        // Not around the end of the address space: nothing can be at its last address that is longer than a byte.
         if address == 0 {
+            address = u64::MAX;
             break;
         }
     }

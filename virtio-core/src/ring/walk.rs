@@ -114,6 +114,7 @@ impl Buffers {
         if bytes > u64::from(u32::MAX) {
             self.found(ChainFault::TooLong { len: bytes });
         }
+        self.faults += u64::from(self.fault.is_some());
     }
 
     /// The chain has an end, or the ring is broken; says whether it is not.
@@ -128,10 +129,7 @@ impl Buffers {
     /// The first fault counts.
     #[cold]
     fn found(&mut self, fault: ChainFault) {
-        if self.fault.is_none() {
-            self.fault = Some(fault);
-            self.faults += 1;
-        }
+        self.fault.get_or_insert(fault);
     }
 }
 
