@@ -124,13 +124,22 @@ interrupts() {
     expect "$1/msi-x" "$(cat "$(dirname "$(readlink -f "/sys/bus/virtio/devices/$device")")"/msi_irqs/* | sort -u)" msix
 }
 
-# VERSION_1 32, RING_INDIRECT_DESC 28, RING_EVENT_IDX 29, and of the block device SEG_MAX 2, BLK_SIZE 6, RO 5, FLUSH 9.
-for transport in $transports; do
-    identity "$transport-data" "$transport" "$data_bytes" 0 32 28 29 2 6 9 && file_system "$transport-data"
-    identity "$transport-raw" "$transport" "$raw_bytes" 0 32 28 29 2 6 9 && raw "$transport-raw"
-    identity "$transport-ro" "$transport" "$ro_bytes" 1 32 28 29 2 6 5 && read_only "$transport-ro"
-    if disk_exists "$transport-data"; then
-        rebind "$transport-data"
-        interrupts "$transport-data" "$transport"
+# VERSION_1 32, RING_INDIRECT_DESC 28, RING_EVENT_IDX 29, RING_PACKED 34, and of the block device SEG_MAX 2, BLK_SIZE 6,
+# RO 5, FLUSH 9. IN_ORDER (35) is negotiated by the newest drivers only, so it is not asked for.
+for lane in $lanes; do
+    transport=${lane%%-*}
+    case "$lane" in
+    *-packed | *-ordered) ring=34 ;;
+    *) ring='' ;;
+    esac
+    # shellcheck disable=SC2086 # no bit, or one
+    {
+        identity "$lane-data" "$transport" "$data_bytes" 0 32 28 29 $ring 2 6 9 && file_system "$lane-data"
+        identity "$lane-raw" "$transport" "$raw_bytes" 0 32 28 29 $ring 2 6 9 && raw "$lane-raw"
+        identity "$lane-ro" "$transport" "$ro_bytes" 1 32 28 29 $ring 2 6 5 && read_only "$lane-ro"
+    }
+    if disk_exists "$lane-data"; then
+        rebind "$lane-data"
+        interrupts "$lane-data" "$transport"
     fi
 done

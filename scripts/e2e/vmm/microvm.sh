@@ -1,14 +1,15 @@
 # shellcheck shell=dash
 # shellcheck disable=SC2154 # the values come from vm.conf
 # Sourced by run.sh: our VMM. Uses kernel, initramfs, memory, cpus, cmdline and the file "disks" (lines of
-# SERIAL TRANSPORT PATH READ_ONLY) of the current folder.
+# SERIAL TRANSPORT PATH READ_ONLY FEATURE...) of the current folder.
 
 # vmm_run: boots the guest, its console on standard output; ends with it.
 vmm_run() {
     set -- --kernel "$kernel" --initrd "$initramfs" --mem "${memory}M" --cpus "$cpus" --cmdline "$cmdline" --control ./control
-    while read -r serial transport path read_only; do
+    while read -r serial transport path read_only features; do
         disk="path=$path,serial=$serial,transport=$transport"
         [ "$read_only" = off ] || disk="$disk,ro"
+        for feature in $features; do disk="$disk,$feature"; done
         set -- "$@" --disk "$disk"
     done <disks
     rm -f ./control

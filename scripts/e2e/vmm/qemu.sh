@@ -11,11 +11,17 @@ vmm_run() {
         -nodefaults -no-user-config -display none -no-reboot -serial stdio \
         -chardev pipe,id=monitor,path=./monitor -mon chardev=monitor -global virtio-mmio.force-legacy=false \
         -kernel "$kernel" -initrd "$initramfs" -append "$cmdline"
-    while read -r serial transport path read_only; do
+    while read -r serial transport path read_only features; do
         case "$transport" in
         mmio) device=virtio-blk-device ;;
         pci) device=virtio-blk-pci-non-transitional ;;
         esac
+        for feature in $features; do
+            case "$feature" in
+            packed) device="$device,packed=on" ;;
+            in-order) device="$device,in_order=on" ;;
+            esac
+        done
         set -- "$@" -drive "id=$serial,file=$path,format=raw,if=none,readonly=$read_only" \
             -device "$device,drive=$serial,serial=$serial"
     done <disks
