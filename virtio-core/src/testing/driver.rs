@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::{PackedDriver, SplitDriver, TestMemory};
 use crate::features::Features;
 use crate::memory::Buffer;
-use crate::ring::QueueSetup;
+use crate::ring::{QueuePosition, QueueSetup};
 
 /// A buffer that came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub trait RingDriver: Send + Sized {
     fn start_after(&mut self, chains: u16);
     /// What a device builds its queue from.
     fn setup(&self) -> QueueSetup;
+    /// Where a device goes on, if nothing is in flight.
+    fn position(&self, decided: bool) -> QueuePosition;
     /// The addresses of the descriptor, driver and device areas.
     fn areas(&self) -> (u64, u64, u64);
     /// The size of the ring.
@@ -79,6 +81,7 @@ macro_rules! ring_driver {
             ring_driver! { $driver:
                 fn start_after(&mut self, chains: u16);
                 fn setup(&self) -> QueueSetup;
+                fn position(&self, decided: bool) -> QueuePosition;
                 fn areas(&self) -> (u64, u64, u64);
                 fn size(&self) -> u16;
                 fn free(&self) -> usize;

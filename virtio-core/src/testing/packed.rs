@@ -7,7 +7,7 @@ use super::driver::{Batches, Used, Wish, writable};
 use crate::event::Event;
 use crate::features::Features;
 use crate::memory::Buffer;
-use crate::ring::QueueSetup;
+use crate::ring::{QueuePosition, QueueSetup};
 
 /// The driver's side of a packed ring in [`TestMemory`].
 ///
@@ -129,6 +129,12 @@ impl PackedDriver {
         (setup.descriptor_area, setup.driver_area, setup.device_area) = self.areas();
         setup.features = self.features;
         setup
+    }
+
+    /// Where a device goes on, if nothing is in flight; `decided` as in [`QueuePosition`].
+    pub fn position(&self, decided: bool) -> QueuePosition {
+        let Position { slot, wrap } = self.next_used;
+        QueuePosition::Packed { available: slot, available_wrap: wrap, used: slot, used_wrap: wrap, decided }
     }
 
     /// The addresses of the descriptor, driver and device areas.
@@ -316,6 +322,8 @@ impl PackedDriver {
             Wish::Always => self.want_at(0),
             Wish::After(slots) => self.want_at(slots),
         }
+        // The wish is visible before the driver looks whether something has come back meanwhile.
+        fence(Ordering::SeqCst);
     }
 
     fn want_at(&self, ahead: u16) {

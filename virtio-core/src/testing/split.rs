@@ -7,7 +7,7 @@ use super::driver::{Batches, Used, Wish, writable};
 use crate::event::Event;
 use crate::features::Features;
 use crate::memory::Buffer;
-use crate::ring::QueueSetup;
+use crate::ring::{QueuePosition, QueueSetup};
 
 /// The driver's side of a split ring in [`TestMemory`].
 ///
@@ -92,6 +92,11 @@ impl SplitDriver {
         (setup.descriptor_area, setup.driver_area, setup.device_area) = self.areas();
         setup.features = self.features;
         setup
+    }
+
+    /// Where a device goes on, if nothing is in flight; `decided` as in [`QueuePosition`].
+    pub fn position(&self, decided: bool) -> QueuePosition {
+        QueuePosition::Split { available: self.next_used, used: self.next_used, decided }
     }
 
     /// The addresses of the descriptor, driver and device areas.
@@ -221,6 +226,8 @@ impl SplitDriver {
         } else {
             self.set_flags(u16::from(wish == Wish::Never));
         }
+        // The wish is visible before the driver looks whether something has come back meanwhile.
+        fence(Ordering::SeqCst);
     }
 
     /// Moves the available index on by more than there is room for.

@@ -10,6 +10,10 @@ mod basic;
 #[allow(missing_docs)]
 mod hostile;
 #[allow(missing_docs)]
+mod packed;
+#[allow(missing_docs)]
+mod packed_hostile;
+#[allow(missing_docs)]
 mod queue_reset;
 #[allow(missing_docs)]
 mod ring;
@@ -22,6 +26,8 @@ mod tests;
 
 pub use basic::*;
 pub use hostile::*;
+pub use packed::*;
+pub use packed_hostile::*;
 pub use queue_reset::*;
 pub use ring::*;
 pub use split::*;
@@ -177,6 +183,15 @@ impl<P: Port, D: RingDriver> World<P, D> {
         driver.used().is_some_and(|used| used.len == 4) && self.memory.bytes(to, 4) == b"echo"
     }
 
+    /// The same with a table, for which one free descriptor is enough.
+    pub fn echoes_indirectly(&self, driver: &mut D) -> bool {
+        let (from, to) = (self.memory.place(b"echo"), self.memory.alloc(4, 1));
+        driver.add_indirect(&[Buffer::readable(from, 4), Buffer::writable(to, 4)]).expect("a free descriptor");
+        driver.publish();
+        self.kick();
+        driver.used().is_some_and(|used| used.len == 4) && self.memory.bytes(to, 4) == b"echo"
+    }
+
     /// The device's count of interrupts for queue 0.
     pub fn interrupts(&self) -> u64 {
         self.port.host().queue_counts(0).map_or(0, |counts| counts.interrupts)
@@ -252,6 +267,10 @@ macro_rules! conformance_suite {
                 ring_frame_02_chains_up_to_the_queue_size,
                 ring_evt_10_avail_event_postpones_doorbells_without_a_stall,
                 ring_evt_11_spurious_doorbells_do_nothing,
+                ring_packed_02_chains_are_processed_in_the_order_of_the_ring,
+                ring_packed_03_buffers_come_back_in_the_order_of_completion,
+                feat_rsvd_05_in_order_buffers_come_back_as_they_were_made_available,
+                in_order_buffers_that_are_not_full_keep_their_length,
                 drv_status_01_driver_ok_without_features_ok_does_not_go_live,
                 drv_status_02_bits_left_out_are_kept,
                 drv_status_03_use_after_failed_does_no_harm,
@@ -290,6 +309,7 @@ macro_rules! conformance_suite {
                 ring_evt_06_other_positions_stay_silent,
                 ring_evt_07_without_event_idx_used_flags_is_zero_or_one,
                 ring_evt_09_with_event_idx_used_flags_stays_zero,
+                ring_inorder_01_one_element_for_a_batch,
                 drv_cleanup_01_a_descriptor_changed_while_in_flight,
                 drv_ring_05_a_loop,
                 drv_ring_06_next_out_of_range,
@@ -316,9 +336,41 @@ macro_rules! conformance_suite {
                 a_queue_is_reset_and_enabled_while_paused,
                 a_queue_that_is_reset_is_saved_and_enabled_elsewhere,
                 a_state_with_a_queue_that_cannot_have_been_reset_is_refused,
+                drv_ring_07_in_order_next_need_not_be_sequential,
+                drv_ind_07_in_order_tables_need_not_be_sequential,
                 drv_evt_01_odd_flags,
                 drv_evt_02_used_event_out_of_reach,
                 drv_evt_03_the_driver_overwrites_the_used_ring,
+            }
+            packed {
+                ring_packed_07_nothing_is_taken_before_avail_changes,
+                ring_packed_08_used_descriptors_stay_as_they_are,
+                ring_packed_11_the_wrap_counter_starts_at_one_and_changes_at_the_end,
+                ring_packed_12_write_says_whether_anything_was_written,
+                ring_packed_14_a_list_is_used_by_one_descriptor_and_skipped,
+                ring_packed_17_sizes_need_not_be_powers_of_two,
+                ring_ind_04_in_a_table_only_write_counts,
+                ring_ind_05_write_on_an_indirect_descriptor_is_ignored,
+                ring_evt_14_the_drivers_flags_enable_and_disable,
+                ring_evt_15_the_descriptor_asked_for_interrupts,
+                ring_evt_15_other_descriptors_stay_silent,
+                ring_evt_16_without_event_idx_the_devices_flags_are_zero_or_one,
+                ring_evt_16_with_event_idx_the_device_asks_for_the_next_descriptor,
+                ring_inorder_02_one_descriptor_for_a_batch,
+                drv_packed_02_descriptors_changed_while_in_flight,
+                drv_packed_02_slots_in_flight_made_available_again,
+                drv_packed_03_flags_of_another_lap_make_nothing_available,
+                drv_packed_03_what_was_never_filled_is_answered_once,
+                drv_packed_05_next_on_every_descriptor,
+                drv_packed_05_a_list_longer_than_what_is_free,
+                drv_packed_07_the_first_descriptor_before_the_rest,
+                drv_packed_10_tables_up_to_1024_entries,
+                drv_packed_11_indirect_in_a_list,
+                drv_packed_12_ids_are_echoed_whatever_they_are,
+                drv_packed_13_whatever_a_descriptor_says_is_checked,
+                drv_evt_01_reserved_event_flags_suppress_nothing,
+                drv_evt_02_an_event_beyond_the_ring,
+                drv_evt_03_the_driver_overwrites_the_devices_area,
             }
         }
     };
@@ -328,9 +380,13 @@ macro_rules! conformance_suite {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_tests {
-    (both { $($both:ident,)* } split { $($split:ident,)* }) => {
+    (both { $($both:ident,)* } split { $($split:ident,)* } packed { $($packed:ident,)* }) => {
         mod split {
             $crate::conformance_tests!(SplitDriver: $($both,)* $($split,)*);
+        }
+
+        mod packed {
+            $crate::conformance_tests!(PackedDriver: $($both,)* $($packed,)*);
         }
     };
     ($driver:ident: $($name:ident,)*) => {$(

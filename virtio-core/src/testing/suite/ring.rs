@@ -1,6 +1,7 @@
 //! A ring of either layout under a driver that keeps the rules.
 
 use super::{Port, USUAL, World};
+use crate::features::Features;
 use crate::testing::{Buffer, RingDriver};
 
 // spec: RING-PACKED-05
@@ -56,6 +57,7 @@ pub fn ring_split_11_published_buffers_need_no_doorbell_while_awake<P: Port, D: 
 }
 
 /// Each cut is a list of lengths; readable and writable parts are cut alike.
+// spec: RING-PACKED-09
 pub fn ring_frame_01_any_framing_gives_the_same_answer<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut driver = world.live(USUAL);
     let cuts: [&[u32]; 6] = [&[7], &[1, 6], &[6, 1], &[3, 1, 3], &[1, 1, 1, 1, 1, 1, 1], &[2, 5]];
@@ -108,6 +110,7 @@ pub fn ring_evt_10_avail_event_postpones_doorbells_without_a_stall<P: Port, D: R
     }
 }
 
+// spec: DRV-PACKED-04
 pub fn ring_evt_11_spurious_doorbells_do_nothing<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut driver = world.live(USUAL);
     for queue in [0, 1, 2, 77, 0xffff] {
@@ -118,4 +121,77 @@ pub fn ring_evt_11_spurious_doorbells_do_nothing<P: Port, D: RingDriver>(world: 
     world.runtime.poll();
     assert_eq!(driver.waiting(), 0);
     assert!(world.echoes(&mut driver));
+}
+
+pub fn ring_packed_02_chains_are_processed_in_the_order_of_the_ring<P: Port, D: RingDriver>(world: &World<P, D>) {
+    let mut driver = world.live(USUAL);
+    for round in 0..20u8 {
+        // Each chain copies what the one before it has written.
+        let places: Vec<u64> = (0..6).map(|i| world.memory.place(&[if i == 0 { round } else { 0xff }; 3])).collect();
+        for pair in places.windows(2) {
+            driver.add(&[Buffer::readable(pair[0], 3), Buffer::writable(pair[1], 3)]).expect("free descriptors");
+        }
+        driver.publish();
+        world.kick();
+        assert_eq!(world.memory.bytes(places[5], 3), [round; 3]);
+        while driver.used().is_some() {}
+    }
+}
+
+/// Holds requests, and has them answered in reverse; what came back, by the numbers of the requests.
+fn answered_in_reverse<P: Port, D: RingDriver>(world: &World<P, D>, driver: &mut D) -> Vec<usize> {
+    world.device.hold(true);
+    let (from, to) = (world.memory.place(&[5; 8]), world.memory.alloc(8, 1));
+    // None is wholly written, so each has an element of its own in any case.
+    let chain = |i: u32| [Buffer::readable(from, 1 + i), Buffer::writable(to, 8)];
+    let ids: Vec<u32> = (0..5).map(|i| driver.add(&chain(i)).expect("free descriptors").into()).collect();
+    driver.publish();
+    world.kick();
+    assert_eq!(driver.waiting(), 0);
+    world.device.reverse(true);
+    world.device.hold(false);
+    world.runtime.poll();
+    let came_back = std::iter::from_fn(|| driver.used());
+    came_back
+        .map(|used| {
+            let number = ids.iter().position(|id| *id == used.id).expect("it was out");
+            assert_eq!(used.len, 1 + number as u32);
+            number
+        })
+        .collect()
+}
+
+pub fn ring_packed_03_buffers_come_back_in_the_order_of_completion<P: Port, D: RingDriver>(world: &World<P, D>) {
+    let mut driver = world.live(USUAL);
+    for _ in 0..5 {
+        assert_eq!(answered_in_reverse(world, &mut driver), [4, 3, 2, 1, 0]);
+    }
+}
+
+pub fn feat_rsvd_05_in_order_buffers_come_back_as_they_were_made_available<P: Port, D: RingDriver>(_: &World<P, D>) {
+    let world = World::<P, D>::offering(Features::IN_ORDER);
+    let mut driver = world.live(USUAL | Features::IN_ORDER);
+    for _ in 0..5 {
+        assert_eq!(answered_in_reverse(&world, &mut driver), [0, 1, 2, 3, 4]);
+    }
+    // Without it having been agreed on, the order is that of completion.
+    world.port.set_status(0);
+    let mut driver = world.live(USUAL);
+    assert_eq!(answered_in_reverse(&world, &mut driver), [4, 3, 2, 1, 0]);
+}
+
+/// What was not wholly written has a length of its own, which a batch would swallow.
+pub fn in_order_buffers_that_are_not_full_keep_their_length<P: Port, D: RingDriver>(_: &World<P, D>) {
+    let world = World::<P, D>::offering(Features::IN_ORDER);
+    let mut driver = world.live(USUAL | Features::IN_ORDER);
+    let (from, to) = (world.memory.place(&[5; 8]), world.memory.alloc(8, 1));
+    for lens in [[4, 4, 2, 4, 4, 4], [1, 2, 3, 4, 4, 1], [4, 4, 4, 4, 4, 3], [3, 4, 4, 4, 4, 4]] {
+        for len in lens {
+            driver.add(&[Buffer::readable(from, len), Buffer::writable(to, 4)]).expect("free descriptors");
+        }
+        driver.publish();
+        world.kick();
+        let came_back: Vec<u32> = std::iter::from_fn(|| driver.used()).map(|used| used.len).collect();
+        assert_eq!(came_back, lens);
+    }
 }

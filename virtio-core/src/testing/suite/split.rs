@@ -204,3 +204,26 @@ pub fn ring_evt_09_with_event_idx_used_flags_stays_zero<P: Port>(world: &World<P
         assert!(world.echoes(&mut driver));
     }
 }
+
+pub fn ring_inorder_01_one_element_for_a_batch<P: Port>(_: &World<P>) {
+    let world = World::<P>::offering(Features::IN_ORDER);
+    let mut driver = world.live(USUAL | Features::IN_ORDER);
+    for round in 0..40u16 {
+        let start = driver.used_index();
+        assert_eq!(start, 5 * round);
+        let before: Vec<Used> = (1..5).map(|i| driver.used_element(start + i)).collect();
+        let (from, to) = (world.memory.place(b"in order"), world.memory.alloc(8, 1));
+        let chain = [Buffer::readable(from, 8), Buffer::writable(to, 8)];
+        let heads: Vec<u16> = (0..5).map(|_| driver.add(&chain).expect("free descriptors")).collect();
+        driver.publish();
+        world.kick();
+        assert_eq!(driver.used_index(), start + 5);
+        assert_eq!(driver.used_element(start), Used { id: heads[4].into(), len: 8 });
+        let after: Vec<Used> = (1..5).map(|i| driver.used_element(start + i)).collect();
+        assert_eq!(before, after, "nothing else is written");
+        for head in heads {
+            assert_eq!(driver.used(), Some(Used { id: head.into(), len: 8 }));
+        }
+        assert_eq!((driver.used(), driver.free()), (None, 16));
+    }
+}

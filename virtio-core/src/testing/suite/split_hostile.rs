@@ -140,6 +140,45 @@ pub fn drv_ind_06_next_beyond_the_table<P: Port>(world: &World<P>) {
     breaks(world, &driver);
 }
 
+pub fn drv_ring_07_in_order_next_need_not_be_sequential<P: Port>(_: &World<P>) {
+    let world = World::<P>::offering(Features::IN_ORDER);
+    let mut driver = world.live(USUAL | Features::IN_ORDER);
+    let (from, to) = (world.memory.place(b"jumps"), world.memory.alloc(5, 1));
+    driver.set_descriptor(3, from, 2, NEXT, 11);
+    driver.set_descriptor(11, from + 2, 3, NEXT, 0);
+    driver.set_descriptor(0, to, 5, WRITE, 0);
+    offer(&world, &driver, 3);
+    assert_eq!(driver.used(), Some(Used { id: 3, len: 5 }));
+    assert_eq!(world.memory.bytes(to, 5), b"jumps");
+    // And out of the table it leads nowhere.
+    driver.set_descriptor(3, from, 2, NEXT, 16);
+    driver.set_available(1, 3);
+    driver.set_index(2);
+    world.kick();
+    assert!(world.is_broken());
+    assert!(world.recovers());
+}
+
+pub fn drv_ind_07_in_order_tables_need_not_be_sequential<P: Port>(_: &World<P>) {
+    let world = World::<P>::offering(Features::IN_ORDER);
+    let mut driver = world.live(USUAL | Features::IN_ORDER);
+    let (from, to) = (world.memory.place(b"jumps"), world.memory.alloc(5, 1));
+    let table = world.memory.alloc(64, 16);
+    driver.write_descriptor(table, from, 2, NEXT, 3);
+    driver.write_descriptor(table + 48, from + 2, 3, NEXT, 1);
+    driver.write_descriptor(table + 16, to, 5, WRITE, 0);
+    driver.set_descriptor(0, table, 64, INDIRECT, 0);
+    offer(&world, &driver, 0);
+    assert_eq!(driver.used(), Some(Used { id: 0, len: 5 }));
+    assert_eq!(world.memory.bytes(to, 5), b"jumps");
+    driver.write_descriptor(table + 48, from + 2, 3, NEXT, 4);
+    driver.set_available(1, 0);
+    driver.set_index(2);
+    world.kick();
+    assert!(world.is_broken());
+    assert!(world.recovers());
+}
+
 pub fn drv_evt_01_odd_flags<P: Port>(world: &World<P>) {
     let mut driver = world.live(USUAL - Features::EVENT_IDX);
     driver.set_flags(0xfffe);

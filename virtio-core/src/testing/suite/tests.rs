@@ -114,6 +114,8 @@ fn every_rule_of_the_suite_is_in_its_list() {
         include_str!("ring.rs"),
         include_str!("hostile.rs"),
         include_str!("queue_reset.rs"),
+        include_str!("packed.rs"),
+        include_str!("packed_hostile.rs"),
         include_str!("split.rs"),
         include_str!("split_hostile.rs"),
     ];
