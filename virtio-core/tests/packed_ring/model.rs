@@ -1,7 +1,5 @@
 //! A packed ring that is plain and slow: what virtio 1.4, section 2.8 says, word by word.
 
-use std::collections::VecDeque;
-
 use virtio_core::testing::PackedDriver;
 use virtio_core::{Features, GuestRam};
 
@@ -60,6 +58,12 @@ struct Taken {
     len: Option<u32>,
 }
 
+/// A used descriptor.
+struct Used {
+    id: u16,
+    len: u32,
+}
+
 pub(crate) struct Model {
     ram: GuestRam,
     ring: u64,
@@ -76,8 +80,11 @@ pub(crate) struct Model {
     decided: bool,
     /// In the order in which they were made available.
     taken: Vec<Taken>,
-    /// In the order in which they go to the driver.
-    staged: VecDeque<Taken>,
+    /// In order: the last chain of those that one used descriptor will stand for, and the slots of all of them.
+    run: Option<(Taken, u16)>,
+    /// The slots that will be used next, and the used descriptor for the first of them.
+    unpublished: Vec<At>,
+    first: Option<Used>,
     count: u64,
 }
 
@@ -98,7 +105,9 @@ impl Model {
             used: At { slot: 0, wrap: true },
             decided: false,
             taken: Vec::new(),
-            staged: VecDeque::new(),
+            run: None,
+            unpublished: Vec::new(),
+            first: None,
             count: 0,
         }
     }
@@ -131,16 +140,14 @@ impl Model {
 
     /// Slots that the device has and has not given back.
     fn in_flight(&self) -> u16 {
-        self.taken.iter().chain(&self.staged).map(|taken| taken.slots).sum()
+        let taken: u16 = self.taken.iter().map(|taken| taken.slots).sum();
+        taken + self.run.as_ref().map_or(0, |(_, slots)| *slots) + self.unpublished.len() as u16
     }
 
-    /// Whether there is something to take.
-    fn look(&self) -> Result<bool, Broken> {
-        if !self.is_available(self.next) {
-            return Ok(false);
-        }
-        // A driver that makes slots available which the device has not given back.
-        if self.in_flight() == self.size { Err(Broken) } else { Ok(true) }
+    /// Whether there is something to take. Slots that the device has not given back are not the driver's to make
+    /// available, so they are not looked at.
+    fn look(&self) -> bool {
+        self.in_flight() != self.size && self.is_available(self.next)
     }
 
     pub(crate) fn pop(&mut self) -> Result<Option<ModelChain>, Broken> {
@@ -153,7 +160,7 @@ impl Model {
     }
 
     fn try_pop(&mut self) -> Result<Option<ModelChain>, Broken> {
-        if !self.look()? {
+        if !self.look() {
             return Ok(None);
         }
         let mut elements = Vec::new();
@@ -242,50 +249,68 @@ impl Model {
         if self.in_order {
             // What is complete waits for what was made available before it.
             while self.taken.first().is_some_and(|first| first.len.is_some()) {
-                self.staged.push_back(self.taken.remove(0));
+                let chain = self.taken.remove(0);
+                self.extend_run(chain);
             }
         } else {
-            self.staged.push_back(self.taken.remove(index));
+            let chain = self.taken.remove(index);
+            let slots = chain.slots;
+            self.stage(&chain, slots);
+        }
+    }
+
+    /// What one used descriptor stands for goes on with a chain.
+    fn extend_run(&mut self, chain: Taken) {
+        let slots = chain.slots + self.run.take().map_or(0, |(_, slots)| slots);
+        // What is skipped counts as wholly written: a chain that is not ends the run.
+        if chain.len.is_some_and(|len| u64::from(len) >= chain.writable) {
+            self.run = Some((chain, slots));
+        } else {
+            self.stage(&chain, slots);
+        }
+    }
+
+    /// The next used descriptor is for so many slots. The one that the driver looks at is written when all are shown,
+    /// and those behind it before.
+    fn stage(&mut self, chain: &Taken, slots: u16) {
+        let used = Used { id: chain.id, len: chain.len.unwrap() };
+        let next = self.unpublished.last().map_or(self.used, |last| self.after(*last));
+        if self.unpublished.is_empty() {
+            self.first = Some(used);
+        } else {
+            self.write_used(next, &used);
+        }
+        let mut at = next;
+        for _ in 0..slots {
+            self.unpublished.push(at);
+            at = self.after(at);
         }
     }
 
     /// Whether the driver gets an interrupt.
     pub(crate) fn publish(&mut self) -> bool {
-        if self.broken || self.staged.is_empty() {
+        if self.broken {
             return false;
         }
-        let mut written = Vec::new();
-        while let Some((last, slots)) = self.next_run() {
-            self.write_used(&last);
-            for _ in 0..slots {
-                written.push(self.used);
-                self.used = self.after(self.used);
-            }
+        if let Some((last, slots)) = self.run.take() {
+            self.stage(&last, slots);
         }
-        self.decide(&written)
+        let Some(first) = self.first.take() else {
+            return false;
+        };
+        self.write_used(self.used, &first);
+        let used = std::mem::take(&mut self.unpublished);
+        self.used = self.after(*used.last().unwrap());
+        self.decide(&used)
     }
 
-    /// The staged chains that the next used descriptor stands for: the last one of them, and the slots of all.
-    fn next_run(&mut self) -> Option<(Taken, u16)> {
-        let mut last = self.staged.pop_front()?;
-        let mut slots = last.slots;
-        while self.in_order && Some(last.writable) == last.len.map(u64::from) {
-            // What is skipped counts as wholly written, and this one is.
-            let Some(next) = self.staged.pop_front() else { break };
-            slots += next.slots;
-            last = next;
-        }
-        Some((last, slots))
-    }
-
-    fn write_used(&self, chain: &Taken) {
-        let len = chain.len.unwrap();
-        let wrap = if self.used.wrap { AVAIL | USED } else { 0 };
-        let flags = wrap | if len != 0 { WRITE } else { 0 };
-        let at = self.ring + 16 * u64::from(self.used.slot);
-        self.ram.write(at + 8, &len.to_le_bytes()).unwrap();
-        self.ram.write(at + 12, &chain.id.to_le_bytes()).unwrap();
-        self.ram.write(at + 14, &flags.to_le_bytes()).unwrap();
+    fn write_used(&self, at: At, Used { id, len }: &Used) {
+        let wrap = if at.wrap { AVAIL | USED } else { 0 };
+        let flags = wrap | if *len != 0 { WRITE } else { 0 };
+        let slot = self.ring + 16 * u64::from(at.slot);
+        self.ram.write(slot + 8, &len.to_le_bytes()).unwrap();
+        self.ram.write(slot + 12, &id.to_le_bytes()).unwrap();
+        self.ram.write(slot + 14, &flags.to_le_bytes()).unwrap();
     }
 
     /// Whether the slots that were used now are what the driver wants to hear of.
@@ -311,17 +336,15 @@ impl Model {
     }
 
     /// Whether there is more already.
-    pub(crate) fn arm(&mut self) -> Result<bool, Broken> {
+    pub(crate) fn arm(&mut self) -> bool {
         if self.broken {
-            return Ok(false);
+            return false;
         }
         let (word, flags) =
             if self.event_idx { (self.next.slot | if self.next.wrap { 0x8000 } else { 0 }, 2u16) } else { (0, 0) };
         self.ram.write(self.device_event, &word.to_le_bytes()).unwrap();
         self.ram.write(self.device_event + 2, &flags.to_le_bytes()).unwrap();
-        let result = self.look();
-        self.broken = result.is_err();
-        result
+        self.look()
     }
 
     pub(crate) fn disarm(&mut self) {
