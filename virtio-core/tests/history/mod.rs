@@ -1,5 +1,7 @@
 //! What the histories of both layouts are made of: guest memory, and buffers good and bad.
 
+use std::fmt;
+
 use proptest::prelude::*;
 use virtio_core::testing::TestMemory;
 use virtio_core::{Buffer, Features};
@@ -72,4 +74,19 @@ pub(crate) fn features() -> impl Strategy<Value = Features> {
             | pick(indirect, Features::INDIRECT_DESC)
             | pick(in_order, Features::IN_ORDER)
     })
+}
+
+/// The steps of a history, which are shown one to a line.
+#[derive(Clone)]
+pub(crate) struct Script<S>(pub(crate) Vec<S>);
+
+impl<S: fmt::Debug> fmt::Debug for Script<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|step| f.write_fmt(format_args!("\n    {step:?},")))
+    }
+}
+
+/// Up to `most` steps.
+pub(crate) fn script<S: fmt::Debug>(step: impl Strategy<Value = S>, most: usize) -> impl Strategy<Value = Script<S>> {
+    prop::collection::vec(step, 0..most).prop_map(Script)
 }

@@ -319,17 +319,17 @@ proptest! {
         size in size(),
         features in common::features(),
         start in prop_oneof![Just(0u16), 0u16..20],
-        steps in prop::collection::vec(good_step(), 0..300),
+        script in common::script(good_step(), 300),
     ) {
-        run(size, features, start, &steps);
+        run(size, features, start, &script.0);
     }
 
     #[test]
     fn bad_drivers(
         size in size(),
         features in common::features(),
-        steps in prop::collection::vec(prop_oneof![5 => good_step(), 1 => bad_step()], 0..120),
+        script in common::script(prop_oneof![5 => good_step(), 1 => bad_step()], 120),
     ) {
-        run(size, features, 0, &steps);
+        run(size, features, 0, &script.0);
     }
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use virtio_core::Features;
 use virtio_core::testing::{Buffer, PackedDriver, TestMemory, Used};
 
+use crate::common;
 use crate::model::{At, Model, ModelChain};
 
 /// What one chain was added with, in the order of their numbers.
@@ -123,7 +124,7 @@ proptest! {
         size in prop::sample::select(vec![1u16, 2, 3, 5, 7, 8]),
         (event_idx, in_order) in any::<(bool, bool)>(),
         start in 0u16..40,
-        says in prop::collection::vec(say(), 0..300),
+        script in common::script(say(), 300),
     ) {
         let pick = |yes, feature| if yes { feature } else { Features::NONE };
         let features = Features::INDIRECT_DESC
@@ -132,7 +133,7 @@ proptest! {
         let mut talk = Talk::new(size, features, start);
         // A device that sleeps is rung, and a driver that waits is interrupted, whatever happens.
         let (mut asleep, mut rung, mut interrupted) = (false, false, false);
-        for say in says {
+        for say in script.0 {
             match say {
                 Say::Add { readable, writable, indirect } => {
                     talk.add(readable, writable, indirect);

@@ -275,17 +275,17 @@ proptest! {
     fn good_drivers(
         size in prop::sample::select(vec![1u16, 2, 4, 8]),
         features in common::features(),
-        steps in prop::collection::vec(good_step(), 0..300),
+        script in common::script(good_step(), 300),
     ) {
-        run(size, features, &steps);
+        run(size, features, &script.0);
     }
 
     #[test]
     fn bad_drivers(
         size in prop::sample::select(vec![1u16, 2, 4, 8]),
         features in common::features(),
-        steps in prop::collection::vec(prop_oneof![5 => good_step(), 1 => bad_step()], 0..120),
+        script in common::script(prop_oneof![5 => good_step(), 1 => bad_step()], 120),
     ) {
-        run(size, features, &steps);
+        run(size, features, &script.0);
     }
 }
