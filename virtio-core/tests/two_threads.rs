@@ -16,7 +16,7 @@ const QUESTION: usize = 40;
 const ROOM: usize = 24;
 
 /// Looks at an event before it counts as lost, far more than it can take.
-const PATIENCE: u64 = 1 << 26;
+const PATIENCE: u64 = 1 << 22;
 
 fn chains() -> u64 {
     std::env::var("VIRTIO_SOAK_CHAINS").map_or(20_000, |chains| chains.parse().expect("a number of chains"))
@@ -58,10 +58,14 @@ impl Alarm {
             if event.take() != 0 {
                 return;
             }
-            assert!(!self.0.load(SeqCst), "the other side has failed");
+            self.check();
             thread::yield_now();
         }
         panic!("{who} was not woken");
+    }
+
+    fn check(&self) {
+        assert!(!self.0.load(SeqCst), "the other side has failed");
     }
 }
 
@@ -171,6 +175,7 @@ impl<D: RingDriver> Driver<D> {
     fn run(mut self, chains: u64) {
         let (mut asked, mut answered) = (0, 0);
         while answered < chains {
+            self.alarm.check();
             for _ in 0..self.random.below(40) {
                 if asked == chains || !self.ask(asked) {
                     break;
@@ -242,6 +247,7 @@ impl Device {
         let doorbell = self.queue.setup().doorbell.clone();
         let mut served = 0;
         while served < chains || !self.held.is_empty() {
+            self.alarm.check();
             self.queue.disarm();
             served += self.serve();
             let keep = self.random.below(8) as usize;
@@ -251,6 +257,7 @@ impl Device {
             if served < chains && self.queue.arm() {
                 continue;
             }
+            assert_eq!(self.queue.fault(), None);
             // Nothing may be kept over a sleep: the driver could wait for it.
             self.give_back(0);
             self.queue.publish();
@@ -258,7 +265,6 @@ impl Device {
                 self.alarm.wait_for(&doorbell, "the device");
             }
         }
-        assert_eq!(self.queue.fault(), None);
     }
 }
 
