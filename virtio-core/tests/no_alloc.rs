@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // tests may panic
 
+#[macro_use]
+mod both_layouts;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use virtio_core::testing::{Buffer, SplitDriver, TestMemory};
+use virtio_core::testing::{Buffer, RingDriver, TestMemory};
 use virtio_core::{Features, Ticket, Virtqueue};
 
 /// Counts the allocations of each thread.
@@ -39,8 +42,8 @@ fn allocations(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.get() - before
 }
 
-struct Ring {
-    driver: SplitDriver,
+struct Ring<D> {
+    driver: D,
     queue: Virtqueue,
     buffers: Vec<Buffer>,
     /// The indirect table of each chain; none for direct chains.
@@ -49,10 +52,10 @@ struct Ring {
 
 const BATCH: usize = 16;
 
-impl Ring {
-    fn new(buffers: usize, indirect: bool) -> Ring {
+impl<D: RingDriver> Ring<D> {
+    fn new(buffers: usize, indirect: bool, features: Features) -> Ring<D> {
         let memory = TestMemory::new(1 << 20);
-        let driver = SplitDriver::new(&memory, 256, Features::EVENT_IDX | Features::INDIRECT_DESC);
+        let driver = D::new(&memory, 256, Features::EVENT_IDX | Features::INDIRECT_DESC | features);
         let queue = Virtqueue::new(driver.setup()).unwrap();
         let buffers = (0..buffers)
             .map(|i| Buffer { address: memory.alloc(64, 16), len: 64, writable: i > 0 })
@@ -106,18 +109,23 @@ fn the_count_counts() {
     assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 1);
 }
 
-#[test]
-fn direct_chains_allocate_nothing() {
-    assert_eq!(Ring::new(4, false).serve(100, complete_at_once), 0);
+both_layouts! {
+    direct_chains_allocate_nothing,
+    indirect_chains_allocate_nothing,
+    tickets_allocate_nothing,
+    chains_in_order_allocate_nothing,
 }
 
-#[test]
-fn indirect_chains_allocate_nothing() {
-    assert_eq!(Ring::new(128, true).serve(100, complete_at_once), 0);
+fn direct_chains_allocate_nothing<D: RingDriver>() {
+    assert_eq!(Ring::<D>::new(4, false, Features::NONE).serve(100, complete_at_once), 0);
 }
 
-#[test]
-fn tickets_allocate_nothing() {
+fn indirect_chains_allocate_nothing<D: RingDriver>() {
+    assert_eq!(Ring::<D>::new(128, true, Features::NONE).serve(100, complete_at_once), 0);
+}
+
+/// Allocations where each batch is kept as tickets, and completed from the last one on.
+fn with_tickets<D: RingDriver>(features: Features) -> u64 {
     let mut tickets: Vec<Ticket> = Vec::with_capacity(BATCH);
     let later = |queue: &mut Virtqueue| {
         while let Some(chain) = queue.pop() {
@@ -129,5 +137,14 @@ fn tickets_allocate_nothing() {
         }
         queue.publish();
     };
-    assert_eq!(Ring::new(2, false).serve(100, later), 0);
+    Ring::<D>::new(2, false, features).serve(100, later)
+}
+
+fn tickets_allocate_nothing<D: RingDriver>() {
+    assert_eq!(with_tickets::<D>(Features::NONE), 0);
+}
+
+fn chains_in_order_allocate_nothing<D: RingDriver>() {
+    assert_eq!(with_tickets::<D>(Features::IN_ORDER), 0);
+    assert_eq!(Ring::<D>::new(4, false, Features::IN_ORDER).serve(100, complete_at_once), 0);
 }

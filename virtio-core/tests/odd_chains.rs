@@ -3,8 +3,21 @@
 
 #![allow(clippy::unwrap_used)] // tests may panic
 
-use virtio_core::testing::{Buffer, SplitDriver, TestMemory};
+#[macro_use]
+mod both_layouts;
+
+use virtio_core::testing::{Buffer, PackedDriver, RingDriver, SplitDriver, TestMemory};
 use virtio_core::{ChainFault, Features, RingFault, Virtqueue};
+
+both_layouts! {
+    a_chain_that_is_put_back_is_counted_once,
+    a_buffer_over_two_regions_is_whole,
+    what_is_readable_behind_writable_is_a_fault_but_can_be_told_apart,
+    what_is_not_in_memory_is_a_hole_and_the_rest_can_be_used,
+    an_empty_buffer_is_a_fault_and_adds_nothing,
+    more_pieces_than_descriptors_find_room,
+    an_indirect_table_may_be_unaligned_and_lie_in_two_regions,
+}
 
 const PAGE: u64 = 4096;
 
@@ -13,17 +26,16 @@ const SECOND: u64 = 0x10_0000;
 const THIRD: u64 = SECOND + PAGE;
 const END: u64 = THIRD + PAGE;
 
-fn ring() -> (TestMemory, SplitDriver, Virtqueue) {
+fn ring<D: RingDriver>() -> (TestMemory, D, Virtqueue) {
     let memory = TestMemory::with_regions(&[(0, 1 << 16), (SECOND, PAGE as usize), (THIRD, PAGE as usize)]);
-    let driver = SplitDriver::new(&memory, 16, Features::EVENT_IDX | Features::INDIRECT_DESC);
+    let driver = D::new(&memory, 16, Features::EVENT_IDX | Features::INDIRECT_DESC);
     let queue = Virtqueue::new(driver.setup()).unwrap();
     (memory, driver, queue)
 }
 
-#[test]
-fn a_chain_that_is_put_back_is_counted_once() {
+fn a_chain_that_is_put_back_is_counted_once<D: RingDriver>() {
     let memory = TestMemory::new(1 << 16);
-    let mut driver = SplitDriver::new(&memory, 8, Features::VERSION_1);
+    let mut driver = D::new(&memory, 8, Features::VERSION_1);
     let mut queue = Virtqueue::new(driver.setup()).unwrap();
     let to = memory.alloc(4, 1);
     driver.add(&[Buffer::writable(to, 4), Buffer::readable(to, 4)]);
@@ -37,9 +49,8 @@ fn a_chain_that_is_put_back_is_counted_once() {
     assert_eq!((counts.chains, counts.bytes, counts.chain_faults), (1, 8, 1));
 }
 
-#[test]
-fn a_buffer_over_two_regions_is_whole() {
-    let (memory, mut driver, mut queue) = ring();
+fn a_buffer_over_two_regions_is_whole<D: RingDriver>() {
+    let (memory, mut driver, mut queue) = ring::<D>();
     memory.write(THIRD - 2, b"abcd");
     driver.add(&[Buffer::readable(THIRD - 2, 4), Buffer::writable(THIRD - 3, 6)]);
     driver.publish();
@@ -52,9 +63,8 @@ fn a_buffer_over_two_regions_is_whole() {
     assert_eq!(memory.bytes(THIRD - 3, 6), b"uvwxyz");
 }
 
-#[test]
-fn what_is_readable_behind_writable_is_a_fault_but_can_be_told_apart() {
-    let (memory, mut driver, mut queue) = ring();
+fn what_is_readable_behind_writable_is_a_fault_but_can_be_told_apart<D: RingDriver>() {
+    let (memory, mut driver, mut queue) = ring::<D>();
     let [first, second] = [b"first", b"other"].map(|text| memory.place(text));
     let answers = [memory.alloc(2, 1), memory.alloc(3, 1)];
     driver.add(&[
@@ -81,9 +91,8 @@ fn what_is_readable_behind_writable_is_a_fault_but_can_be_told_apart() {
     assert_eq!((chain.fault(), chain.reader().remaining(), chain.writer().remaining()), (None, 5, 0));
 }
 
-#[test]
-fn what_is_not_in_memory_is_a_hole_and_the_rest_can_be_used() {
-    let (memory, mut driver, mut queue) = ring();
+fn what_is_not_in_memory_is_a_hole_and_the_rest_can_be_used<D: RingDriver>() {
+    let (memory, mut driver, mut queue) = ring::<D>();
     driver.add(&[Buffer::readable(END - 1, 3), Buffer::writable(SECOND, 1), Buffer::writable(u64::MAX, 2)]);
     driver.publish();
     let chain = queue.pop().unwrap();
@@ -99,9 +108,8 @@ fn what_is_not_in_memory_is_a_hole_and_the_rest_can_be_used() {
     assert_eq!(memory.bytes(SECOND, 1), b"!");
 }
 
-#[test]
-fn an_empty_buffer_is_a_fault_and_adds_nothing() {
-    let (_memory, mut driver, mut queue) = ring();
+fn an_empty_buffer_is_a_fault_and_adds_nothing<D: RingDriver>() {
+    let (_memory, mut driver, mut queue) = ring::<D>();
     driver.add(&[Buffer::writable(SECOND, 0), Buffer::readable(SECOND, 4), Buffer::writable(SECOND, 4)]);
     driver.publish();
     let chain = queue.pop().unwrap();
@@ -109,9 +117,8 @@ fn an_empty_buffer_is_a_fault_and_adds_nothing() {
     assert_eq!((chain.reader().remaining(), chain.writer().remaining()), (4, 4));
 }
 
-#[test]
-fn more_pieces_than_descriptors_find_room() {
-    let (_memory, mut driver, mut queue) = ring();
+fn more_pieces_than_descriptors_find_room<D: RingDriver>() {
+    let (_memory, mut driver, mut queue) = ring::<D>();
     let buffers = [Buffer::writable(THIRD - 1, 2); 16];
     driver.add_indirect(&buffers);
     driver.publish();
@@ -120,9 +127,8 @@ fn more_pieces_than_descriptors_find_room() {
     chain.writer().write(&[7; 32]).unwrap();
 }
 
-#[test]
-fn an_indirect_table_may_be_unaligned_and_lie_in_two_regions() {
-    let (memory, mut driver, mut queue) = ring();
+fn an_indirect_table_may_be_unaligned_and_lie_in_two_regions<D: RingDriver>() {
+    let (memory, mut driver, mut queue) = ring::<D>();
     let text = memory.place(b"text");
     for table in [THIRD - 24, SECOND + 1] {
         driver.add_table(table, &[Buffer::readable(text, 4); 3]);
@@ -151,7 +157,7 @@ fn an_indirect_table_may_be_as_long_as_an_index_reaches() {
 
 #[test]
 fn a_next_outside_of_the_table_breaks_the_ring() {
-    let (_memory, mut driver, mut queue) = ring();
+    let (_memory, mut driver, mut queue) = ring::<SplitDriver>();
     let head = driver.add(&[Buffer::readable(SECOND, 4)]).unwrap();
     driver.set_descriptor(head, SECOND, 4, SplitDriver::NEXT, 16);
     driver.publish();
@@ -161,10 +167,71 @@ fn a_next_outside_of_the_table_breaks_the_ring() {
 
 #[test]
 fn a_head_outside_of_the_table_breaks_the_ring() {
-    let (_memory, mut driver, mut queue) = ring();
+    let (_memory, mut driver, mut queue) = ring::<SplitDriver>();
     driver.add(&[Buffer::readable(SECOND, 4)]);
     driver.set_available(0, 16);
     driver.publish();
     assert!(queue.pop().is_none());
     assert_eq!(queue.fault(), Some(RingFault::Head { head: 16, size: 16 }));
+}
+
+fn packed_ring(size: u16) -> (TestMemory, PackedDriver, Virtqueue) {
+    let memory = TestMemory::new(1 << 20);
+    let driver = PackedDriver::new(&memory, size, Features::EVENT_IDX | Features::INDIRECT_DESC);
+    let queue = Virtqueue::new(driver.setup()).unwrap();
+    (memory, driver, queue)
+}
+
+#[test]
+fn an_unfinished_list_breaks_the_ring_and_is_named() {
+    let (_memory, mut driver, mut queue) = packed_ring(5);
+    driver.start_at(0, true);
+    driver.break_ring();
+    assert!(queue.pop().is_none());
+    assert_eq!(queue.fault(), Some(RingFault::Unfinished { slot: 1 }));
+}
+
+#[test]
+fn a_list_of_the_whole_ring_may_begin_anywhere() {
+    let (memory, mut driver, mut queue) = packed_ring(5);
+    let text = memory.place(b"round");
+    for round in 0..12u16 {
+        assert_eq!(driver.next(), (round % 5, round % 2 == u16::from(round / 5 % 2 == 1)));
+        let buffers: Vec<_> = (0..5).map(|i| Buffer::readable(text + i, 1)).collect();
+        assert!(driver.add(&buffers).is_some());
+        driver.publish();
+        let chain = queue.pop().unwrap();
+        assert_eq!(&chain.reader().read_array::<5>().unwrap(), b"round");
+        chain.complete(0);
+        queue.publish();
+        assert!(driver.used().is_some());
+        // One more slot, so that the next list begins elsewhere.
+        driver.add(&buffers[..1]);
+        driver.publish();
+        queue.pop().unwrap().complete(0);
+        queue.publish();
+        assert!(driver.used().is_some());
+    }
+}
+
+/// The driver looks at the first slot; while that is not used, it sees nothing of the rest.
+#[test]
+fn ring_packed_16_the_first_of_a_batch_is_marked_used_last() {
+    let (memory, mut driver, mut queue) = packed_ring(7);
+    let to = memory.alloc(8, 1);
+    for round in 0..10 {
+        for _ in 0..3 {
+            driver.add(&[Buffer::writable(to, 4), Buffer::writable(to + 4, 4)]);
+        }
+        driver.publish();
+        let (first, _) = driver.next_used();
+        let before = driver.descriptor(first);
+        for _ in 0..3 {
+            queue.pop().unwrap().complete(8);
+            assert_eq!((driver.descriptor(first), driver.waiting()), (before, 0), "round {round}");
+        }
+        queue.publish();
+        assert_eq!(driver.waiting(), 3);
+        while driver.used().is_some() {}
+    }
 }

@@ -580,18 +580,10 @@ fn doorbell_sites_signal_their_queues() {
     assert_eq!(driver.used().map(|used| used.len), Some(8));
 }
 
-/// A world whose device offers more.
-fn offering(features: Features) -> World<MmioPort> {
-    let World { memory, runtime, .. } = world();
-    let (device, handle) = TestDevice::new(2);
-    let host = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(Arc::new(runtime.clone()));
-    World { port: MmioPort::connect(host.with(features)), memory, runtime, device: handle }
-}
-
 // spec: DRV-PACKED-04
 #[test]
 fn basic_notf_02_doorbells_with_data_ring_the_queue_in_their_low_half() {
-    let world = offering(Features::NOTIFICATION_DATA);
+    let world = World::<MmioPort>::offering(Features::NOTIFICATION_DATA);
     assert!(world.port.transport.doorbells().is_empty(), "their value cannot be matched");
     for features in [USUAL | Features::NOTIFICATION_DATA, USUAL] {
         let mut driver = world.live(features);

@@ -60,6 +60,8 @@ impl HostBuilder {
     /// - NOTIFICATION_DATA: doorbells say how much there is to take. No device of this workspace makes use of it, and
     ///   over MMIO a hypervisor cannot tell the queues' doorbells apart any more: see
     ///   [`DoorbellSite`](crate::DoorbellSite).
+    /// - RING_PACKED: queues of the packed layout, of any size.
+    /// - IN_ORDER: buffers come back in the order in which they were made available, however long one of them takes.
     /// - NOTIF_CONFIG_DATA: doorbells carry a value of the device's choice. Over PCI only.
     ///
     /// To ask for what the device's queues or the transport do not understand is an error.

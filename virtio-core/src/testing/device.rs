@@ -34,6 +34,7 @@ pub struct TestHandle {
 struct Shared {
     hold: AtomicBool,
     stubborn: AtomicBool,
+    reverse: AtomicBool,
     refuse_to_start: AtomicBool,
     runs: AtomicU64,
     resets: AtomicU64,
@@ -52,6 +53,7 @@ impl TestDevice {
         let shared = Shared {
             hold: AtomicBool::new(false),
             stubborn: AtomicBool::new(false),
+            reverse: AtomicBool::new(false),
             refuse_to_start: AtomicBool::new(false),
             runs: AtomicU64::new(0),
             resets: AtomicU64::new(0),
@@ -73,6 +75,11 @@ impl TestHandle {
     pub fn stubborn(&self, stubborn: bool) {
         self.shared.stubborn.store(stubborn, SeqCst);
         self.shared.nudge.signal();
+    }
+
+    /// Whether requests that are in flight together are answered in reverse order.
+    pub fn reverse(&self, reverse: bool) {
+        self.shared.reverse.store(reverse, SeqCst);
     }
 
     /// Whether activation fails.
@@ -198,6 +205,9 @@ struct Held {
 
 impl CopyTask {
     fn answer(&mut self, copy: bool) {
+        if self.shared.reverse.load(SeqCst) {
+            self.held.reverse();
+        }
         for Held { queue, ticket, from, to } in self.held.drain(..) {
             let queue = &mut self.queues[queue];
             let mut data = vec![0; if copy { from.len().min(to.len()) } else { 0 }];

@@ -1,9 +1,9 @@
 //! Guest memory for tests.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use vm_memory::{GuestAddress, GuestMemoryMmap};
+use vm_memory::{AtomicAccess, Bytes, GuestAddress, GuestMemoryMmap};
 
 use crate::memory::GuestRam;
 
@@ -11,6 +11,8 @@ use crate::memory::GuestRam;
 #[derive(Clone, Debug)]
 pub struct TestMemory {
     ram: GuestRam,
+    /// The same memory, for what a driver must write or read at once.
+    mmap: Arc<RwLock<GuestMemoryMmap<()>>>,
     next: Arc<AtomicU64>,
 }
 
@@ -30,7 +32,8 @@ impl TestMemory {
     pub fn over(mmap: &GuestMemoryMmap<()>) -> TestMemory {
         let ram = GuestRam::from_vm_memory(mmap).expect("regions that stay mapped");
         let first = ram.regions().first().map_or(0, |region| region.0);
-        TestMemory { ram, next: Arc::new(AtomicU64::new(first + 4096)) }
+        let mmap = Arc::new(RwLock::new(mmap.clone()));
+        TestMemory { ram, mmap, next: Arc::new(AtomicU64::new(first + 4096)) }
     }
 
     /// As the devices see it.
@@ -68,6 +71,32 @@ impl TestMemory {
         bytes
     }
 
+    pub(super) fn load_u16(&self, address: u64) -> u16 {
+        u16::from_le(self.load(address))
+    }
+
+    pub(super) fn store_u16(&self, address: u64, value: u16) {
+        self.store(address, value.to_le());
+    }
+
+    pub(super) fn load_u32(&self, address: u64) -> u32 {
+        u32::from_le(self.load(address))
+    }
+
+    pub(super) fn store_u32(&self, address: u64, value: u32) {
+        self.store(address, value.to_le());
+    }
+
+    fn load<T: AtomicAccess>(&self, address: u64) -> T {
+        let mmap = self.mmap.read().unwrap_or_else(PoisonError::into_inner);
+        mmap.load(GuestAddress(address), Ordering::Acquire).expect("an aligned address in guest memory")
+    }
+
+    fn store<T: AtomicAccess>(&self, address: u64, value: T) {
+        let mmap = self.mmap.read().unwrap_or_else(PoisonError::into_inner);
+        mmap.store(value, GuestAddress(address), Ordering::Release).expect("an aligned address in guest memory");
+    }
+
     /// Takes the regions of `other` in the place of its own, keeping the content where addresses are the same: as if
     /// memory had been plugged.
     pub fn adopt(&self, other: &TestMemory) {
@@ -75,6 +104,8 @@ impl TestMemory {
             let len = usize::try_from(len).expect("a mapped region");
             other.write(start, &self.bytes(start, len));
         }
+        let mmap = other.mmap.read().unwrap_or_else(PoisonError::into_inner).clone();
+        *self.mmap.write().unwrap_or_else(PoisonError::into_inner) = mmap;
         self.ram.replace_with(&other.ram).on_complete(|| {});
     }
 }

@@ -1,5 +1,5 @@
-//! The driver's side, for tests: guest memory with a simple allocator, and a split ring that can be driven well or
-//! badly.
+//! The driver's side, for tests: guest memory with a simple allocator, and rings of both layouts that can be driven
+//! well or badly. [`RingDriver`] is what tests need that are written once for both.
 //!
 //! ```
 //! use virtio_core::testing::{Buffer, SplitDriver, TestMemory};
@@ -28,11 +28,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test helper fails by panicking
 
 mod device;
+mod driver;
 mod memory;
+mod packed;
 mod split;
 pub mod suite;
 
 pub use crate::memory::Buffer;
 pub use device::{TestDevice, TestHandle};
+pub use driver::{RingDriver, Used, Wish};
 pub use memory::TestMemory;
-pub use split::{SplitDriver, Used};
+pub use packed::PackedDriver;
+pub use split::SplitDriver;

@@ -3,25 +3,17 @@
 use std::sync::atomic::{Ordering, fence};
 
 use super::TestMemory;
+use super::driver::{Batches, Used, Wish, writable};
 use crate::event::Event;
 use crate::features::Features;
 use crate::memory::Buffer;
-use crate::ring::QueueSetup;
-
-/// A used element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Used {
-    /// The head of the chain that came back.
-    pub id: u32,
-    /// Bytes that the device says it has written.
-    pub len: u32,
-}
+use crate::ring::{QueuePosition, QueueSetup};
 
 /// The driver's side of a split ring in [`TestMemory`].
 ///
 /// [`add`](Self::add), [`publish`](Self::publish) and [`used`](Self::used) behave as a driver must. The `set_` methods
 /// write what they are told, for tests of what a driver must not do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SplitDriver {
     memory: TestMemory,
     size: u16,
@@ -31,14 +23,25 @@ pub struct SplitDriver {
     used: u64,
     doorbell: Event,
     free: Vec<u16>,
-    /// The descriptors of the chain at each head.
-    chains: Vec<Vec<u16>>,
+    /// The chain at each head.
+    chains: Vec<Chain>,
+    /// With IN_ORDER.
+    batches: Batches,
+    wish: Wish,
     /// The next entry of the available ring to fill.
     next_available: u16,
     /// The available index that was published.
     published: u16,
     /// The next entry of the used ring to read.
     next_used: u16,
+}
+
+/// A chain that the device may have.
+#[derive(Clone, Debug, Default)]
+struct Chain {
+    descriptors: Vec<u16>,
+    /// Bytes that the device may write.
+    writable: u32,
 }
 
 impl SplitDriver {
@@ -61,7 +64,9 @@ impl SplitDriver {
             features,
             doorbell: Event::new().expect("an event"),
             free: (0..size).rev().collect(),
-            chains: vec![Vec::new(); usize::from(size)],
+            chains: vec![Chain::default(); usize::from(size)],
+            batches: Batches::default(),
+            wish: Wish::Always,
             next_available: 0,
             published: 0,
             next_used: 0,
@@ -75,6 +80,11 @@ impl SplitDriver {
         self.write_u16(self.used + 2, index);
     }
 
+    /// The same as [`start_at`](Self::start_at).
+    pub fn start_after(&mut self, chains: u16) {
+        self.start_at(chains);
+    }
+
     /// What a device builds its queue from. Interrupt, counters and fault sink are nobody's.
     pub fn setup(&self) -> QueueSetup {
         let mut setup = QueueSetup::new(self.memory.ram().clone(), self.doorbell.clone());
@@ -82,6 +92,11 @@ impl SplitDriver {
         (setup.descriptor_area, setup.driver_area, setup.device_area) = self.areas();
         setup.features = self.features;
         setup
+    }
+
+    /// Where a device goes on, if nothing is in flight; `decided` as in [`QueuePosition`].
+    pub fn position(&self, decided: bool) -> QueuePosition {
+        QueuePosition::Split { available: self.next_used, used: self.next_used, decided }
     }
 
     /// The addresses of the descriptor, driver and device areas.
@@ -109,7 +124,7 @@ impl SplitDriver {
             let (next, flag) = chain.get(i + 1).map_or((0, 0), |next| (*next, SplitDriver::NEXT));
             self.set_descriptor(*index, buffer.address, buffer.len, flags(buffer) | flag, next);
         }
-        Some(self.offer(chain))
+        Some(self.offer(chain, writable(buffers)))
     }
 
     /// Adds a chain whose buffers stand in a new indirect table; its head. None where no descriptor is free.
@@ -120,19 +135,28 @@ impl SplitDriver {
 
     /// As [`add_indirect`](Self::add_indirect), with the table at `table`.
     pub fn add_table(&mut self, table: u64, buffers: &[Buffer]) -> Option<u16> {
-        let index = self.free.pop()?;
+        let index = *self.free.last()?;
         for (i, buffer) in (0u16..).zip(buffers) {
             let last = usize::from(i) + 1 == buffers.len();
             let flags = flags(buffer) | if last { 0 } else { SplitDriver::NEXT };
             self.write_descriptor(table + 16 * u64::from(i), buffer.address, buffer.len, flags, i + 1);
         }
-        self.set_descriptor(index, table, 16 * buffers.len() as u32, SplitDriver::INDIRECT, 0);
-        Some(self.offer(vec![index]))
+        self.add_pointer(table, 16 * buffers.len() as u32);
+        self.chains[usize::from(index)].writable = writable(buffers);
+        Some(index)
     }
 
-    fn offer(&mut self, chain: Vec<u16>) -> u16 {
-        let head = chain[0];
-        self.chains[usize::from(head)] = chain;
+    /// Adds a chain whose indirect table is whatever is in `len` bytes at `table`; its head.
+    pub fn add_pointer(&mut self, table: u64, len: u32) -> Option<u16> {
+        let index = self.free.pop()?;
+        self.set_descriptor(index, table, len, SplitDriver::INDIRECT, 0);
+        Some(self.offer(vec![index], 0))
+    }
+
+    fn offer(&mut self, descriptors: Vec<u16>, writable: u32) -> u16 {
+        let head = descriptors[0];
+        self.chains[usize::from(head)] = Chain { descriptors, writable };
+        self.batches.offer(head);
         self.set_available(self.next_available, head);
         self.next_available = self.next_available.wrapping_add(1);
         head
@@ -152,21 +176,63 @@ impl SplitDriver {
         }
     }
 
-    /// The next used element, whose descriptors are free again. With event indexes, asks to be interrupted for the one
-    /// after it.
+    /// The next buffer that came back, whose descriptors are free again. Asks to be interrupted for the one after it,
+    /// unless [`want`](Self::want) said otherwise.
+    ///
+    /// With IN_ORDER, buffers that the device skipped come back like the others, as wholly written.
     pub fn used(&mut self) -> Option<Used> {
+        let used = self.take()?;
+        if self.wish == Wish::Always {
+            self.want(Wish::Always);
+        }
+        Some(used)
+    }
+
+    fn take(&mut self) -> Option<Used> {
         if self.next_used == self.used_index() {
             return None;
         }
         fence(Ordering::Acquire);
-        let used = self.used_element(self.next_used);
+        let used = if self.features.contains(Features::IN_ORDER) {
+            let mut batches = std::mem::take(&mut self.batches);
+            let read = || self.used_element(self.next_used);
+            let used = batches.take(read, |head| self.chains[usize::from(head)].writable);
+            self.batches = batches;
+            used
+        } else {
+            self.used_element(self.next_used)
+        };
         self.next_used = self.next_used.wrapping_add(1);
-        if self.features.contains(Features::EVENT_IDX) {
-            self.set_used_event(self.next_used);
-        }
         let chain = self.chains.get_mut(used.id as usize).map(std::mem::take).unwrap_or_default();
-        self.free.extend(chain.into_iter().rev());
+        self.free.extend(chain.descriptors.into_iter().rev());
         Some(used)
+    }
+
+    /// Buffers that came back and were not taken yet.
+    pub fn waiting(&self) -> usize {
+        usize::from(self.used_index().wrapping_sub(self.next_used))
+    }
+
+    /// Says when the driver wants to be interrupted.
+    pub fn want(&mut self, wish: Wish) {
+        self.wish = wish;
+        if self.features.contains(Features::EVENT_IDX) {
+            self.set_used_event(match wish {
+                Wish::Always => self.next_used,
+                // Where the index comes last.
+                Wish::Never => self.next_used.wrapping_sub(1),
+                Wish::After(elements) => self.next_used.wrapping_add(elements),
+            });
+        } else {
+            self.set_flags(u16::from(wish == Wish::Never));
+        }
+        // The wish is visible before the driver looks whether something has come back meanwhile.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Moves the available index on by more than there is room for.
+    pub fn break_ring(&mut self) {
+        self.set_index(self.published.wrapping_add(self.size).wrapping_add(1));
     }
 
     /// The used index as the device published it.
@@ -229,13 +295,11 @@ impl SplitDriver {
     }
 
     fn read_u16(&self, address: u64) -> u16 {
-        let mut bytes = [0; 2];
-        self.memory.ram().read(address, &mut bytes).expect("the ring");
-        u16::from_le_bytes(bytes)
+        self.memory.load_u16(address)
     }
 
     fn write_u16(&self, address: u64, value: u16) {
-        self.memory.ram().write(address, &value.to_le_bytes()).expect("the ring");
+        self.memory.store_u16(address, value);
     }
 }
 

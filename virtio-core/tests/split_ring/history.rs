@@ -4,18 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use proptest::prelude::*;
-use virtio_core::testing::{Buffer, SplitDriver, TestMemory};
+use virtio_core::testing::{SplitDriver, TestMemory};
 use virtio_core::{Event, Features, Ticket, Virtqueue};
 
+use crate::common::{self, Part};
 use crate::model::{Broken, Model, ModelChain};
-
-/// Guest memory: a region that holds everything, one right behind it, and one far away.
-const REGIONS: [(u64, usize); 3] = [(0, 0x10000), (0x10000, 0x1000), (1 << 40, 0x1000)];
 
 /// One step of a history.
 #[derive(Clone, Debug)]
 enum Step {
-    Add { buffers: Vec<(u64, u32, bool)>, indirect: bool },
+    Add { parts: Vec<Part>, indirect: bool },
     DriverPublish,
     Reap,
     SetDescriptor { index: u16, address: u64, len: u32, flags: u16, next: u16 },
@@ -24,7 +22,8 @@ enum Step {
     SetFlags { flags: u16 },
     MoveUsedEvent { by: u16 },
     Pop { count: u8 },
-    Complete { which: u8, len: u32 },
+    Serve { len: Option<u32> },
+    Complete { which: u8, len: Option<u32> },
     Publish,
     Arm,
     Disarm,
@@ -32,38 +31,16 @@ enum Step {
     SaveAndRestore,
 }
 
-fn address() -> impl Strategy<Value = u64> {
-    prop_oneof![
-        20 => 0x8000u64..0xf000,
-        2 => 0xfff0u64..0x11010,
-        1 => Just(1 << 40),
-        1 => (1u64 << 40) + 0xff0..(1 << 40) + 0x1010,
-        1 => any::<u64>(),
-        1 => u64::MAX - 64..=u64::MAX,
-    ]
-}
-
-fn length() -> impl Strategy<Value = u32> {
-    prop_oneof![20 => 1u32..64, 1 => Just(0), 1 => any::<u32>(), 1 => Just(u32::MAX)]
-}
-
-fn good_buffers() -> impl Strategy<Value = Vec<(u64, u32, bool)>> {
-    let buffer = || (0x8000u64..0xf000, 1u32..64);
-    (prop::collection::vec(buffer(), 0..3), prop::collection::vec(buffer(), 0..3)).prop_map(|(readable, writable)| {
-        let readable = readable.into_iter().map(|(address, len)| (address, len, false));
-        readable.chain(writable.into_iter().map(|(address, len)| (address, len, true))).collect()
-    })
-}
-
 fn good_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (good_buffers(), any::<bool>()).prop_map(|(buffers, indirect)| Step::Add { buffers, indirect }),
+        4 => (common::good_parts(), any::<bool>()).prop_map(|(parts, indirect)| Step::Add { parts, indirect }),
         3 => Just(Step::DriverPublish),
         3 => Just(Step::Reap),
         1 => (0u16..2).prop_map(|flags| Step::SetFlags { flags }),
         1 => (0u16..8).prop_map(|by| Step::MoveUsedEvent { by }),
         4 => (1u8..8).prop_map(|count| Step::Pop { count }),
-        4 => (any::<u8>(), 0u32..100).prop_map(|(which, len)| Step::Complete { which, len }),
+        2 => common::written().prop_map(|len| Step::Serve { len }),
+        4 => (any::<u8>(), common::written()).prop_map(|(which, len)| Step::Complete { which, len }),
         3 => Just(Step::Publish),
         2 => Just(Step::Arm),
         1 => Just(Step::Disarm),
@@ -73,11 +50,10 @@ fn good_step() -> impl Strategy<Value = Step> {
 }
 
 fn bad_step() -> impl Strategy<Value = Step> {
-    let buffer = || (address(), length(), any::<bool>());
+    let descriptor = (0u16..10, common::address(), common::length(), 0u16..8, 0u16..10);
     prop_oneof![
-        4 => (prop::collection::vec(buffer(), 1..4), any::<bool>())
-            .prop_map(|(buffers, indirect)| Step::Add { buffers, indirect }),
-        1 => (0u16..10, address(), length(), 0u16..8, 0u16..10).prop_map(|(index, address, len, flags, next)| {
+        4 => (common::bad_parts(), any::<bool>()).prop_map(|(parts, indirect)| Step::Add { parts, indirect }),
+        1 => descriptor.prop_map(|(index, address, len, flags, next)| {
             Step::SetDescriptor { index, address, len, flags, next }
         }),
         1 => (0u16..8, 0x8000u64..0x9000, 0u32..6, 0u16..4).prop_map(|(index, address, entries, flags)| {
@@ -99,11 +75,8 @@ struct Side {
 
 impl Side {
     fn new(size: u16, features: Features) -> Side {
-        let memory = TestMemory::with_regions(&REGIONS);
+        let memory = common::memory();
         let driver = SplitDriver::new(&memory, size, features);
-        for at in (0x8000..0xf000).step_by(8) {
-            memory.write(at, &(at.wrapping_mul(0x9e37_79b9)).to_le_bytes());
-        }
         Side { memory, driver, index: 0 }
     }
 
@@ -111,11 +84,10 @@ impl Side {
     fn drive(&mut self, step: &Step) -> String {
         let driver = &mut self.driver;
         match step {
-            Step::Add { buffers, indirect } => {
-                let buffers: Vec<_> =
-                    buffers.iter().map(|&(address, len, writable)| Buffer { address, len, writable }).collect();
+            Step::Add { parts, indirect } => {
+                let buffers = common::buffers(parts);
                 // Tables go where nothing else is, and are used again.
-                let table = 0xf000 + 0x40 * u64::from(self.index % 32);
+                let table = common::TABLES + 0x40 * u64::from(self.index % 32);
                 self.index = self.index.wrapping_add(1);
                 let head = match indirect {
                     true if buffers.is_empty() => None,
@@ -151,16 +123,20 @@ impl Side {
             _ => String::new(),
         }
     }
-
-    fn everything(&self) -> Vec<Vec<u8>> {
-        REGIONS.iter().map(|(start, len)| self.memory.bytes(*start, *len)).collect()
-    }
 }
 
 /// What the ring gave out, to be completed later.
 struct Out {
     ticket: Ticket,
-    head: u16,
+    number: u64,
+    writable: u32,
+}
+
+/// What becomes of a chain that was taken.
+enum Then {
+    Keep,
+    Complete(Option<u32>),
+    PutBack,
 }
 
 struct Run {
@@ -200,12 +176,14 @@ impl Run {
     fn step(&mut self, step: &Step) {
         assert_eq!(self.ours.drive(step), self.theirs.drive(step), "what the drivers see");
         match step {
-            Step::Pop { count } => (0..*count).for_each(|_| self.pop(false)),
-            Step::PutBack => self.pop(true),
+            Step::Pop { count } => (0..*count).for_each(|_| self.pop(Then::Keep)),
+            Step::Serve { len } => self.pop(Then::Complete(*len)),
+            Step::PutBack => self.pop(Then::PutBack),
             Step::Complete { which, len } if !self.out.is_empty() => {
-                let Out { ticket, head } = self.out.swap_remove(usize::from(*which) % self.out.len());
-                self.queue.complete(ticket, *len).unwrap();
-                self.model.complete(head, *len);
+                let Out { ticket, number, writable } = self.out.swap_remove(usize::from(*which) % self.out.len());
+                let len = len.unwrap_or(writable);
+                self.queue.complete(ticket, len).unwrap();
+                self.model.complete(number, len);
             }
             Step::Publish => {
                 self.queue.publish();
@@ -243,7 +221,7 @@ impl Run {
         assert_eq!(self.interrupts.load(SeqCst), self.expected_interrupts, "interrupts");
     }
 
-    fn pop(&mut self, put_back: bool) {
+    fn pop(&mut self, then: Then) {
         let Ok(expected) = self.model.pop() else {
             assert!(self.queue.pop().is_none());
             return self.broke();
@@ -252,7 +230,7 @@ impl Run {
             return assert_eq!(expected, None);
         };
         let expected = expected.expect("the model has a chain too");
-        let ModelChain { head, readable, writable, faulty } = &expected;
+        let ModelChain { readable, writable, faulty, .. } = &expected;
         assert_eq!(chain.fault().is_some(), *faulty, "{expected:?}");
         if !faulty {
             let len = |buffers: &[(u64, u32)]| buffers.iter().map(|(_, len)| *len as usize).sum::<usize>();
@@ -264,11 +242,17 @@ impl Run {
             let parts = readable.iter().map(|(address, len)| memory.bytes(*address, *len as usize));
             assert_eq!(bytes, parts.collect::<Vec<_>>().concat());
         }
-        if put_back {
-            chain.put_back();
-            self.model.put_back();
-        } else {
-            self.out.push(Out { ticket: chain.into_ticket(), head: *head });
+        let writable = expected.writable_bytes() as u32;
+        match then {
+            Then::Keep => self.out.push(Out { ticket: chain.into_ticket(), number: expected.number, writable }),
+            Then::Complete(len) => {
+                chain.complete(len.unwrap_or(writable));
+                self.model.complete(expected.number, len.unwrap_or(writable));
+            }
+            Then::PutBack => {
+                chain.put_back();
+                self.model.put_back();
+            }
         }
     }
 }
@@ -278,14 +262,10 @@ fn run(size: u16, features: Features, steps: &[Step]) {
     for step in steps {
         run.step(step);
     }
-    assert!(run.ours.everything() == run.theirs.everything(), "guest memory is the same, byte for byte");
-}
-
-fn features() -> impl Strategy<Value = Features> {
-    (any::<bool>(), prop::bool::weighted(0.8)).prop_map(|(event_idx, indirect)| {
-        let pick = |yes, feature| if yes { feature } else { Features::NONE };
-        Features::VERSION_1 | pick(event_idx, Features::EVENT_IDX) | pick(indirect, Features::INDIRECT_DESC)
-    })
+    // How much of what is not published stands in memory already is the ring's own business.
+    run.step(&Step::Publish);
+    let [ours, theirs] = [&run.ours, &run.theirs].map(|side| common::everything(&side.memory));
+    assert!(ours == theirs, "guest memory is the same, byte for byte");
 }
 
 proptest! {
@@ -294,18 +274,18 @@ proptest! {
     #[test]
     fn good_drivers(
         size in prop::sample::select(vec![1u16, 2, 4, 8]),
-        features in features(),
-        steps in prop::collection::vec(good_step(), 0..300),
+        features in common::features(),
+        script in common::script(good_step(), 300),
     ) {
-        run(size, features, &steps);
+        run(size, features, &script.0);
     }
 
     #[test]
     fn bad_drivers(
         size in prop::sample::select(vec![1u16, 2, 4, 8]),
-        features in features(),
-        steps in prop::collection::vec(prop_oneof![5 => good_step(), 1 => bad_step()], 0..120),
+        features in common::features(),
+        script in common::script(prop_oneof![5 => good_step(), 1 => bad_step()], 120),
     ) {
-        run(size, features, &steps);
+        run(size, features, &script.0);
     }
 }

@@ -1,6 +1,8 @@
 //! The split ring against a reference model and against virtio-queue, over random histories of good and bad drivers.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
+#[path = "../history/mod.rs"]
+mod common;
 mod differential;
 mod history;
 mod model;

@@ -1,5 +1,7 @@
 //! A split ring that is plain and slow: what virtio 1.4, section 2.7 says, word by word.
 
+use std::collections::VecDeque;
+
 use virtio_core::testing::SplitDriver;
 use virtio_core::{Features, GuestRam, QueuePosition};
 
@@ -11,6 +13,23 @@ pub(crate) struct ModelChain {
     pub(crate) readable: Vec<(u64, u32)>,
     pub(crate) writable: Vec<(u64, u32)>,
     pub(crate) faulty: bool,
+    /// Names the chain when it is completed: a number that counts up.
+    pub(crate) number: u64,
+}
+
+impl ModelChain {
+    pub(crate) fn writable_bytes(&self) -> u64 {
+        self.writable.iter().map(|(_, len)| u64::from(*len)).sum()
+    }
+}
+
+/// A chain that was taken and not published yet.
+struct Taken {
+    number: u64,
+    head: u16,
+    writable: u64,
+    /// What was written, once it is complete.
+    len: Option<u32>,
 }
 
 /// The ring is broken.
@@ -25,12 +44,17 @@ pub(crate) struct Model {
     size: u16,
     event_idx: bool,
     indirect: bool,
+    in_order: bool,
     pub(crate) broken: bool,
     next: u16,
     seen: u16,
-    staged: u16,
     published: u16,
     decided: bool,
+    /// In the order in which they were made available.
+    taken: Vec<Taken>,
+    /// In the order in which they go to the driver.
+    staged: VecDeque<Taken>,
+    count: u64,
 }
 
 impl Model {
@@ -44,12 +68,15 @@ impl Model {
             size: driver.size(),
             event_idx: features.contains(Features::EVENT_IDX),
             indirect: features.contains(Features::INDIRECT_DESC),
+            in_order: features.contains(Features::IN_ORDER),
             broken: false,
             next: 0,
             seen: 0,
-            staged: 0,
             published: 0,
             decided: false,
+            taken: Vec::new(),
+            staged: VecDeque::new(),
+            count: 0,
         }
     }
 
@@ -86,13 +113,15 @@ impl Model {
             return Ok(None);
         }
         let head = self.u16(self.available + 4 + 2 * u64::from(self.next % self.size));
-        let mut chain = ModelChain { head, readable: Vec::new(), writable: Vec::new(), faulty: false };
+        let mut chain = ModelChain { head, readable: vec![], writable: vec![], faulty: false, number: self.count };
         self.walk(self.descriptors, u32::from(self.size), head, self.size, false, &mut chain)?;
         self.next = self.next.wrapping_add(1);
         let buffers = || chain.readable.iter().chain(&chain.writable);
         let bytes: u64 = buffers().map(|(_, len)| u64::from(*len)).sum();
         let mapped = buffers().all(|(address, len)| self.ram_has(*address, *len));
         chain.faulty |= bytes > u64::from(u32::MAX) || !mapped;
+        self.count += 1;
+        self.taken.push(Taken { number: chain.number, head, writable: chain.writable_bytes(), len: None });
         Ok(Some(chain))
     }
 
@@ -148,22 +177,48 @@ impl Model {
         at >= end
     }
 
-    pub(crate) fn complete(&mut self, head: u16, len: u32) {
+    pub(crate) fn complete(&mut self, number: u64, len: u32) {
         if self.broken {
             return;
         }
-        let at = self.used + 4 + 8 * u64::from(self.staged % self.size);
-        self.ram.write(at, &u32::from(head).to_le_bytes()).unwrap();
-        self.ram.write(at + 4, &len.to_le_bytes()).unwrap();
-        self.staged = self.staged.wrapping_add(1);
+        let index = self.taken.iter().position(|taken| taken.number == number).unwrap();
+        self.taken[index].len = Some(len);
+        if self.in_order {
+            // What is complete waits for what was made available before it.
+            while self.taken.first().is_some_and(|first| first.len.is_some()) {
+                self.staged.push_back(self.taken.remove(0));
+            }
+        } else {
+            self.staged.push_back(self.taken.remove(index));
+        }
+    }
+
+    /// Writes one used element, and says for how many chains it stands.
+    fn write_used(&mut self) -> u16 {
+        let mut last = self.staged.pop_front().unwrap();
+        let mut chains = 1;
+        while self.in_order && last.len.is_some_and(|len| u64::from(len) >= last.writable) {
+            // What is skipped counts as wholly written, and this one is.
+            let Some(next) = self.staged.pop_front() else { break };
+            last = next;
+            chains += 1;
+        }
+        let at = self.used + 4 + 8 * u64::from(self.published % self.size);
+        self.ram.write(at, &u32::from(last.head).to_le_bytes()).unwrap();
+        self.ram.write(at + 4, &last.len.unwrap().to_le_bytes()).unwrap();
+        chains
     }
 
     /// Whether the driver gets an interrupt.
     pub(crate) fn publish(&mut self) -> bool {
-        if self.broken || self.staged == self.published {
+        if self.broken || self.staged.is_empty() {
             return false;
         }
-        let before = std::mem::replace(&mut self.published, self.staged);
+        let before = self.published;
+        while !self.staged.is_empty() {
+            let chains = self.write_used();
+            self.published = self.published.wrapping_add(chains);
+        }
         self.ram.write(self.used + 2, &self.published.to_le_bytes()).unwrap();
         if !self.event_idx {
             return self.u16(self.available) & 1 == 0;
@@ -208,7 +263,7 @@ impl Model {
 
     pub(crate) fn position(&self) -> QueuePosition {
         let position = serde_json::json!({ "Split": {
-            "available": self.next, "used": self.staged, "decided": self.decided,
+            "available": self.next, "used": self.published, "decided": self.decided,
         }});
         serde_json::from_value(position).unwrap()
     }
@@ -216,11 +271,12 @@ impl Model {
     /// Goes on where `other` stood.
     pub(crate) fn restore(&mut self, other: &Model) {
         (self.next, self.seen) = (other.next, other.next);
-        (self.staged, self.published, self.decided) = (other.staged, other.staged, other.decided);
+        (self.published, self.decided) = (other.published, other.decided);
     }
 
     /// Undoes the last `pop`.
     pub(crate) fn put_back(&mut self) {
         self.next = self.next.wrapping_sub(1);
+        self.taken.pop();
     }
 }

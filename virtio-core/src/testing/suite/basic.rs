@@ -7,20 +7,20 @@ use crate::features::Features;
 use crate::host::HostState;
 use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET};
 use crate::ring::QueuePosition;
-use crate::testing::TestDevice;
+use crate::testing::{RingDriver, TestDevice};
 
-pub fn basic_status_01_no_buffer_is_taken_before_driver_ok<P: Port>(world: &World<P>) {
+pub fn basic_status_01_no_buffer_is_taken_before_driver_ok<P: Port, D: RingDriver>(world: &World<P, D>) {
     assert!(world.negotiate(USUAL));
     let mut driver = world.enable(0, 16, USUAL);
     let to = world.request(&mut driver, b"early");
     world.kick();
-    assert_eq!(driver.used_index(), 0);
+    assert_eq!(driver.waiting(), 0);
     assert_eq!(world.memory.bytes(to, 5), [0; 5]);
     world.go();
     assert_eq!(driver.used().map(|used| used.len), Some(5));
 }
 
-pub fn basic_status_02_no_interrupt_before_driver_ok<P: Port>(world: &World<P>) {
+pub fn basic_status_02_no_interrupt_before_driver_ok<P: Port, D: RingDriver>(world: &World<P, D>) {
     assert!(world.negotiate(USUAL));
     let mut driver = world.enable(0, 16, USUAL);
     world.request(&mut driver, b"early");
@@ -31,11 +31,9 @@ pub fn basic_status_02_no_interrupt_before_driver_ok<P: Port>(world: &World<P>) 
 }
 
 // spec: BASIC-STATUS-04
-pub fn basic_status_03_a_corrupt_ring_sets_needs_reset<P: Port>(world: &World<P>) {
-    let driver = world.live(USUAL);
-    driver.set_descriptor(0, 0x2000, 1, 1, 0);
-    driver.set_available(0, 0);
-    driver.set_index(1);
+pub fn basic_status_03_a_corrupt_ring_sets_needs_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
+    let mut driver = world.live(USUAL);
+    driver.break_ring();
     world.kick();
     assert_eq!(world.port.status() & NEEDS_RESET, NEEDS_RESET);
     assert_eq!(world.port.take_interrupts(), (false, true));
@@ -43,7 +41,7 @@ pub fn basic_status_03_a_corrupt_ring_sets_needs_reset<P: Port>(world: &World<P>
     assert!(world.recovers());
 }
 
-pub fn basic_status_05_status_reads_zero_at_the_start_and_after_reset<P: Port>(world: &World<P>) {
+pub fn basic_status_05_status_reads_zero_at_the_start_and_after_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
     assert_eq!(world.port.status(), 0);
     world.live(USUAL);
     assert_eq!(world.port.status(), ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
@@ -51,21 +49,17 @@ pub fn basic_status_05_status_reads_zero_at_the_start_and_after_reset<P: Port>(w
     assert_eq!(world.port.status(), 0);
 }
 
-pub fn basic_feat_01_offered_features_have_what_they_depend_on<P: Port>(world: &World<P>) {
+pub fn basic_feat_01_offered_features_have_what_they_depend_on<P: Port, D: RingDriver>(world: &World<P, D>) {
     let offered = offered(world);
     assert!(!offered.contains(TestDevice::BETA) || offered.contains(TestDevice::ALPHA));
     assert!(world.negotiate(offered), "all that is offered fits together");
     // What the embedder takes away takes with it what depends on it.
-    let (device, _) = TestDevice::new(1);
-    let host = crate::DeviceHost::builder(device)
-        .memory(world.memory.ram().clone())
-        .runtime(std::sync::Arc::new(world.runtime.clone()))
-        .without(TestDevice::ALPHA);
-    let port = P::connect(host);
+    let (host, _) = world.another();
+    let port = P::connect(host.without(TestDevice::ALPHA));
     assert_eq!(port.offered(0) & (TestDevice::ALPHA | TestDevice::BETA).word(0), 0);
 }
 
-pub fn basic_feat_02_any_consistent_subset_is_accepted<P: Port>(world: &World<P>) {
+pub fn basic_feat_02_any_consistent_subset_is_accepted<P: Port, D: RingDriver>(world: &World<P, D>) {
     let bits: Vec<u32> = (offered(world) - Features::VERSION_1).iter().collect();
     for subset in 0..1u32 << bits.len() {
         let chosen = bits.iter().enumerate().filter(|(i, _)| subset >> i & 1 == 1);
@@ -76,8 +70,8 @@ pub fn basic_feat_02_any_consistent_subset_is_accepted<P: Port>(world: &World<P>
     }
 }
 
-pub fn basic_feat_03_an_unacceptable_choice_leaves_features_ok_clear<P: Port>(world: &World<P>) {
-    for features in [Features::NONE, Features::VERSION_1 | TestDevice::BETA, USUAL | Features::RING_PACKED] {
+pub fn basic_feat_03_an_unacceptable_choice_leaves_features_ok_clear<P: Port, D: RingDriver>(world: &World<P, D>) {
+    for features in [Features::NONE, Features::VERSION_1 | TestDevice::BETA, USUAL | Features::ADMIN_VQ] {
         assert!(!world.negotiate(features), "{features:?}");
         assert_eq!(world.port.status(), ACKNOWLEDGE | DRIVER);
         world.port.set_status(0);
@@ -86,30 +80,30 @@ pub fn basic_feat_03_an_unacceptable_choice_leaves_features_ok_clear<P: Port>(wo
 }
 
 // spec: FEAT-RSVD-10
-pub fn basic_feat_04_nothing_unknown_is_offered<P: Port>(world: &World<P>) {
-    let known = USUAL | TestDevice::BETA | Features::RING_RESET;
+pub fn basic_feat_04_nothing_unknown_is_offered<P: Port, D: RingDriver>(world: &World<P, D>) {
+    let known = USUAL | TestDevice::BETA | Features::RING_RESET | D::LAYOUT;
     assert_eq!(offered(world), known);
     for word in [4, 5, 0x7fff_ffff, u32::MAX] {
         assert_eq!(world.port.offered(word), 0, "word {word}");
     }
 }
 
-pub fn basic_feat_05_a_choice_is_accepted_again_after_reset<P: Port>(world: &World<P>) {
+pub fn basic_feat_05_a_choice_is_accepted_again_after_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
     for _ in 0..5 {
         assert!(world.echoes(&mut world.live(USUAL)));
         world.port.set_status(0);
     }
 }
 
-pub fn basic_feat_06_the_choice_is_frozen_by_features_ok<P: Port>(world: &World<P>) {
+pub fn basic_feat_06_the_choice_is_frozen_by_features_ok<P: Port, D: RingDriver>(world: &World<P, D>) {
     assert!(world.negotiate(USUAL));
     world.port.accept(0, 0);
     world.port.accept(1, 0);
-    assert_eq!(world.port.host().accepted(), USUAL);
+    assert_eq!(world.port.host().accepted(), USUAL | D::LAYOUT);
 }
 
 // spec: BASIC-RESET-01
-pub fn basic_reset_01_reset_from_every_state<P: Port>(world: &World<P>) {
+pub fn basic_reset_01_reset_from_every_state<P: Port, D: RingDriver>(world: &World<P, D>) {
     let reset = |state: &str| {
         world.port.set_status(0);
         assert_eq!(world.port.status(), 0, "{state}");
@@ -130,14 +124,14 @@ pub fn basic_reset_01_reset_from_every_state<P: Port>(world: &World<P>) {
     reset("enabled");
     world.live(USUAL);
     reset("live");
-    let driver = world.live(USUAL);
-    driver.set_index(1000);
+    let mut driver = world.live(USUAL);
+    driver.break_ring();
     world.kick();
     reset("broken");
     assert!(world.recovers());
 }
 
-pub fn basic_reset_02_nothing_is_touched_after_reset<P: Port>(world: &World<P>) {
+pub fn basic_reset_02_nothing_is_touched_after_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut driver = world.live(USUAL);
     world.device.hold(true);
     let to = world.request(&mut driver, b"in flight");
@@ -148,13 +142,15 @@ pub fn basic_reset_02_nothing_is_touched_after_reset<P: Port>(world: &World<P>) 
     world.device.hold(false);
     world.request(&mut driver, b"late");
     world.kick();
-    assert_eq!(driver.used_index(), 0);
+    assert_eq!(driver.waiting(), 0);
     assert_eq!(world.memory.bytes(to, 9), [0; 9]);
     assert_eq!(world.port.take_interrupts(), (false, false));
     assert!(world.recovers());
 }
 
-pub fn basic_reset_02_a_stubborn_request_holds_the_reset_and_status_never_lies<P: Port>(world: &World<P>) {
+pub fn basic_reset_02_a_stubborn_request_holds_the_reset_and_status_never_lies<P: Port, D: RingDriver>(
+    world: &World<P, D>,
+) {
     let mut driver = world.live(USUAL);
     world.device.hold(true);
     world.device.stubborn(true);
@@ -173,7 +169,7 @@ pub fn basic_reset_02_a_stubborn_request_holds_the_reset_and_status_never_lies<P
     assert!(world.recovers());
 }
 
-pub fn basic_cfg_01_config_is_readable_before_features_ok<P: Port>(world: &World<P>) {
+pub fn basic_cfg_01_config_is_readable_before_features_ok<P: Port, D: RingDriver>(world: &World<P, D>) {
     let read = || {
         let mut bytes = [0; 16];
         for (i, chunk) in bytes.chunks_mut(4).enumerate() {
@@ -187,7 +183,7 @@ pub fn basic_cfg_01_config_is_readable_before_features_ok<P: Port>(world: &World
     assert_eq!(read(), before);
 }
 
-pub fn basic_cfg_02_config_is_little_endian_bytes_at_any_width<P: Port>(world: &World<P>) {
+pub fn basic_cfg_02_config_is_little_endian_bytes_at_any_width<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut word = [0; 4];
     world.port.read_config(4, &mut word);
     assert_eq!(u32::from_le_bytes(word), 0x0706_0504);
@@ -199,7 +195,7 @@ pub fn basic_cfg_02_config_is_little_endian_bytes_at_any_width<P: Port>(world: &
     assert_eq!(u16::from_le_bytes(half), 0x0706);
 }
 
-pub fn basic_cfg_03_generation_moves_when_a_read_may_tear<P: Port>(world: &World<P>) {
+pub fn basic_cfg_03_generation_moves_when_a_read_may_tear<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut half = [0; 4];
     let before = world.port.generation();
     world.port.read_config(0, &mut half);
@@ -216,7 +212,7 @@ pub fn basic_cfg_03_generation_moves_when_a_read_may_tear<P: Port>(world: &World
 }
 
 // spec: BASIC-CFG-03
-pub fn basic_notf_01_a_config_change_interrupts<P: Port>(world: &World<P>) {
+pub fn basic_notf_01_a_config_change_interrupts<P: Port, D: RingDriver>(world: &World<P, D>) {
     let change = |value| world.device.config().update(|bytes| bytes[0] = value);
     let mut byte = [0; 1];
     change(1);
@@ -236,25 +232,25 @@ pub fn basic_notf_01_a_config_change_interrupts<P: Port>(world: &World<P>) {
     assert_eq!(world.port.take_interrupts(), (false, true), "the driver has read what changed");
 }
 
-pub fn basic_notf_03_doorbells_without_buffers_do_nothing<P: Port>(world: &World<P>) {
+pub fn basic_notf_03_doorbells_without_buffers_do_nothing<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut driver = world.live(USUAL);
     for _ in 0..100 {
         world.kick();
     }
-    assert_eq!(driver.used_index(), 0);
+    assert_eq!(driver.waiting(), 0);
     assert_eq!(world.port.take_interrupts(), (false, false));
     assert!(world.echoes(&mut driver));
 }
 
-pub fn feat_rsvd_01_version_1_is_offered<P: Port>(world: &World<P>) {
+pub fn feat_rsvd_01_version_1_is_offered<P: Port, D: RingDriver>(world: &World<P, D>) {
     assert_eq!(world.port.offered(1) & 1, 1);
 }
 
-pub fn feat_rsvd_02_version_1_is_needed<P: Port>(world: &World<P>) {
+pub fn feat_rsvd_02_version_1_is_needed<P: Port, D: RingDriver>(world: &World<P, D>) {
     assert!(!world.negotiate(USUAL - Features::VERSION_1));
 }
 
-pub fn pause_and_resume_lose_nothing<P: Port>(world: &World<P>) {
+pub fn pause_and_resume_lose_nothing<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut driver = world.live(USUAL);
     world.device.hold(true);
     world.request(&mut driver, b"in flight");
@@ -274,7 +270,7 @@ pub fn pause_and_resume_lose_nothing<P: Port>(world: &World<P>) {
     assert_eq!(driver.used().map(|used| used.len), Some(6), "without another doorbell");
 }
 
-pub fn any_subset_of_queues_may_be_enabled<P: Port>(world: &World<P>) {
+pub fn any_subset_of_queues_may_be_enabled<P: Port, D: RingDriver>(world: &World<P, D>) {
     world.negotiate(USUAL);
     let mut driver = world.enable(1, 4, USUAL);
     world.go();
@@ -293,13 +289,13 @@ pub fn any_subset_of_queues_may_be_enabled<P: Port>(world: &World<P>) {
     assert!(world.recovers());
 }
 
-pub fn removal_while_requests_are_in_flight<P: Port>(_: &World<P>) {
-    let world = World::<P>::new();
+pub fn removal_while_requests_are_in_flight<P: Port, D: RingDriver>(_: &World<P, D>) {
+    let world = World::<P, D>::new();
     let mut driver = world.live(USUAL);
     world.device.hold(true);
     let to = world.request(&mut driver, b"in flight");
     world.kick();
-    let World { port, memory, runtime, device } = world;
+    let World { port, memory, runtime, device, .. } = world;
     drop(port);
     device.hold(false);
     runtime.poll();
@@ -308,7 +304,7 @@ pub fn removal_while_requests_are_in_flight<P: Port>(_: &World<P>) {
     assert_eq!(device.resets(), 1);
 }
 
-pub fn a_device_that_cannot_start_asks_for_a_reset<P: Port>(world: &World<P>) {
+pub fn a_device_that_cannot_start_asks_for_a_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
     world.device.refuse_to_start(true);
     world.negotiate(USUAL);
     world.enable(0, 16, USUAL);
@@ -318,7 +314,7 @@ pub fn a_device_that_cannot_start_asks_for_a_reset<P: Port>(world: &World<P>) {
     assert!(world.recovers());
 }
 
-pub fn a_saved_device_goes_on_elsewhere<P: Port>(world: &World<P>) {
+pub fn a_saved_device_goes_on_elsewhere<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut driver = world.live(USUAL);
     assert!(world.echoes(&mut driver));
     assert!(world.port.host().save().is_err(), "it is live");
@@ -326,10 +322,7 @@ pub fn a_saved_device_goes_on_elsewhere<P: Port>(world: &World<P>) {
     let state = world.port.host().save().expect("it is paused");
     let to = world.request(&mut driver, b"meanwhile");
 
-    let (device, _) = TestDevice::new(2);
-    let host = crate::DeviceHost::builder(device)
-        .memory(world.memory.ram().clone())
-        .runtime(std::sync::Arc::new(world.runtime.clone()));
+    let (host, _) = world.another();
     let other = P::connect(host);
     other.host().restore(&state).expect("a good state");
     assert_eq!(other.host().save().as_ref(), Ok(&state), "a round trip keeps everything");
@@ -342,20 +335,19 @@ pub fn a_saved_device_goes_on_elsewhere<P: Port>(world: &World<P>) {
     assert_eq!(counts.map(|counts| counts.interrupts), Some(1), "where to is the transport's to restore");
 }
 
-pub fn a_corrupt_snapshot_is_refused<P: Port>(world: &World<P>) {
+pub fn a_corrupt_snapshot_is_refused<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut driver = world.live(USUAL);
     assert!(world.echoes(&mut driver));
     world.port.host().pause(Duration::from_millis(5)).expect("nothing is in flight");
     let good = world.port.host().save().expect("it is paused");
     world.port.set_status(0);
-    let far = QueuePosition::Split { available: 30_000, used: 5, decided: false };
     let spoil: [fn(&mut HostState, QueuePosition); 12] = [
         |state, _| state.version += 1,
         |state, _| state.device_type = 2,
         |state, _| state.queues.truncate(1),
         |state, _| state.queues[0].position = None,
         |state, far| state.queues[0].position = Some(far),
-        |state, _| state.queues[0].size = 15,
+        |state, _| state.queues[0].size = 257,
         |state, _| state.queues[0].size = 0,
         |state, _| state.queues[0].descriptor_area = u64::MAX,
         |state, _| state.queues[0].device_area += 1,
@@ -365,7 +357,7 @@ pub fn a_corrupt_snapshot_is_refused<P: Port>(world: &World<P>) {
     ];
     for (number, spoil) in spoil.into_iter().enumerate() {
         let mut bad = good.clone();
-        spoil(&mut bad, far);
+        spoil(&mut bad, far_from(&good));
         assert!(world.port.host().restore(&bad).is_err(), "number {number}");
         assert_eq!(world.port.status(), 0, "number {number}");
     }
@@ -375,6 +367,17 @@ pub fn a_corrupt_snapshot_is_refused<P: Port>(world: &World<P>) {
     assert!(world.recovers());
 }
 
-fn offered<P: Port>(world: &World<P>) -> Features {
+/// A position with more in flight than there is room for.
+fn far_from(good: &HostState) -> QueuePosition {
+    let position = good.queues.first().and_then(|queue| queue.position);
+    match position.expect("a live queue") {
+        QueuePosition::Split { used, decided, .. } => QueuePosition::Split { available: 30_000, used, decided },
+        QueuePosition::Packed { used, used_wrap, decided, .. } => {
+            QueuePosition::Packed { available: used + 1, available_wrap: !used_wrap, used, used_wrap, decided }
+        }
+    }
+}
+
+fn offered<P: Port, D: RingDriver>(world: &World<P, D>) -> Features {
     (0..4).fold(Features::NONE, |all, word| all.with_word(word, world.port.offered(word)))
 }

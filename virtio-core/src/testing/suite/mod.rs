@@ -1,6 +1,7 @@
 //! One suite of rules for every transport: what a driver can observe of a [`TestDevice`] behind a [`Port`].
 //!
-//! A transport implements [`Port`] in its tests and says `virtio_core::conformance_suite!(ItsPort);`. Each test carries
+//! A transport implements [`Port`] in its tests and says `virtio_core::conformance_suite!(ItsPort);`: that makes the
+//! modules `split` and `packed` with the tests of each layout. Most rules hold in both, and run in both. Each test carries
 //! the id of the rule that it proves.
 
 // The name of a rule is its documentation; the checklist has the text.
@@ -9,20 +10,33 @@ mod basic;
 #[allow(missing_docs)]
 mod hostile;
 #[allow(missing_docs)]
+mod packed;
+#[allow(missing_docs)]
+mod packed_hostile;
+#[allow(missing_docs)]
 mod queue_reset;
 #[allow(missing_docs)]
 mod ring;
+#[allow(missing_docs)]
+mod split;
+#[allow(missing_docs)]
+mod split_hostile;
 #[cfg(test)]
 mod tests;
 
 pub use basic::*;
 pub use hostile::*;
+pub use packed::*;
+pub use packed_hostile::*;
 pub use queue_reset::*;
 pub use ring::*;
+pub use split::*;
+pub use split_hostile::*;
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::{Buffer, SplitDriver, TestDevice, TestHandle, TestMemory};
+use super::{Buffer, RingDriver, SplitDriver, TestDevice, TestHandle, TestMemory};
 use crate::features::Features;
 use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
 use crate::host::{DeviceHost, HostBuilder};
@@ -70,8 +84,8 @@ pub trait Port {
     fn take_interrupts(&self) -> (bool, bool);
 }
 
-/// A test device behind a port, with a driver's memory, on a runtime that runs when told to.
-pub struct World<P> {
+/// A test device behind a port, with a driver's memory and rings of one layout, on a runtime that runs when told to.
+pub struct World<P, D = SplitDriver> {
     /// The transport.
     pub port: P,
     /// Guest memory.
@@ -80,6 +94,9 @@ pub struct World<P> {
     pub runtime: InlineRuntime,
     /// The device.
     pub device: TestHandle,
+    /// What the device offers besides what every test device does.
+    offered: Features,
+    layout: PhantomData<D>,
 }
 
 /// The features that the suite's driver negotiates unless it says otherwise.
@@ -87,23 +104,30 @@ pub const USUAL: Features = Features::from_bits(
     Features::VERSION_1.bits() | Features::EVENT_IDX.bits() | Features::INDIRECT_DESC.bits() | TestDevice::ALPHA.bits(),
 );
 
-impl<P: Port> World<P> {
-    /// A device with two queues.
+impl<P: Port, D: RingDriver> World<P, D> {
+    /// A device with two queues of the layout.
     #[must_use]
-    pub fn new() -> World<P> {
-        let memory = TestMemory::new(1 << 20);
-        let runtime = InlineRuntime::new();
-        let (device, handle) = TestDevice::new(2);
-        let host = DeviceHost::builder(device)
-            .memory(memory.ram().clone())
-            .runtime(Arc::new(runtime.clone()))
-            .reset_wait(std::time::Duration::from_millis(1))
-            .reset_limit(std::time::Duration::from_millis(20));
-        World { port: P::connect(host), memory, runtime, device: handle }
+    pub fn new() -> World<P, D> {
+        World::offering(Features::NONE)
     }
 
-    /// Chooses features as a driver does, up to FEATURES_OK; whether it was accepted.
+    /// The same, with features of rings that are not offered otherwise.
+    #[must_use]
+    pub fn offering(features: Features) -> World<P, D> {
+        let (memory, runtime) = (TestMemory::new(1 << 20), InlineRuntime::new());
+        let offered = D::LAYOUT | features;
+        let (host, device) = host(&memory, &runtime, offered);
+        World { port: P::connect(host), memory, runtime, device, offered, layout: PhantomData }
+    }
+
+    /// Another device of the kind, on the same memory and runtime.
+    pub fn another(&self) -> (HostBuilder, TestHandle) {
+        host(&self.memory, &self.runtime, self.offered)
+    }
+
+    /// Chooses features as a driver does, that of the layout among them, up to FEATURES_OK; whether it was accepted.
     pub fn negotiate(&self, features: Features) -> bool {
+        let features = features | D::LAYOUT;
         self.port.set_status(ACKNOWLEDGE);
         self.port.set_status(ACKNOWLEDGE | DRIVER);
         for word in 0..4 {
@@ -114,8 +138,8 @@ impl<P: Port> World<P> {
     }
 
     /// Sets up queue `queue` and enables it.
-    pub fn enable(&self, queue: u16, size: u16, features: Features) -> SplitDriver {
-        let driver = SplitDriver::new(&self.memory, size, features);
+    pub fn enable(&self, queue: u16, size: u16, features: Features) -> D {
+        let driver = D::new(&self.memory, size, features);
         self.port.set_queue(queue, size, driver.areas());
         self.port.enable(queue);
         driver
@@ -128,7 +152,7 @@ impl<P: Port> World<P> {
     }
 
     /// Brings the device to life with one queue of 16; returns that.
-    pub fn live(&self, features: Features) -> SplitDriver {
+    pub fn live(&self, features: Features) -> D {
         assert!(self.negotiate(features), "the features are accepted");
         let driver = self.enable(0, 16, features);
         assert!(self.port.is_enabled(0), "the queue is enabled");
@@ -137,7 +161,7 @@ impl<P: Port> World<P> {
     }
 
     /// Adds a request that copies `bytes`, and publishes it; where the answer will be.
-    pub fn request(&self, driver: &mut SplitDriver, bytes: &[u8]) -> u64 {
+    pub fn request(&self, driver: &mut D, bytes: &[u8]) -> u64 {
         let from = self.memory.place(bytes);
         let to = self.memory.alloc(bytes.len() as u64, 1);
         let len = bytes.len() as u32;
@@ -153,8 +177,17 @@ impl<P: Port> World<P> {
     }
 
     /// A request and its answer through queue 0: whether it came back right.
-    pub fn echoes(&self, driver: &mut SplitDriver) -> bool {
+    pub fn echoes(&self, driver: &mut D) -> bool {
         let to = self.request(driver, b"echo");
+        self.kick();
+        driver.used().is_some_and(|used| used.len == 4) && self.memory.bytes(to, 4) == b"echo"
+    }
+
+    /// The same with a table, for which one free descriptor is enough.
+    pub fn echoes_indirectly(&self, driver: &mut D) -> bool {
+        let (from, to) = (self.memory.place(b"echo"), self.memory.alloc(4, 1));
+        driver.add_indirect(&[Buffer::readable(from, 4), Buffer::writable(to, 4)]).expect("a free descriptor");
+        driver.publish();
         self.kick();
         driver.used().is_some_and(|used| used.len == 4) && self.memory.bytes(to, 4) == b"echo"
     }
@@ -176,127 +209,191 @@ impl<P: Port> World<P> {
     }
 }
 
-impl<P: Port> Default for World<P> {
-    fn default() -> World<P> {
+impl<P: Port, D: RingDriver> Default for World<P, D> {
+    fn default() -> World<P, D> {
         World::new()
     }
+}
+
+fn host(memory: &TestMemory, runtime: &InlineRuntime, offered: Features) -> (HostBuilder, TestHandle) {
+    let (device, handle) = TestDevice::new(2);
+    let host = DeviceHost::builder(device)
+        .with(offered)
+        .memory(memory.ram().clone())
+        .runtime(Arc::new(runtime.clone()))
+        .reset_wait(std::time::Duration::from_millis(1))
+        .reset_limit(std::time::Duration::from_millis(20));
+    (host, handle)
 }
 
 /// Makes the suite's tests for a [`Port`].
 #[macro_export]
 macro_rules! conformance_suite {
     ($port:ty) => {
-        $crate::conformance_tests!($port:
-            basic_status_01_no_buffer_is_taken_before_driver_ok,
-            basic_status_02_no_interrupt_before_driver_ok,
-            basic_status_03_a_corrupt_ring_sets_needs_reset,
-            basic_status_05_status_reads_zero_at_the_start_and_after_reset,
-            basic_feat_01_offered_features_have_what_they_depend_on,
-            basic_feat_02_any_consistent_subset_is_accepted,
-            basic_feat_03_an_unacceptable_choice_leaves_features_ok_clear,
-            basic_feat_04_nothing_unknown_is_offered,
-            basic_feat_05_a_choice_is_accepted_again_after_reset,
-            basic_feat_06_the_choice_is_frozen_by_features_ok,
-            basic_reset_01_reset_from_every_state,
-            basic_reset_02_nothing_is_touched_after_reset,
-            basic_reset_02_a_stubborn_request_holds_the_reset_and_status_never_lies,
-            basic_cfg_01_config_is_readable_before_features_ok,
-            basic_cfg_02_config_is_little_endian_bytes_at_any_width,
-            basic_cfg_03_generation_moves_when_a_read_may_tear,
-            basic_notf_01_a_config_change_interrupts,
-            basic_notf_03_doorbells_without_buffers_do_nothing,
-            feat_rsvd_01_version_1_is_offered,
-            feat_rsvd_02_version_1_is_needed,
-            pause_and_resume_lose_nothing,
-            any_subset_of_queues_may_be_enabled,
-            removal_while_requests_are_in_flight,
-            a_device_that_cannot_start_asks_for_a_reset,
-            a_saved_device_goes_on_elsewhere,
-            a_corrupt_snapshot_is_refused,
-            ring_split_01_sizes_are_powers_of_two,
-            ring_split_02_readable_buffers_are_not_written,
-            ring_split_03_writable_buffers_are_not_read,
-            ring_split_05_descriptors_are_not_written,
-            ring_split_06_elements_come_before_the_index,
-            ring_split_07_len_never_exceeds_what_was_written,
-            ring_split_10_the_used_index_counts_on_and_wraps,
-            ring_split_11_published_buffers_need_no_doorbell_while_awake,
-            ring_frame_01_any_framing_gives_the_same_answer,
-            ring_frame_02_chains_up_to_the_queue_size,
-            ring_ind_01_write_on_an_indirect_descriptor_is_ignored,
-            ring_ind_02_direct_descriptors_followed_by_a_table,
-            ring_ind_03_tables_in_any_order,
-            ring_evt_01_without_event_idx_used_event_has_no_say,
-            ring_evt_02_without_event_idx_the_flag_suppresses,
-            ring_evt_04_with_event_idx_the_flag_has_no_say,
-            ring_evt_05_crossing_used_event_interrupts,
-            ring_evt_06_other_positions_stay_silent,
-            ring_evt_07_without_event_idx_used_flags_is_zero_or_one,
-            ring_evt_09_with_event_idx_used_flags_stays_zero,
-            ring_evt_10_avail_event_postpones_doorbells_without_a_stall,
-            ring_evt_11_spurious_doorbells_do_nothing,
-            drv_status_01_driver_ok_without_features_ok_does_not_go_live,
-            drv_status_02_bits_left_out_are_kept,
-            drv_status_03_use_after_failed_does_no_harm,
-            drv_status_04_the_driver_cannot_set_needs_reset,
-            drv_feat_01_features_that_were_not_offered_are_refused,
-            drv_feat_02_features_without_their_prerequisite_are_refused,
-            drv_feat_03_reserved_features_are_refused,
-            drv_cfg_01_reads_past_the_end_give_zero,
-            drv_init_01_a_driver_that_does_not_reset_first,
-            drv_init_02_features_written_after_features_ok_are_ignored,
-            drv_init_04_a_doorbell_before_driver_ok_is_picked_up,
-            drv_cleanup_01_a_descriptor_changed_while_in_flight,
-            drv_cleanup_02_buffers_that_go_away_while_live,
-            drv_ring_01_misaligned_areas_are_refused,
-            drv_ring_02_areas_outside_memory_are_refused,
-            drv_ring_03_readable_after_writable,
-            drv_ring_05_a_loop,
-            drv_ring_05_more_than_four_gib,
-            drv_ring_06_next_out_of_range,
-            drv_ring_08_the_index_jumps,
-            drv_ring_09_head_out_of_range,
-            drv_ring_10_the_same_head_twice,
-            drv_ring_11_zero_length_buffers,
-            drv_ind_01_indirect_without_the_feature,
-            drv_ind_02_a_table_in_a_table,
-            drv_ind_03_a_chain_longer_than_the_queue,
-            drv_ind_04_indirect_with_next,
-            drv_ind_05_table_lengths,
-            drv_ind_06_next_beyond_the_table,
-            drv_evt_01_odd_flags,
-            drv_evt_02_used_event_out_of_reach,
-            drv_evt_03_the_driver_overwrites_the_used_ring,
-            drv_pci_18_floods_of_doorbells_are_bounded,
-            areas_that_go_away_break_the_ring,
-            a_broken_queue_leaves_the_others_running,
-            basic_vqreset_01_nothing_is_done_or_told_after_a_queue_reset,
-            basic_vqreset_02_a_queue_that_is_enabled_again_starts_anew,
-            basic_vqreset_03_a_queue_is_enabled_again_with_other_sizes_and_addresses,
-            basic_vqreset_01_reset_and_enabled_before_the_task_has_seen_it,
-            pci_common_13_a_stubborn_request_holds_the_queue_reset,
-            basic_reset_01_a_device_reset_ends_a_queue_reset,
-            drv_vqreset_01_the_memory_of_a_queue_that_was_reset_is_the_drivers,
-            drv_vqreset_02_a_queue_cannot_be_enabled_again_where_there_is_no_memory,
-            drv_pci_10_without_the_feature_a_queue_reset_is_ignored,
-            drv_vqreset_02_queues_that_were_never_enabled_stay_so,
-            basic_vqreset_02_a_queue_is_reset_before_driver_ok,
-            basic_vqreset_03_a_broken_queue_is_reset,
-            a_queue_is_reset_and_enabled_while_paused,
-            a_queue_that_is_reset_is_saved_and_enabled_elsewhere,
-            a_state_with_a_queue_that_cannot_have_been_reset_is_refused,
-        );
+        type SuitePort = $port;
+        $crate::conformance_tests! {
+            both {
+                basic_status_01_no_buffer_is_taken_before_driver_ok,
+                basic_status_02_no_interrupt_before_driver_ok,
+                basic_status_03_a_corrupt_ring_sets_needs_reset,
+                basic_status_05_status_reads_zero_at_the_start_and_after_reset,
+                basic_feat_01_offered_features_have_what_they_depend_on,
+                basic_feat_02_any_consistent_subset_is_accepted,
+                basic_feat_03_an_unacceptable_choice_leaves_features_ok_clear,
+                basic_feat_04_nothing_unknown_is_offered,
+                basic_feat_05_a_choice_is_accepted_again_after_reset,
+                basic_feat_06_the_choice_is_frozen_by_features_ok,
+                basic_reset_01_reset_from_every_state,
+                basic_reset_02_nothing_is_touched_after_reset,
+                basic_reset_02_a_stubborn_request_holds_the_reset_and_status_never_lies,
+                basic_cfg_01_config_is_readable_before_features_ok,
+                basic_cfg_02_config_is_little_endian_bytes_at_any_width,
+                basic_cfg_03_generation_moves_when_a_read_may_tear,
+                basic_notf_01_a_config_change_interrupts,
+                basic_notf_03_doorbells_without_buffers_do_nothing,
+                feat_rsvd_01_version_1_is_offered,
+                feat_rsvd_02_version_1_is_needed,
+                pause_and_resume_lose_nothing,
+                any_subset_of_queues_may_be_enabled,
+                removal_while_requests_are_in_flight,
+                a_device_that_cannot_start_asks_for_a_reset,
+                a_saved_device_goes_on_elsewhere,
+                a_corrupt_snapshot_is_refused,
+                ring_split_02_readable_buffers_are_not_written,
+                ring_split_03_writable_buffers_are_not_read,
+                ring_split_07_len_never_exceeds_what_was_written,
+                ring_split_11_published_buffers_need_no_doorbell_while_awake,
+                ring_frame_01_any_framing_gives_the_same_answer,
+                ring_frame_02_chains_up_to_the_queue_size,
+                ring_evt_10_avail_event_postpones_doorbells_without_a_stall,
+                ring_evt_11_spurious_doorbells_do_nothing,
+                ring_packed_02_chains_are_processed_in_the_order_of_the_ring,
+                ring_packed_03_buffers_come_back_in_the_order_of_completion,
+                feat_rsvd_05_in_order_buffers_come_back_as_they_were_made_available,
+                in_order_buffers_that_are_not_full_keep_their_length,
+                drv_status_01_driver_ok_without_features_ok_does_not_go_live,
+                drv_status_02_bits_left_out_are_kept,
+                drv_status_03_use_after_failed_does_no_harm,
+                drv_status_04_the_driver_cannot_set_needs_reset,
+                drv_feat_01_features_that_were_not_offered_are_refused,
+                drv_feat_02_features_without_their_prerequisite_are_refused,
+                drv_feat_03_reserved_features_are_refused,
+                drv_cfg_01_reads_past_the_end_give_zero,
+                drv_init_01_a_driver_that_does_not_reset_first,
+                drv_init_02_features_written_after_features_ok_are_ignored,
+                drv_init_04_a_doorbell_before_driver_ok_is_picked_up,
+                drv_cleanup_02_buffers_that_go_away_while_live,
+                drv_ring_01_misaligned_areas_are_refused,
+                drv_ring_02_areas_outside_memory_are_refused,
+                drv_ring_03_readable_after_writable,
+                drv_ring_05_more_than_four_gib,
+                drv_ring_11_zero_length_buffers,
+                drv_ind_01_indirect_without_the_feature,
+                drv_ind_05_table_lengths,
+                drv_pci_18_floods_of_doorbells_are_bounded,
+                areas_that_go_away_break_the_ring,
+                a_broken_queue_leaves_the_others_running,
+            }
+            split {
+                ring_split_01_sizes_are_powers_of_two,
+                ring_split_05_descriptors_are_not_written,
+                ring_split_06_elements_come_before_the_index,
+                ring_split_10_the_used_index_counts_on_and_wraps,
+                ring_ind_01_write_on_an_indirect_descriptor_is_ignored,
+                ring_ind_02_direct_descriptors_followed_by_a_table,
+                ring_ind_03_tables_in_any_order,
+                ring_evt_01_without_event_idx_used_event_has_no_say,
+                ring_evt_02_without_event_idx_the_flag_suppresses,
+                ring_evt_04_with_event_idx_the_flag_has_no_say,
+                ring_evt_05_crossing_used_event_interrupts,
+                ring_evt_06_other_positions_stay_silent,
+                ring_evt_07_without_event_idx_used_flags_is_zero_or_one,
+                ring_evt_09_with_event_idx_used_flags_stays_zero,
+                ring_inorder_01_one_element_for_a_batch,
+                drv_cleanup_01_a_descriptor_changed_while_in_flight,
+                drv_ring_05_a_loop,
+                drv_ring_06_next_out_of_range,
+                drv_ring_08_the_index_jumps,
+                drv_ring_09_head_out_of_range,
+                drv_ring_10_the_same_head_twice,
+                drv_ind_02_a_table_in_a_table,
+                drv_ind_03_a_chain_longer_than_the_queue,
+                drv_ind_04_indirect_with_next,
+                drv_ind_05_of_a_huge_table_only_what_is_used_counts,
+                drv_ind_06_next_beyond_the_table,
+                basic_vqreset_01_nothing_is_done_or_told_after_a_queue_reset,
+                basic_vqreset_02_a_queue_that_is_enabled_again_starts_anew,
+                basic_vqreset_03_a_queue_is_enabled_again_with_other_sizes_and_addresses,
+                basic_vqreset_01_reset_and_enabled_before_the_task_has_seen_it,
+                pci_common_13_a_stubborn_request_holds_the_queue_reset,
+                basic_reset_01_a_device_reset_ends_a_queue_reset,
+                drv_vqreset_01_the_memory_of_a_queue_that_was_reset_is_the_drivers,
+                drv_vqreset_02_a_queue_cannot_be_enabled_again_where_there_is_no_memory,
+                drv_pci_10_without_the_feature_a_queue_reset_is_ignored,
+                drv_vqreset_02_queues_that_were_never_enabled_stay_so,
+                basic_vqreset_02_a_queue_is_reset_before_driver_ok,
+                basic_vqreset_03_a_broken_queue_is_reset,
+                a_queue_is_reset_and_enabled_while_paused,
+                a_queue_that_is_reset_is_saved_and_enabled_elsewhere,
+                a_state_with_a_queue_that_cannot_have_been_reset_is_refused,
+                drv_ring_07_in_order_next_need_not_be_sequential,
+                drv_ind_07_in_order_tables_need_not_be_sequential,
+                drv_evt_01_odd_flags,
+                drv_evt_02_used_event_out_of_reach,
+                drv_evt_03_the_driver_overwrites_the_used_ring,
+            }
+            packed {
+                ring_packed_07_nothing_is_taken_before_avail_changes,
+                ring_packed_08_used_descriptors_stay_as_they_are,
+                ring_packed_11_the_wrap_counter_starts_at_one_and_changes_at_the_end,
+                ring_packed_12_write_says_whether_anything_was_written,
+                ring_packed_14_a_list_is_used_by_one_descriptor_and_skipped,
+                ring_packed_17_sizes_need_not_be_powers_of_two,
+                ring_ind_04_in_a_table_only_write_counts,
+                ring_ind_05_write_on_an_indirect_descriptor_is_ignored,
+                ring_evt_14_the_drivers_flags_enable_and_disable,
+                ring_evt_15_the_descriptor_asked_for_interrupts,
+                ring_evt_15_other_descriptors_stay_silent,
+                ring_evt_16_without_event_idx_the_devices_flags_are_zero_or_one,
+                ring_evt_16_with_event_idx_the_device_asks_for_the_next_descriptor,
+                ring_inorder_02_one_descriptor_for_a_batch,
+                drv_packed_02_descriptors_changed_while_in_flight,
+                drv_packed_02_slots_in_flight_made_available_again,
+                drv_packed_03_flags_of_another_lap_make_nothing_available,
+                drv_packed_03_what_was_never_filled_is_answered_once,
+                drv_packed_05_next_on_every_descriptor,
+                drv_packed_05_a_list_longer_than_what_is_free,
+                drv_packed_07_the_first_descriptor_before_the_rest,
+                drv_packed_10_tables_up_to_1024_entries,
+                drv_packed_11_indirect_in_a_list,
+                drv_packed_12_ids_are_echoed_whatever_they_are,
+                drv_packed_13_whatever_a_descriptor_says_is_checked,
+                drv_evt_01_reserved_event_flags_suppress_nothing,
+                drv_evt_02_an_event_beyond_the_ring,
+                drv_evt_03_the_driver_overwrites_the_devices_area,
+            }
+        }
     };
 }
 
-/// One test for each named function of the suite.
+/// One test for each named function of the suite and each layout that it is about.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_tests {
-    ($port:ty: $($name:ident),* $(,)?) => {$(
+    (both { $($both:ident,)* } split { $($split:ident,)* } packed { $($packed:ident,)* }) => {
+        mod split {
+            $crate::conformance_tests!(SplitDriver: $($both,)* $($split,)*);
+        }
+
+        mod packed {
+            $crate::conformance_tests!(PackedDriver: $($both,)* $($packed,)*);
+        }
+    };
+    ($driver:ident: $($name:ident,)*) => {$(
         #[test]
         fn $name() {
-            $crate::testing::suite::$name(&$crate::testing::suite::World::<$port>::new());
+            use $crate::testing::{$driver, suite};
+            suite::$name(&suite::World::<super::SuitePort, $driver>::new());
         }
     )*};
 }

@@ -109,8 +109,16 @@ crate::conformance_suite!(Direct);
 #[test]
 fn every_rule_of_the_suite_is_in_its_list() {
     let list = include_str!("mod.rs");
-    let rules =
-        [include_str!("basic.rs"), include_str!("ring.rs"), include_str!("hostile.rs"), include_str!("queue_reset.rs")];
+    let rules = [
+        include_str!("basic.rs"),
+        include_str!("ring.rs"),
+        include_str!("hostile.rs"),
+        include_str!("queue_reset.rs"),
+        include_str!("packed.rs"),
+        include_str!("packed_hostile.rs"),
+        include_str!("split.rs"),
+        include_str!("split_hostile.rs"),
+    ];
     for rule in rules.iter().flat_map(|source| source.split("\npub fn ").skip(1)) {
         let name = rule.split('<').next().unwrap();
         assert!(list.contains(&format!(" {name},")), "{name} is not run");

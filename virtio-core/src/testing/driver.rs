@@ -1,0 +1,157 @@
+//! What the drivers' sides of both layouts have in common.
+
+use std::collections::VecDeque;
+
+use super::{PackedDriver, SplitDriver, TestMemory};
+use crate::features::Features;
+use crate::memory::Buffer;
+use crate::ring::{QueuePosition, QueueSetup};
+
+/// A buffer that came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// What names it: the head of its chain (split layout) or its id (packed layout).
+    pub id: u32,
+    /// Bytes that the device says it has written; with IN_ORDER, all that there are in a buffer that it skipped.
+    pub len: u32,
+}
+
+/// When a driver wants to be interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// For whatever comes back next. Asked anew for each buffer that is taken.
+    Always,
+    /// For nothing.
+    Never,
+    /// For what follows the next so many used elements (split layout) or slots (packed layout). Asked once. The same as
+    /// `Always` without EVENT_IDX.
+    After(u16),
+}
+
+/// The driver's side of a ring in either layout, for tests that are written once.
+///
+/// See the methods of the same names of [`SplitDriver`] and [`PackedDriver`].
+pub trait RingDriver: Send + Sized {
+    /// The feature that makes a queue one of this layout.
+    const LAYOUT: Features;
+
+    /// An empty ring of `size` descriptors in new areas of `memory`.
+    fn new(memory: &TestMemory, size: u16, features: Features) -> Self;
+    /// Goes on as if so many chains of one descriptor had come and gone before.
+    fn start_after(&mut self, chains: u16);
+    /// What a device builds its queue from.
+    fn setup(&self) -> QueueSetup;
+    /// Where a device goes on, if nothing is in flight.
+    fn position(&self, decided: bool) -> QueuePosition;
+    /// The addresses of the descriptor, driver and device areas.
+    fn areas(&self) -> (u64, u64, u64);
+    /// The size of the ring.
+    fn size(&self) -> u16;
+    /// Descriptors that are free.
+    fn free(&self) -> usize;
+    /// Adds a chain, to be published later; what names it.
+    fn add(&mut self, buffers: &[Buffer]) -> Option<u16>;
+    /// Adds a chain whose buffers stand in a new indirect table.
+    fn add_indirect(&mut self, buffers: &[Buffer]) -> Option<u16>;
+    /// Adds a chain whose buffers stand in an indirect table at `table`.
+    fn add_table(&mut self, table: u64, buffers: &[Buffer]) -> Option<u16>;
+    /// Adds a chain whose indirect table is whatever is in `len` bytes at `table`.
+    fn add_pointer(&mut self, table: u64, len: u32) -> Option<u16>;
+    /// Shows the device what was added. Whether it wants a doorbell for that.
+    fn publish(&mut self) -> bool;
+    /// The next buffer that came back.
+    fn used(&mut self) -> Option<Used>;
+    /// Buffers that came back and were not taken yet.
+    fn waiting(&self) -> usize;
+    /// Says when the driver wants to be interrupted.
+    fn want(&mut self, wish: Wish);
+    /// Makes something available that breaks the ring's structure.
+    fn break_ring(&mut self);
+}
+
+macro_rules! ring_driver {
+    ($driver:ty, $layout:expr) => {
+        impl RingDriver for $driver {
+            const LAYOUT: Features = $layout;
+
+            fn new(memory: &TestMemory, size: u16, features: Features) -> Self {
+                <$driver>::new(memory, size, features)
+            }
+
+            ring_driver! { $driver:
+                fn start_after(&mut self, chains: u16);
+                fn setup(&self) -> QueueSetup;
+                fn position(&self, decided: bool) -> QueuePosition;
+                fn areas(&self) -> (u64, u64, u64);
+                fn size(&self) -> u16;
+                fn free(&self) -> usize;
+                fn add(&mut self, buffers: &[Buffer]) -> Option<u16>;
+                fn add_indirect(&mut self, buffers: &[Buffer]) -> Option<u16>;
+                fn add_table(&mut self, table: u64, buffers: &[Buffer]) -> Option<u16>;
+                fn add_pointer(&mut self, table: u64, len: u32) -> Option<u16>;
+                fn publish(&mut self) -> bool;
+                fn used(&mut self) -> Option<Used>;
+                fn waiting(&self) -> usize;
+                fn want(&mut self, wish: Wish);
+                fn break_ring(&mut self);
+            }
+        }
+    };
+    ($driver:ty: $(fn $name:ident(&$($this:ident)+ $(, $arg:ident: $type:ty)*) $(-> $out:ty)?;)*) => {
+        $(ring_driver! { @one $driver, $name, (&$($this)+), ($($arg: $type),*), ($($out)?) })*
+    };
+    (@one $driver:ty, $name:ident, (&mut self), ($($arg:ident: $type:ty),*), ($($out:ty)?)) => {
+        fn $name(&mut self, $($arg: $type),*) $(-> $out)? {
+            <$driver>::$name(self, $($arg),*)
+        }
+    };
+    (@one $driver:ty, $name:ident, (&self), ($($arg:ident: $type:ty),*), ($($out:ty)?)) => {
+        fn $name(&self, $($arg: $type),*) $(-> $out)? {
+            <$driver>::$name(self, $($arg),*)
+        }
+    };
+}
+
+ring_driver!(SplitDriver, Features::NONE);
+ring_driver!(PackedDriver, Features::RING_PACKED);
+
+/// Bytes that the device may write into a chain.
+pub(super) fn writable(buffers: &[Buffer]) -> u32 {
+    buffers.iter().filter(|buffer| buffer.writable).fold(0, |sum, buffer| sum.wrapping_add(buffer.len))
+}
+
+/// The chains in the order in which they were made available: with IN_ORDER one used element stands for all of them up
+/// to the one that it names (virtio 1.4, sections 2.7.9 and 2.8.8).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Batches {
+    offered: VecDeque<u16>,
+    /// The element of the batch whose chains are being taken.
+    element: Option<Used>,
+}
+
+impl Batches {
+    pub(super) fn offer(&mut self, id: u16) {
+        self.offered.push_back(id);
+    }
+
+    /// Whether the next chain belongs to a batch whose element was read before.
+    pub(super) fn goes_on(&self) -> bool {
+        self.element.is_some()
+    }
+
+    /// The next chain that came back; `read` gives the element at its place, and `writable` the bytes that could be
+    /// written into a chain. An element that names nothing that was offered stands for itself.
+    pub(super) fn take(&mut self, read: impl FnOnce() -> Used, writable: impl FnOnce(u16) -> u32) -> Used {
+        let element = self.element.take().unwrap_or_else(read);
+        if !self.offered.iter().any(|id| u32::from(*id) == element.id) {
+            return element;
+        }
+        match self.offered.pop_front() {
+            Some(id) if u32::from(id) != element.id => {
+                self.element = Some(element);
+                Used { id: id.into(), len: writable(id) }
+            }
+            _ => element,
+        }
+    }
+}
