@@ -56,7 +56,7 @@ use crate::memory::MemoryView;
 pub use chain::{Chain, Ticket, WrongQueue};
 pub use counters::{QueueCounters, QueueCounts};
 pub use error::{Area, ChainFault, RingFault};
-pub use position::QueuePosition;
+pub use position::{BadVringBase, QueuePosition};
 pub use recorder::{InFlight, Recorder};
 pub use setup::{FaultSink, QueueSetup};
 
