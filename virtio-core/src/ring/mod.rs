@@ -266,13 +266,17 @@ impl Virtqueue {
         if self.fault.is_some() {
             return Ok(());
         }
-        self.record_staged(taken, len);
+        let record = |chain| record_staged(&self.setup, chain);
         match &mut self.order {
             Some(order) => {
-                order.complete_deferred(number, len, |element| stage(&mut self.ring, element));
+                order.complete_deferred(number, len, record, |element| stage(&mut self.ring, element));
                 self.decide_finish();
             }
-            None => stage(&mut self.ring, Element { id: taken.id, len, slots: taken.slots }),
+            None => {
+                let element = Element { id: taken.id, len, slots: taken.slots };
+                record(element);
+                stage(&mut self.ring, element);
+            }
         }
         Ok(())
     }
@@ -301,11 +305,15 @@ impl Virtqueue {
     #[inline(never)]
     fn give_back_aside(&mut self, id: u16, slots: u16, len: u32) {
         self.record_popped(Taken { id, slots });
-        self.record_staged(Taken { id, slots }, len);
         let element = Element { id, len, slots };
         let whole = u64::from(len) >= self.buffers.list.writable_bytes();
-        match &mut self.order {
-            Some(order) if order.has_pending() => order.wait(Completed { element, whole }),
+        if let Some(order) = &mut self.order
+            && order.has_pending()
+        {
+            return order.wait(Completed { element, whole });
+        }
+        record_staged(&self.setup, element);
+        match self.order {
             Some(_) => self.join(element),
             None => stage(&mut self.ring, element),
         }
@@ -325,12 +333,6 @@ impl Virtqueue {
         if let Some(recorder) = &self.setup.recorder {
             let slot = each_layout!(&self.ring, ring => ring.last_slot(taken));
             recorder.popped(InFlight { id: taken.id, slot, slots: taken.slots });
-        }
-    }
-
-    fn record_staged(&self, taken: Taken, len: u32) {
-        if let Some(recorder) = &self.setup.recorder {
-            recorder.staged(taken.id, len);
         }
     }
 
@@ -460,6 +462,13 @@ impl Virtqueue {
 #[inline(always)]
 fn stage(ring: &mut Layout, Element { id, len, slots }: Element) {
     each_layout!(ring, ring => ring.stage(id, len, slots));
+}
+
+#[inline]
+fn record_staged(setup: &QueueSetup, Element { id, len, slots: _ }: Element) {
+    if let Some(recorder) = &setup.recorder {
+        recorder.staged(id, len);
+    }
 }
 
 impl fmt::Debug for Virtqueue {

@@ -11,7 +11,9 @@ pub trait Recorder: Send + Sync {
     /// The device keeps a chain, or is about to complete it: from now on the driver may lose it.
     fn popped(&self, chain: InFlight);
 
-    /// The chain that `id` names is complete, with `len` bytes written; the driver does not see that yet.
+    /// The chain that `id` names is complete, with `len` bytes written, and the driver will see that when the queue is
+    /// published next. With IN_ORDER that is not said of a chain before those in front of it are complete too; so chains
+    /// are staged in the order in which the driver gets them back.
     fn staged(&self, id: u16, len: u32);
 
     /// The driver sees all that was staged.
