@@ -453,7 +453,8 @@ impl Virtqueue {
         &self.view
     }
 
-    /// Where the ring stands: with it a queue can go on elsewhere. Meaningful while nothing is in flight.
+    /// Where the ring stands: with it a queue can go on elsewhere. Meaningful while nothing is in flight, and all that is
+    /// complete has been published.
     pub fn position(&self) -> QueuePosition {
         each_layout!(&self.ring, ring => ring.position())
     }
