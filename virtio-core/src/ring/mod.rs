@@ -343,6 +343,9 @@ impl Virtqueue {
             stage(&mut self.ring, element);
         }
         if self.fault.is_none() && each_layout!(&self.ring, ring => ring.has_staged()) {
+            if let Some(recorder) = &self.setup.recorder {
+                recorder.publishing(self.position());
+            }
             let interrupt = each_layout!(&mut self.ring, ring => ring.publish());
             if let Some(recorder) = &self.setup.recorder {
                 recorder.published(self.position());

@@ -21,10 +21,12 @@ both_layouts! {
 enum Call {
     Popped(u16),
     Staged(u16, u32),
+    /// Was about to be published, and then was.
     Published(QueuePosition),
+    Publishing,
 }
 
-use Call::{Popped, Published, Staged};
+use Call::{Popped, Published, Publishing, Staged};
 
 /// All calls, and the chains.
 #[derive(Default)]
@@ -48,8 +50,14 @@ impl Recorder for Calls {
         self.0.lock().unwrap().0.push(Staged(id, len));
     }
 
+    fn publishing(&self, _position: QueuePosition) {
+        self.0.lock().unwrap().0.push(Publishing);
+    }
+
     fn published(&self, position: QueuePosition) {
-        self.0.lock().unwrap().0.push(Published(position));
+        let mut calls = self.0.lock().unwrap();
+        assert_eq!(calls.0.pop(), Some(Publishing), "nothing in between");
+        calls.0.push(Published(position));
     }
 }
 

@@ -1,63 +1,96 @@
-//! A log of what is in flight: after a device has been killed, whenever that was, it names the chains that the driver
-//! waits for.
+//! Logs of what is in flight, in memory that outlives the device: those of vhost-user, in both layouts. After a device
+//! has been killed, whenever that was, they name the chains that it had taken and the driver has not got back.
 
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use virtio_core::ring::{InFlight, Recorder};
-use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
+use virtio_core::testing::{Buffer, RingDriver, TestMemory};
 use virtio_core::{Features, QueuePosition, Ticket, Virtqueue};
 
-both_layouts! {
-    a_killed_device_leaves_what_is_in_flight,
-}
+use crate::packed_log::PackedLog;
+use crate::split_log::SplitLog;
 
-const SIZE: u16 = 8;
+pub(crate) const SIZE: u16 = 8;
+const MEMORY: usize = 1 << 16;
 
 /// What a log makes of the calls.
-trait Log: Recorder + Default + 'static {
-    /// The chains in flight, in the order in which they were taken, when the driver has seen the used index (split
-    /// layout) move to `used`.
-    fn outstanding(&self, used: u16) -> Vec<u16>;
+pub(crate) trait Log: Default + Send + 'static {
+    type Driver: RingDriver;
+
+    fn popped(&mut self, chain: InFlight);
+    fn staged(&mut self, id: u16);
+    fn publishing(&mut self);
+    fn published(&mut self, position: QueuePosition);
+    /// The chains in flight, in the order in which they were taken, by the log and what is to be seen in the ring.
+    fn recover(&mut self, driver: &Self::Driver) -> Vec<u16>;
 }
 
-/// A plain one.
-#[derive(Default)]
-struct Plain(Mutex<PlainLog>);
-
-#[derive(Default)]
-struct PlainLog {
+/// A device's memory and its log, until it is killed.
+struct Life<L> {
+    memory: TestMemory,
+    log: L,
+    /// Calls before its death.
+    calls: usize,
+    /// Guest memory, when it died.
+    end: Option<Vec<u8>>,
+    /// The chains in the log and not published, and all that the log has ever had.
     in_flight: Vec<InFlight>,
     staged: Vec<u16>,
+    popped: Vec<u16>,
 }
 
-impl Recorder for Plain {
+impl<L> Life<L> {
+    /// Whether the device is alive, with one call less to come.
+    fn goes_on(&mut self) -> bool {
+        if self.calls == 0 && self.end.is_none() {
+            self.end = Some(self.memory.bytes(0, MEMORY));
+        }
+        self.calls = self.calls.saturating_sub(1);
+        self.end.is_none()
+    }
+}
+
+struct Mortal<L>(Mutex<Life<L>>);
+
+impl<L: Log> Recorder for Mortal<L> {
     fn popped(&self, chain: InFlight) {
-        let log = &mut self.0.lock().unwrap().in_flight;
-        assert!(log.iter().all(|other| other.id != chain.id), "{chain:?} is there already");
-        log.push(chain);
+        let mut life = self.0.lock().unwrap();
+        assert!(life.in_flight.iter().all(|other| other.id != chain.id), "{chain:?} is there already");
+        if life.goes_on() {
+            life.in_flight.push(chain);
+            life.popped.push(chain.id);
+            life.log.popped(chain);
+        }
     }
 
     fn staged(&self, id: u16, _len: u32) {
-        let mut log = self.0.lock().unwrap();
-        assert!(log.in_flight.iter().any(|chain| chain.id == id) && !log.staged.contains(&id));
-        log.staged.push(id);
+        let mut life = self.0.lock().unwrap();
+        if life.goes_on() {
+            assert!(life.in_flight.iter().any(|chain| chain.id == id) && !life.staged.contains(&id));
+            life.staged.push(id);
+            life.log.staged(id);
+        }
+    }
+
+    fn publishing(&self, _position: QueuePosition) {
+        let mut life = self.0.lock().unwrap();
+        if life.goes_on() {
+            assert!(!life.staged.is_empty());
+            life.log.publishing();
+        }
     }
 
     fn published(&self, position: QueuePosition) {
-        let mut log = self.0.lock().unwrap();
-        let staged = std::mem::take(&mut log.staged);
-        assert!(!staged.is_empty());
-        log.in_flight.retain(|chain| !staged.contains(&chain.id));
-        // What lies between used and available is what is in flight, and nothing else.
-        let slots = log.in_flight.iter().map(|chain| chain.slots).sum::<u16>();
-        assert_eq!(in_flight_slots(position), slots);
-    }
-}
-
-impl Log for Plain {
-    fn outstanding(&self, _used: u16) -> Vec<u16> {
-        self.0.lock().unwrap().in_flight.iter().map(|chain| chain.id).collect()
+        let mut life = self.0.lock().unwrap();
+        if life.goes_on() {
+            let staged = std::mem::take(&mut life.staged);
+            life.in_flight.retain(|chain| !staged.contains(&chain.id));
+            // What lies between used and available is what is in flight, and nothing else.
+            let slots = life.in_flight.iter().map(|chain| chain.slots).sum::<u16>();
+            assert_eq!(in_flight_slots(position), slots);
+            life.log.published(position);
+        }
     }
 }
 
@@ -71,88 +104,14 @@ fn in_flight_slots(position: QueuePosition) -> u16 {
     }
 }
 
-/// The log that vhost-user keeps of a ring in the split layout, in memory that outlives the device.
-#[derive(Default)]
-struct VhostUser(Mutex<Region>);
-
-#[derive(Default)]
-struct Region {
-    descriptors: [Descriptor; SIZE as usize],
-    last_batch_head: u16,
-    used_index: u16,
-    /// Counts chains that are taken.
-    counter: u64,
-    /// The device is killed before it hears that the queue is published.
-    deaf: bool,
-}
-
-#[derive(Default)]
-struct Descriptor {
-    in_flight: bool,
-    next: u16,
-    counter: u64,
-}
-
-impl Region {
-    /// The last so many that were staged are not in flight any more.
-    fn clear(&mut self, batch: u16) {
-        let mut head = self.last_batch_head;
-        for _ in 0..batch {
-            let descriptor = &mut self.descriptors[usize::from(head)];
-            descriptor.in_flight = false;
-            head = descriptor.next;
-        }
-    }
-}
-
-impl Recorder for VhostUser {
-    fn popped(&self, chain: InFlight) {
-        let mut log = self.0.lock().unwrap();
-        log.counter += 1;
-        let counter = log.counter;
-        let descriptor = &mut log.descriptors[usize::from(chain.id)];
-        (descriptor.counter, descriptor.in_flight) = (counter, true);
-    }
-
-    fn staged(&self, id: u16, _len: u32) {
-        let mut log = self.0.lock().unwrap();
-        log.descriptors[usize::from(id)].next = log.last_batch_head;
-        log.last_batch_head = id;
-    }
-
-    fn published(&self, position: QueuePosition) {
-        let mut log = self.0.lock().unwrap();
-        let QueuePosition::Split { used, .. } = position else { unreachable!("another layout") };
-        if !log.deaf {
-            let batch = used.wrapping_sub(log.used_index);
-            log.clear(batch);
-            log.used_index = used;
-        }
-    }
-}
-
-impl Log for VhostUser {
-    fn outstanding(&self, used: u16) -> Vec<u16> {
-        let mut log = self.0.lock().unwrap();
-        let batch = used.wrapping_sub(log.used_index);
-        log.clear(batch);
-        let in_flight = (0..SIZE).filter(|head| log.descriptors[usize::from(*head)].in_flight);
-        let mut outstanding: Vec<_> = in_flight.collect();
-        outstanding.sort_by_key(|head| log.descriptors[usize::from(*head)].counter);
-        outstanding
-    }
-}
-
-/// A driver, a device with a log, and what the log should say.
-struct Run<D, L> {
-    driver: D,
+/// A driver and a device.
+struct Run<L: Log> {
+    driver: L::Driver,
     queue: Virtqueue,
-    log: Arc<L>,
+    life: Arc<Mortal<L>>,
     tickets: Vec<Ticket>,
-    /// The chains that were taken and have not come back, in their order.
-    taken: Vec<u16>,
-    /// The chains that were made available, the next one last.
-    offered: Vec<u16>,
+    /// The chains that came back.
+    back: Vec<u16>,
 }
 
 #[derive(Clone, Debug)]
@@ -180,22 +139,24 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-impl<D: RingDriver, L: Log> Run<D, L> {
-    fn new(features: Features) -> Run<D, L> {
-        let driver = D::new(&TestMemory::new(1 << 16), SIZE, features);
-        let log = Arc::new(L::default());
+impl<L: Log> Run<L> {
+    fn new(features: Features, calls: usize) -> Run<L> {
+        let memory = TestMemory::new(MEMORY);
+        let driver = L::Driver::new(&memory, SIZE, features);
+        let (in_flight, staged, popped) = Default::default();
+        let life = Life { memory, log: L::default(), calls, end: None, in_flight, staged, popped };
+        let life = Arc::new(Mortal(Mutex::new(life)));
         let mut setup = driver.setup();
-        setup.recorder = Some(log.clone());
+        setup.recorder = Some(life.clone());
         let queue = Virtqueue::new(setup).unwrap();
-        Run { driver, queue, log, tickets: Vec::new(), taken: Vec::new(), offered: Vec::new() }
+        Run { driver, queue, life, tickets: Vec::new(), back: Vec::new() }
     }
 
     fn step(&mut self, step: &Step) {
         match step {
             Step::Offer(buffers) => {
-                let id = self.driver.add(&vec![Buffer::writable(0x8000, 8); *buffers]);
+                self.driver.add(&vec![Buffer::writable(0x8000, 8); *buffers]);
                 self.driver.publish();
-                self.offered.splice(0..0, id);
             }
             Step::Reap => self.reap(),
             Step::Publish => self.queue.publish(),
@@ -205,26 +166,37 @@ impl<D: RingDriver, L: Log> Run<D, L> {
                     self.queue.complete(ticket, *len).unwrap();
                 }
             }
-            Step::Complete(_) | Step::Drop | Step::PutBack | Step::Keep => self.take(step),
+            Step::Complete(_) | Step::Drop | Step::PutBack | Step::Keep => {
+                let Some(chain) = self.queue.pop() else { return };
+                match step {
+                    Step::PutBack => chain.put_back(),
+                    Step::Complete(len) => chain.complete(*len),
+                    Step::Drop => drop(chain),
+                    _ => self.tickets.push(chain.into_ticket()),
+                }
+            }
         }
-    }
-
-    fn take(&mut self, step: &Step) {
-        let Some(chain) = self.queue.pop() else { return };
-        match step {
-            Step::PutBack => return chain.put_back(),
-            Step::Complete(len) => chain.complete(*len),
-            Step::Drop => drop(chain),
-            _ => self.tickets.push(chain.into_ticket()),
-        }
-        self.taken.push(self.offered.pop().expect("a chain that was offered"));
     }
 
     fn reap(&mut self) {
-        while let Some(used) = self.driver.used() {
-            let at = self.taken.iter().position(|id| u32::from(*id) == used.id).expect("a chain that was taken");
-            self.taken.remove(at);
+        self.back.extend(std::iter::from_fn(|| self.driver.used()).map(|used| used.id as u16));
+    }
+
+    /// The chains that the log has had and that have not come back, in their order; and what the log says.
+    fn outstanding(mut self) -> (Vec<u16>, Vec<u16>) {
+        let mut life = self.life.0.lock().unwrap();
+        // Whatever the device wrote after its death has not been.
+        let end = life.end.take().unwrap_or_else(|| life.memory.bytes(0, MEMORY));
+        life.memory.write(0, &end);
+        let recovered = life.log.recover(&self.driver);
+        let mut expected = std::mem::take(&mut life.popped);
+        drop(life);
+        self.reap();
+        for id in &self.back {
+            let at = expected.iter().position(|popped| popped == id).expect("a chain that the log has had");
+            expected.remove(at);
         }
+        (expected, recovered)
     }
 }
 
@@ -232,31 +204,28 @@ fn features() -> impl Strategy<Value = Features> {
     any::<bool>().prop_map(|in_order| if in_order { Features::IN_ORDER } else { Features::NONE })
 }
 
-fn a_killed_device_leaves_what_is_in_flight<D: RingDriver>() {
-    let history = (features(), prop::collection::vec(step(), 1..150));
-    let config = ProptestConfig { source_file: Some(file!()), ..ProptestConfig::with_cases(500) };
-    proptest!(config, |((features, steps) in history)| {
-        let mut run = Run::<D, Plain>::new(features);
-        steps.iter().for_each(|step| run.step(step));
-        // Killed: nothing of the device runs any more. The driver takes back what it can see.
-        run.reap();
-        prop_assert_eq!(run.log.outstanding(0), run.taken);
+fn a_killed_device_leaves_its_log<L: Log>() {
+    let history = (features(), 0usize..120, prop::collection::vec(step(), 1..150));
+    let config = ProptestConfig { source_file: Some(file!()), ..ProptestConfig::with_cases(1000) };
+    proptest!(config, |((features, calls, steps) in history)| {
+        let mut run = Run::<L>::new(features, calls);
+        for step in &steps {
+            run.step(step);
+            if run.life.0.lock().unwrap().end.is_some() {
+                break;
+            }
+        }
+        let (expected, recovered) = run.outstanding();
+        prop_assert_eq!(recovered, expected);
     });
 }
 
-/// Killed anywhere, also behind the used index and before the log knows of it.
 #[test]
-fn the_log_of_vhost_user_for_split_rings() {
-    let history = (features(), any::<bool>(), prop::collection::vec(step(), 1..150));
-    let config = ProptestConfig { source_file: Some(file!()), ..ProptestConfig::with_cases(500) };
-    proptest!(config, |((features, deaf, steps) in history)| {
-        let mut run = Run::<SplitDriver, VhostUser>::new(features);
-        steps.iter().for_each(|step| run.step(step));
-        run.log.0.lock().unwrap().deaf = deaf;
-        if deaf {
-            run.queue.publish();
-        }
-        run.reap();
-        prop_assert_eq!(run.log.outstanding(run.driver.used_index()), run.taken);
-    });
+fn a_killed_device_leaves_its_log_of_a_split_ring() {
+    a_killed_device_leaves_its_log::<SplitLog>();
+}
+
+#[test]
+fn a_killed_device_leaves_its_log_of_a_packed_ring() {
+    a_killed_device_leaves_its_log::<PackedLog>();
 }

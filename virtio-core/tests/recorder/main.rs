@@ -7,3 +7,5 @@ mod both_layouts;
 
 mod calls;
 mod in_flight;
+mod packed_log;
+mod split_log;
