@@ -5,6 +5,8 @@ mod builder;
 mod error;
 mod lifecycle;
 mod queues;
+#[cfg(feature = "virtio-queue")]
+mod rust_vmm;
 mod snapshot;
 pub mod status;
 
@@ -30,6 +32,8 @@ use crate::task::TaskControl;
 pub use builder::HostBuilder;
 pub use error::{HostError, PauseError};
 pub use queues::QueueRegisters;
+#[cfg(feature = "virtio-queue")]
+pub use rust_vmm::{SplitQueueError, SplitQueueState};
 pub use snapshot::{HostState, QueueState};
 
 use status::{DRIVER_OK, FEATURES_OK, NEEDS_RESET};

@@ -66,8 +66,15 @@ impl InOrder {
         self.pending.push_back(Pending { id, slots, writable, len: Some(len) });
     }
 
-    /// The chain that was given this number is complete. Gives `emit` what is to be written.
-    pub(super) fn complete_deferred(&mut self, number: u32, len: u32, mut emit: impl FnMut(Element)) {
+    /// The chain that was given this number is complete. Gives `settled` each chain that does not wait any more, and
+    /// `emit` what is to be written.
+    pub(super) fn complete_deferred(
+        &mut self,
+        number: u32,
+        len: u32,
+        settled: impl Fn(Element),
+        mut emit: impl FnMut(Element),
+    ) {
         if let Some(chain) = self.pending.get_mut(number.wrapping_sub(self.first) as usize) {
             chain.len = Some(len);
         }
@@ -76,6 +83,7 @@ impl InOrder {
             let whole = u64::from(*len) >= *writable;
             self.pending.pop_front();
             self.first = self.first.wrapping_add(1);
+            settled(element);
             if let Some(element) = self.join(Completed { element, whole }) {
                 emit(element);
             }

@@ -56,7 +56,7 @@ use crate::memory::MemoryView;
 pub use chain::{Chain, Ticket, WrongQueue};
 pub use counters::{QueueCounters, QueueCounts};
 pub use error::{Area, ChainFault, RingFault};
-pub use position::QueuePosition;
+pub use position::{BadVringBase, QueuePosition};
 pub use recorder::{InFlight, Recorder};
 pub use setup::{FaultSink, QueueSetup};
 
@@ -266,13 +266,17 @@ impl Virtqueue {
         if self.fault.is_some() {
             return Ok(());
         }
-        self.record_staged(taken, len);
+        let record = |chain| record_staged(&self.setup, chain);
         match &mut self.order {
             Some(order) => {
-                order.complete_deferred(number, len, |element| stage(&mut self.ring, element));
+                order.complete_deferred(number, len, record, |element| stage(&mut self.ring, element));
                 self.decide_finish();
             }
-            None => stage(&mut self.ring, Element { id: taken.id, len, slots: taken.slots }),
+            None => {
+                let element = Element { id: taken.id, len, slots: taken.slots };
+                record(element);
+                stage(&mut self.ring, element);
+            }
         }
         Ok(())
     }
@@ -301,11 +305,15 @@ impl Virtqueue {
     #[inline(never)]
     fn give_back_aside(&mut self, id: u16, slots: u16, len: u32) {
         self.record_popped(Taken { id, slots });
-        self.record_staged(Taken { id, slots }, len);
         let element = Element { id, len, slots };
         let whole = u64::from(len) >= self.buffers.list.writable_bytes();
-        match &mut self.order {
-            Some(order) if order.has_pending() => order.wait(Completed { element, whole }),
+        if let Some(order) = &mut self.order
+            && order.has_pending()
+        {
+            return order.wait(Completed { element, whole });
+        }
+        record_staged(&self.setup, element);
+        match self.order {
             Some(_) => self.join(element),
             None => stage(&mut self.ring, element),
         }
@@ -328,12 +336,6 @@ impl Virtqueue {
         }
     }
 
-    fn record_staged(&self, taken: Taken, len: u32) {
-        if let Some(recorder) = &self.setup.recorder {
-            recorder.staged(taken.id, len);
-        }
-    }
-
     /// Shows the driver everything that was completed, and interrupts it if it wants that. Does nothing where there
     /// is nothing new.
     pub fn publish(&mut self) {
@@ -341,6 +343,9 @@ impl Virtqueue {
             stage(&mut self.ring, element);
         }
         if self.fault.is_none() && each_layout!(&self.ring, ring => ring.has_staged()) {
+            if let Some(recorder) = &self.setup.recorder {
+                recorder.publishing(self.position());
+            }
             let interrupt = each_layout!(&mut self.ring, ring => ring.publish());
             if let Some(recorder) = &self.setup.recorder {
                 recorder.published(self.position());
@@ -451,7 +456,8 @@ impl Virtqueue {
         &self.view
     }
 
-    /// Where the ring stands: with it a queue can go on elsewhere. Meaningful while nothing is in flight.
+    /// Where the ring stands: with it a queue can go on elsewhere. Meaningful while nothing is in flight, and all that is
+    /// complete has been published.
     pub fn position(&self) -> QueuePosition {
         each_layout!(&self.ring, ring => ring.position())
     }
@@ -460,6 +466,13 @@ impl Virtqueue {
 #[inline(always)]
 fn stage(ring: &mut Layout, Element { id, len, slots }: Element) {
     each_layout!(ring, ring => ring.stage(id, len, slots));
+}
+
+#[inline]
+fn record_staged(setup: &QueueSetup, Element { id, len, slots: _ }: Element) {
+    if let Some(recorder) = &setup.recorder {
+        recorder.staged(id, len);
+    }
 }
 
 impl fmt::Debug for Virtqueue {

@@ -41,7 +41,7 @@ pub(super) struct Packed {
 
 /// A place in the ring, and the lap.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Cursor {
+pub(super) struct Cursor {
     slot: u32,
     /// What the wrap counter of this lap makes of the flags: `AVAIL` or `USED`, whichever is set in a descriptor that
     /// is available. In one that is used, both are set or neither is.
@@ -49,7 +49,7 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn new(slot: u16, wrap: bool) -> Cursor {
+    pub(super) fn new(slot: u16, wrap: bool) -> Cursor {
         Cursor { slot: slot.into(), lap: if wrap { AVAIL } else { USED } }
     }
 
@@ -94,13 +94,13 @@ impl Cursor {
 
     /// Where the second half of the descriptor is.
     #[inline(always)]
-    fn flags_offset(self) -> usize {
+    pub(super) fn flags_offset(self) -> usize {
         16 * self.slot as usize + 8
     }
 
     /// As an event suppression structure has it.
     #[inline]
-    fn event(self) -> u32 {
+    pub(super) fn event(self) -> u32 {
         self.slot | u32::from(self.wrap()) << 15
     }
 }
@@ -363,18 +363,10 @@ impl Packed {
             // RING-EVT-14
             EVENT_DISABLE => false,
             // RING-EVT-15
-            EVENT_DESC if self.event_idx && decided => self.crosses(event, before),
+            EVENT_DESC if self.event_idx && decided => crosses(event, self.published, before, self.size),
             // An interrupt too many does no harm.
             _ => true,
         }
-    }
-
-    /// Whether publishing from `before` on has used the slot that the driver's event names: be it in the midst of a
-    /// chain, or behind one that stands for others.
-    fn crosses(&self, event: u32, before: Cursor) -> bool {
-        let event = Cursor::new(event as u16 & 0x7fff, event & 1 << 15 != 0);
-        let moved = self.published.since(before, self.size);
-        event.slot >= self.size || event.since(before, self.size) < moved
     }
 
     /// Asks the driver for doorbells, and says whether there is something to take already.
@@ -428,6 +420,14 @@ fn collect(
             return Ok(());
         }
     }
+}
+
+/// Whether publishing from `before` to `now`, in a ring of `size`, has used the slot that the driver's event names: be it
+/// in the midst of a chain, or behind one that stands for others.
+#[inline]
+pub(super) fn crosses(event: u32, now: Cursor, before: Cursor, size: u32) -> bool {
+    let event = Cursor::new(event as u16 & 0x7fff, event & 1 << 15 != 0);
+    event.slot >= size || event.since(before, size) < now.since(before, size)
 }
 
 /// Where these flags are in the second half of a descriptor.
