@@ -164,9 +164,9 @@ impl<D: RingDriver> Driver<D> {
             0 => self.in_flight() * 3 / 4,
             _ => 0,
         };
-        // A slot is no chain; for those that wait for several, one more is enough.
         self.ring.want(if ahead == 0 { Wish::Always } else { Wish::After(ahead as u16) });
-        if self.ring.waiting() <= ahead {
+        // What has come back already may lie behind the place that was asked for: chains take up several slots.
+        if self.ring.waiting() == 0 {
             self.alarm.wait_for(&self.interrupt, "the driver");
         }
         self.ring.want(if self.random.below(2) == 0 { Wish::Never } else { Wish::Always });

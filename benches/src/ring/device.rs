@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::ops::Deref;
 
-use virtio_core::{Features, GuestRam, Virtqueue};
+use virtio_core::{Buffer, Features, GuestRam, Virtqueue};
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::bitmap::Bitmap;
 use vm_memory::{GuestAddressSpace, GuestMemory, GuestMemoryAtomic};
@@ -52,9 +52,8 @@ where
 fn serve_ours(queue: &mut Virtqueue, written: u32) -> u64 {
     let mut folded = 0;
     while let Some(chain) = queue.pop() {
-        for buffer in chain.buffers() {
-            folded = fold(folded, buffer.address, buffer.len, buffer.writable);
-        }
+        let fold = |so_far, buffer: Buffer| fold(so_far, buffer.address, buffer.len, buffer.writable);
+        folded = chain.buffers().fold(folded, fold);
         chain.complete(written);
     }
     queue.publish();

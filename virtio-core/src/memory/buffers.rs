@@ -35,7 +35,10 @@ impl Buffer {
 /// The pieces of one chain while it is looked at. Reused from chain to chain.
 pub(crate) struct SegmentList {
     pin: Arc<Pin>,
-    /// Room for pieces; those of the chain come first. All of them were found in `pin`'s table, or are holes.
+    shape: Shape,
+    /// The only piece of a chain that has one.
+    only: Segment,
+    /// Room for pieces; those of any other chain come first. All pieces were found in `pin`'s table, or are holes.
     slots: Vec<Segment>,
     /// Where the readable pieces end, and the writable ones start.
     turn: Extent,
@@ -47,6 +50,17 @@ pub(crate) struct SegmentList {
     late: Vec<Segment>,
     /// Empty between chains.
     late_end: Extent,
+}
+
+/// Where the pieces of a chain are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// One, for the device to read.
+    Readable,
+    /// One, for the device to write.
+    Writable,
+    /// Any number, in the slots.
+    Many,
 }
 
 /// A place in a list of pieces: how many there are before it, and of how many bytes.
@@ -61,6 +75,8 @@ impl SegmentList {
     pub(crate) fn new(view: &MemoryView, capacity: usize) -> SegmentList {
         SegmentList {
             pin: view.pin.clone(),
+            shape: Shape::Many,
+            only: Segment::hole(0, 0),
             slots: vec![Segment::hole(0, 0); capacity],
             turn: Extent::default(),
             end: Extent::default(),
@@ -73,6 +89,7 @@ impl SegmentList {
     /// Empties the list.
     #[inline(always)]
     pub(crate) fn clear(&mut self) {
+        self.shape = Shape::Many;
         (self.turn, self.end, self.writing) = Default::default();
     }
 
@@ -96,11 +113,9 @@ impl SegmentList {
 
     #[inline(always)]
     fn only_in(&mut self, place: Place, address: u64, len: u32, writable: bool) -> bool {
-        let (Some(piece), Some(slot)) = (place.whole(address, len), self.slots.first_mut()) else { return false };
-        *slot = piece;
-        let readable = u64::from(!writable);
-        self.end = Extent { pieces: 1, bytes: len.into() };
-        self.turn = Extent { pieces: readable as usize, bytes: readable.wrapping_neg() & u64::from(len) };
+        let Some(piece) = place.whole(address, len) else { return false };
+        self.only = piece;
+        self.shape = if writable { Shape::Writable } else { Shape::Readable };
         true
     }
 
@@ -168,34 +183,57 @@ impl SegmentList {
     /// Bytes of all buffers.
     #[inline]
     pub(crate) fn bytes(&self) -> u64 {
-        self.end.bytes
+        match self.shape {
+            Shape::Readable | Shape::Writable => self.only.len.into(),
+            Shape::Many => self.end.bytes,
+        }
     }
 
     /// Bytes of those that are for the device to write.
     #[inline]
     pub(crate) fn writable_bytes(&self) -> u64 {
-        self.end.bytes.wrapping_sub(self.turn.bytes)
+        match self.shape {
+            Shape::Readable => 0,
+            Shape::Writable => self.only.len.into(),
+            Shape::Many => self.end.bytes.wrapping_sub(self.turn.bytes),
+        }
     }
 
     /// The pieces in order, and which of them are for the device to write.
     #[inline(always)]
     pub(crate) fn pieces(&self) -> Pieces<'_> {
-        Pieces { pieces: self.slots.get(..self.end.pieces).unwrap_or_default(), next: 0, turn: self.turn.pieces }
+        let one = std::slice::from_ref(&self.only);
+        match self.shape {
+            Shape::Readable => Pieces { pieces: one, next: 0, turn: 1 },
+            Shape::Writable => Pieces { pieces: one, next: 0, turn: 0 },
+            Shape::Many => Pieces {
+                pieces: self.slots.get(..self.end.pieces).unwrap_or_default(),
+                next: 0,
+                turn: self.turn.pieces,
+            },
+        }
     }
 
     /// The device-readable part.
     #[inline]
     pub(crate) fn reader(&self) -> Reader<'_> {
-        let pieces = self.slots.get(..self.turn.pieces).unwrap_or_default();
-        Reader::of_len(pieces, std::slice::from_ref(&self.pin), self.turn.bytes as usize)
+        let (pieces, len) = match self.shape {
+            Shape::Readable => (std::slice::from_ref(&self.only), self.only.len as usize),
+            Shape::Writable => (&[][..], 0),
+            Shape::Many => (self.slots.get(..self.turn.pieces).unwrap_or_default(), self.turn.bytes as usize),
+        };
+        Reader::of_len(pieces, std::slice::from_ref(&self.pin), len)
     }
 
     /// The device-writable part.
     #[inline]
     pub(crate) fn writer(&self) -> Writer<'_> {
-        let pieces = self.slots.get(self.turn.pieces..self.end.pieces).unwrap_or_default();
-        let len = self.end.bytes.saturating_sub(self.turn.bytes) as usize;
-        Writer::of_len(pieces, std::slice::from_ref(&self.pin), Some(&*self.pin), len)
+        let pieces = match self.shape {
+            Shape::Readable => &[][..],
+            Shape::Writable => std::slice::from_ref(&self.only),
+            Shape::Many => self.slots.get(self.turn.pieces..self.end.pieces).unwrap_or_default(),
+        };
+        Writer::of_len(pieces, std::slice::from_ref(&self.pin), Some(&*self.pin), self.writable_bytes() as usize)
     }
 }
 
@@ -216,6 +254,21 @@ impl Iterator for Pieces<'_> {
         let writable = self.next >= self.turn;
         self.next += 1;
         Some(Buffer { address: piece.address, len: piece.len, writable })
+    }
+
+    #[inline(always)]
+    fn fold<T, F: FnMut(T, Buffer) -> T>(mut self, init: T, mut each: F) -> T {
+        let mut so_far = init;
+        // Most chains that are short are a single buffer.
+        if let [only] = self.pieces
+            && self.next == 0
+        {
+            return each(so_far, Buffer { address: only.address, len: only.len, writable: self.turn == 0 });
+        }
+        while let Some(buffer) = self.next() {
+            so_far = each(so_far, buffer);
+        }
+        so_far
     }
 }
 

@@ -150,11 +150,22 @@ impl<const SIZE: usize> Array<SIZE> {
         (index < self.count).then(|| unsafe { self.first.add(SIZE * index as usize) })
     }
 
-    /// Marks entry `index` as written by the device.
+    /// Marks `count` entries from `first` on as written by the device; behind the last one it goes on with the first.
     #[inline(always)]
-    pub(crate) fn mark(&self, index: u32) {
+    pub(crate) fn mark(&self, first: u32, count: u32) {
         if self.marks {
-            self.pin.table.mark(self.address.wrapping_add(SIZE as u64 * u64::from(index)), SIZE as u64);
+            self.mark_around(first, count);
+        }
+    }
+
+    #[cold]
+    fn mark_around(&self, first: u32, count: u32) {
+        let before_end = count.min(self.count.saturating_sub(first));
+        for (start, count) in [(first, before_end), (0, count - before_end)] {
+            if count != 0 {
+                let address = self.address.wrapping_add(SIZE as u64 * u64::from(start));
+                self.pin.table.mark(address, SIZE as u64 * u64::from(count));
+            }
         }
     }
 }

@@ -336,7 +336,6 @@ impl Packed {
         if self.has_staged() {
             // No driver looks here before it has seen the first.
             self.areas.descriptors.store_second(self.staged.slot, used);
-            self.areas.descriptors.mark(self.staged.slot);
         } else {
             // RING-PACKED-16
             self.first = used;
@@ -353,10 +352,11 @@ impl Packed {
     /// Shows the driver all staged descriptors; says whether it wants an interrupt.
     #[inline]
     pub(super) fn publish(&mut self) -> bool {
-        let Areas { ring, driver_event, .. } = &self.areas;
+        let Areas { ring, descriptors, driver_event, .. } = &self.areas;
         let offset = self.published.flags_offset();
         let event = wake::publish_packed(ring, (offset, self.first), driver_event);
-        ring.mark(offset, 8);
+        // Some of these slots were skipped: a log may be told of more than was written.
+        descriptors.mark(self.published.slot, self.staged.since(self.published, self.size));
         let before = std::mem::replace(&mut self.published, self.staged);
         let decided = std::mem::replace(&mut self.decided, true);
         match event >> 16 & 3 {

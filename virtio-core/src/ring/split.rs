@@ -224,9 +224,7 @@ impl Split {
     /// the last.
     #[inline(always)]
     pub(super) fn stage(&mut self, id: u16, len: u32, count: u16) {
-        let slot = self.slot(self.staged);
-        self.areas.used_ring.store(slot, u32::from(id), len);
-        self.areas.used_ring.mark(slot);
+        self.areas.used_ring.store(self.slot(self.staged), u32::from(id), len);
         self.staged = self.staged.wrapping_add(count);
     }
 
@@ -238,7 +236,8 @@ impl Split {
     /// Shows the driver all staged elements; says whether it wants an interrupt.
     #[inline]
     pub(super) fn publish(&mut self) -> bool {
-        let Areas { available, used, .. } = &self.areas;
+        let Areas { available, used, used_ring, .. } = &self.areas;
+        used_ring.mark(self.slot(self.published), self.staged.wrapping_sub(self.published).into());
         let wish = if self.event_idx { self.event_offset(2) } else { FLAGS };
         // RING-SPLIT-06
         let wish = wake::publish_split(used, (INDEX, self.staged), available, wish);
