@@ -74,7 +74,7 @@ impl Seen {
                 while offset < whole.len {
                     let Some(piece) = pieces.next() else { panic!("{:?} for {walked:?}", self.told) };
                     // Behind the end of the address space there is nothing; it is told so.
-                    let address = whole.address.checked_add(offset.into()).unwrap_or(u64::MAX);
+                    let address = whole.address.saturating_add(offset.into());
                     assert_eq!(piece.address, address, "{:?}", self.told);
                     assert!(piece.len > 0 && piece.len <= whole.len - offset, "{:?} for {walked:?}", self.told);
                     if whole.address.checked_add(offset.into()).is_none() {

@@ -138,6 +138,11 @@ impl Ring {
         assert!(slots.len() <= deeds.completed, "{} used elements for {} chains", slots.len(), deeds.completed);
     }
 
+    /// Whether a used element or descriptor is at `address`.
+    pub(crate) fn is_staged_at(&self, address: u64) -> bool {
+        self.slot(address).is_some()
+    }
+
     /// Which used element or descriptor is at `address`.
     fn slot(&self, address: u64) -> Option<u64> {
         let (start, size) = if self.packed { (self.descriptors, 16) } else { (self.device.wrapping_add(4), 8) };

@@ -90,6 +90,8 @@ struct Run {
     withheld: Option<Element>,
     /// The used index of a split ring that has to be there after a step.
     shown: Option<u16>,
+    /// Where used elements were written that the driver has not been shown, and that are not in the log yet.
+    unmarked: Vec<u64>,
     outcome: Outcome,
 }
 
@@ -140,6 +142,7 @@ impl Run {
             element: None,
             withheld: None,
             shown: None,
+            unmarked: Vec::new(),
             outcome: Outcome::default(),
         })
     }
@@ -376,12 +379,23 @@ impl Run {
         for content in content.into_iter().chain([after.content]) {
             let changes = self.memory.changes(content);
             self.ring.assert_changes(&changes, deeds);
-            for address in changes {
-                // Where the log itself was changed, either may be the one.
-                if before.log.is_some() && after.log.is_some() && !before.is_marked(address) {
-                    after.assert_marked(address);
-                }
-            }
+            // Where the log itself was changed, either may be the one.
+            let logs = before.log.is_some() && after.log.is_some();
+            self.unmarked.extend(changes.into_iter().filter(|address| logs && !before.is_marked(*address)));
+        }
+        // Used elements are marked when the driver is shown them, in the log of that time.
+        if before.log.is_none() || after.log.is_none() || before.content != after.content {
+            self.unmarked.clear();
+        } else if deeds.published {
+            self.unmarked.drain(..).for_each(|address| after.assert_marked(address));
+        } else {
+            self.unmarked.retain(|address| !after.is_marked(*address));
+            let ring = &self.ring;
+            assert!(
+                self.unmarked.iter().all(|address| ring.is_staged_at(*address)),
+                "{:x?} not in the log",
+                self.unmarked
+            );
         }
         if current.content != after.content {
             assert_eq!(self.memory.changes(current.content), [0; 0], "nobody sees this memory yet");
