@@ -44,7 +44,7 @@ pub trait VirtioDevice: Send {
     }
 
     /// The features of rings and of their notifications that its queues understand: those of
-    /// [`Virtqueue`](crate::Virtqueue), unless the queues are served elsewhere. Which of them are offered is the
+    /// [`Virtqueue`], unless the queues are served elsewhere. Which of them are offered is the
     /// embedder's choice: see [`HostBuilder::with`](crate::HostBuilder::with).
     fn ring_features(&self) -> Features {
         Virtqueue::FEATURES
