@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use crate::contest::{Case, Contest, Outcome, ROUNDS, Round, near_round_trip};
 
-/// Compares those of the cases that the command line names, or prints what is wrong with it.
+/// Compares those of the cases of an area that the command line names, or prints what is wrong with it. The name of the
+/// area stands for all of them.
 ///
 /// `--only (ours | baseline) CASE BATCHES` has one side of one case do so many batches, for a profiler.
-pub fn run(program: &str, cases: &[Case]) -> ExitCode {
+pub fn run(program: &str, area: &str, cases: &[Case]) -> ExitCode {
     let names: Vec<String> = std::env::args().skip(1).collect();
     if names.iter().any(|name| name == "--help" || name == "-h") {
-        println!("Usage: {program} [CASE]...\n       {program} --only (ours | baseline) CASE BATCHES\n");
+        println!("Usage: {program} [{area} | CASE]...\n       {program} --only (ours | baseline) CASE BATCHES\n");
         println!(
             "Compares with the peers in the named cases, or in all. The start of a case's name, up to a slash, names"
         );
@@ -20,7 +21,7 @@ pub fn run(program: &str, cases: &[Case]) -> ExitCode {
     if let Some("--only") = names.first().map(String::as_str) {
         return only(cases, &names);
     }
-    if let Some(unknown) = names.iter().find(|name| !cases.iter().any(|case| is_named(name, case))) {
+    if let Some(unknown) = names.iter().find(|name| *name != area && !cases.iter().any(|case| is_named(name, case))) {
         return refuse(&format!("no case is named {unknown:?}"));
     }
     println!(
@@ -28,7 +29,7 @@ pub fn run(program: &str, cases: &[Case]) -> ExitCode {
     );
     println!("# {:<26} {:>9} {:>9} {:>7} {:>6} {:>6} met", "case", "ours", "baseline", "ratio", "a/a", "want");
     for case in cases {
-        if names.is_empty() || names.iter().any(|name| is_named(name, case)) {
+        if names.is_empty() || names.iter().any(|name| name == area || is_named(name, case)) {
             print(case);
         }
     }

@@ -1,7 +1,7 @@
-//! Prints how this project's rings compare with their peers: `compare [CASE]...`.
+//! Prints how this project's rings compare with their peers: `compare [ring | CASE]...`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    benches::table::run("compare", &benches::ring::cases())
+    benches::table::run("compare", "ring", &benches::ring::cases())
 }

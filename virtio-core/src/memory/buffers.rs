@@ -257,7 +257,7 @@ impl Iterator for Pieces<'_> {
     }
 
     #[inline(always)]
-    fn fold<T, F: FnMut(T, Buffer) -> T>(mut self, init: T, mut each: F) -> T {
+    fn fold<T, F: FnMut(T, Buffer) -> T>(self, init: T, mut each: F) -> T {
         let mut so_far = init;
         // Most chains that are short are a single buffer.
         if let [only] = self.pieces
@@ -265,7 +265,7 @@ impl Iterator for Pieces<'_> {
         {
             return each(so_far, Buffer { address: only.address, len: only.len, writable: self.turn == 0 });
         }
-        while let Some(buffer) = self.next() {
+        for buffer in self {
             so_far = each(so_far, buffer);
         }
         so_far

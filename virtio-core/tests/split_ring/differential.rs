@@ -1,4 +1,6 @@
 //! The split ring against `virtio_queue::Queue`: the same good driver, the same memory in the end.
+//!
+//! Good drivers only: what the two make of others differs on purpose, see "Differences from virtio-queue" in the README.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
