@@ -387,9 +387,10 @@ impl Run {
         if before.log.is_none() || after.log.is_none() || before.content != after.content {
             self.unmarked.clear();
         } else if deeds.published {
-            self.unmarked.drain(..).for_each(|address| after.assert_marked(address));
+            let unmarked = self.unmarked.drain(..).filter(|address| !before.is_marked(*address));
+            unmarked.for_each(|address| after.assert_marked(address));
         } else {
-            self.unmarked.retain(|address| !after.is_marked(*address));
+            self.unmarked.retain(|address| !before.is_marked(*address) && !after.is_marked(*address));
             let ring = &self.ring;
             assert!(
                 self.unmarked.iter().all(|address| ring.is_staged_at(*address)),
