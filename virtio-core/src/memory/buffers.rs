@@ -258,17 +258,17 @@ impl Iterator for Pieces<'_> {
 
     #[inline(always)]
     fn fold<T, F: FnMut(T, Buffer) -> T>(self, init: T, mut each: F) -> T {
-        let mut so_far = init;
+        let buffer = |piece: &Segment, writable| Buffer { address: piece.address, len: piece.len, writable };
         // Most chains that are short are a single buffer.
         if let [only] = self.pieces
             && self.next == 0
         {
-            return each(so_far, Buffer { address: only.address, len: only.len, writable: self.turn == 0 });
+            return each(init, buffer(only, self.turn == 0));
         }
-        for buffer in self {
-            so_far = each(so_far, buffer);
-        }
-        so_far
+        let (readable, writable) = self.pieces.split_at_checked(self.turn).unwrap_or_default();
+        let readable = readable.iter().skip(self.next).fold(init, |so_far, piece| each(so_far, buffer(piece, false)));
+        let passed = self.next.saturating_sub(self.turn);
+        writable.iter().skip(passed).fold(readable, |so_far, piece| each(so_far, buffer(piece, true)))
     }
 }
 
