@@ -9,9 +9,17 @@ use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEE
 use virtio_core::ring::WrongQueue;
 use virtio_core::task::Ready;
 use virtio_core::testing::suite::USUAL;
-use virtio_core::testing::{Buffer, SplitDriver, TestDevice, TestMemory};
+use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestDevice, TestMemory};
 use virtio_core::{DeviceHost, Features, HostBuilder, InlineRuntime, Interrupt, Interrupts, Runtime, TaskRunner};
 use virtio_core::{QueueSetup, Virtqueue};
+
+#[macro_use]
+mod both_layouts;
+
+both_layouts! {
+    basic_vqreset_02_tickets_from_before_are_refused,
+    basic_vqreset_01_an_idle_queue_has_no_ring,
+}
 
 struct Silent;
 
@@ -40,29 +48,30 @@ fn enable(host: &DeviceHost, driver: &SplitDriver) -> bool {
 }
 
 /// The device may keep tickets longer than the queue lives; what they stand for is not the new queue's.
-#[test]
-fn basic_vqreset_02_tickets_from_before_are_refused() {
+fn basic_vqreset_02_tickets_from_before_are_refused<D: RingDriver>() {
     let memory = TestMemory::new(1 << 16);
-    let mut driver = SplitDriver::new(&memory, 16, Features::NONE);
+    let mut driver = D::new(&memory, 16, Features::NONE);
     let mut queue = Virtqueue::new(driver.setup()).unwrap();
     driver.add(&[Buffer::writable(memory.alloc(4, 1), 4)]).unwrap();
     driver.publish();
     let ticket = queue.pop().unwrap().into_ticket();
-    let next = SplitDriver::new(&memory, 16, Features::NONE);
+    let next = D::new(&memory, 16, Features::NONE);
     queue = Virtqueue::new(next.setup()).unwrap();
     let WrongQueue(_ticket) = queue.complete(ticket, 4).unwrap_err();
     queue.publish();
-    assert_eq!((queue.in_flight(), driver.used_index(), next.used_index()), (0, 0, 0));
+    assert_eq!((queue.in_flight(), driver.waiting(), next.waiting()), (0, 0, 0));
+    assert_eq!(queue.position(), next.position(false));
 }
 
 /// What a restored device gets for a queue that was reset and not enabled since.
-#[test]
-fn basic_vqreset_01_an_idle_queue_has_no_ring() {
+fn basic_vqreset_01_an_idle_queue_has_no_ring<D: RingDriver>() {
     let memory = TestMemory::new(1 << 16);
-    let mut driver = SplitDriver::new(&memory, 16, USUAL);
+    let mut driver = D::new(&memory, 16, USUAL);
     driver.add(&[Buffer::writable(memory.alloc(4, 1), 4)]).unwrap();
     driver.publish();
-    for features in [USUAL, Features::NONE] {
+    let (_, _, device_area) = driver.areas();
+    let before = memory.bytes(device_area, 4);
+    for features in [USUAL | D::LAYOUT, D::LAYOUT] {
         let mut setup: QueueSetup = driver.setup();
         (setup.idle, setup.features) = (true, features);
         // No place at all, and one that there is.
@@ -78,7 +87,7 @@ fn basic_vqreset_01_an_idle_queue_has_no_ring() {
             assert!(!queue.refresh_memory() && barrier.is_complete());
         }
     }
-    assert_eq!((driver.used_index(), driver.used_flags()), (0, 0));
+    assert_eq!((driver.waiting(), memory.bytes(device_area, 4)), (0, before));
 }
 
 #[test]

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 use virtio_core::testing::suite::USUAL;
-use virtio_core::testing::{Buffer, SplitDriver, TestDevice, TestMemory};
+use virtio_core::testing::{Buffer, PackedDriver, RingDriver, SplitDriver, TestDevice, TestMemory};
 use virtio_core::{DeviceHost, Features, Interrupt, Interrupts, Runtime, SharedRuntime, ThreadRuntime};
 
 const FEATURES: Features = Features::from_bits(USUAL.bits() | Features::RING_RESET.bits());
+const IN_ORDER: Features = Features::from_bits(FEATURES.bits() | Features::IN_ORDER.bits());
 const ROUNDS: u32 = 3000;
 
 /// Nobody is interrupted: the driver here looks by itself.
@@ -41,7 +42,7 @@ impl Place {
     }
 
     /// Request `number` of a ring, which has eight bytes of its own.
-    fn add(&self, driver: &mut SplitDriver, number: u16, data: u64) -> bool {
+    fn add(&self, driver: &mut impl RingDriver, number: u16, data: u64) -> bool {
         let at = 8 * u64::from(number);
         self.memory.write(self.from + at, &data.to_le_bytes());
         self.memory.write(self.to + at, &[0; 8]);
@@ -56,20 +57,21 @@ impl Place {
 }
 
 /// A device that agrees on features, and waits for its queues.
-fn live(queues: usize, memory: &TestMemory, runtime: Arc<dyn Runtime>) -> DeviceHost {
+fn live(queues: usize, memory: &TestMemory, runtime: Arc<dyn Runtime>, features: Features) -> DeviceHost {
     let (device, _) = TestDevice::new(queues);
-    let builder = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(runtime);
+    let builder = DeviceHost::builder(device).with(features - FEATURES).memory(memory.ram().clone()).runtime(runtime);
     let host = builder.reset_wait(Duration::from_secs(60)).build(Arc::new(Silent)).unwrap();
     host.write_status(ACKNOWLEDGE | DRIVER);
     for word in 0..4 {
-        host.write_features(word, FEATURES.word(word));
+        host.write_features(word, features.word(word));
     }
     host.write_status(FEATURES_OK);
+    assert_eq!(host.status() & FEATURES_OK, FEATURES_OK);
     host
 }
 
 /// Sets up a queue and enables it.
-fn enable(host: &DeviceHost, queue: u16, driver: &SplitDriver) {
+fn enable(host: &DeviceHost, queue: u16, driver: &impl RingDriver) {
     host.configure_queue(queue, |registers| {
         registers.size = driver.size();
         (registers.descriptor_area, registers.driver_area, registers.device_area) = driver.areas();
@@ -79,7 +81,7 @@ fn enable(host: &DeviceHost, queue: u16, driver: &SplitDriver) {
 }
 
 /// Makes so many requests available.
-fn submit(host: &DeviceHost, queue: u16, place: &Place, driver: &mut SplitDriver, count: u16, data: u64) {
+fn submit(host: &DeviceHost, queue: u16, place: &Place, driver: &mut impl RingDriver, count: u16, data: u64) {
     for number in 0..count {
         assert!(place.add(driver, number, data + u64::from(number)));
     }
@@ -89,7 +91,7 @@ fn submit(host: &DeviceHost, queue: u16, place: &Place, driver: &mut SplitDriver
 }
 
 /// Waits for as many answers, which all have to be right.
-fn receive(host: &DeviceHost, place: &Place, driver: &mut SplitDriver, count: u16, data: u64) {
+fn receive(host: &DeviceHost, place: &Place, driver: &mut impl RingDriver, count: u16, data: u64) {
     let mut received = 0;
     while received < count {
         match driver.used() {
@@ -119,16 +121,24 @@ impl Drop for Done<'_> {
 
 // spec: BASIC-VQRESET-02 BASIC-VQRESET-03 DRV-VQRESET-01
 #[test]
-fn basic_vqreset_01_queues_are_reset_under_load() {
-    under_load(Arc::new(ThreadRuntime::new()));
-    under_load(Arc::new(SharedRuntime::new(1).unwrap()));
+fn basic_vqreset_01_split_queues_are_reset_under_load() {
+    under_load::<SplitDriver>(Arc::new(ThreadRuntime::new()), FEATURES);
+    under_load::<SplitDriver>(Arc::new(SharedRuntime::new(1).unwrap()), IN_ORDER);
 }
 
-fn under_load(runtime: Arc<dyn Runtime>) {
+// spec: BASIC-VQRESET-02 BASIC-VQRESET-03 DRV-VQRESET-01
+#[test]
+fn basic_vqreset_01_packed_queues_are_reset_under_load() {
+    under_load::<PackedDriver>(Arc::new(ThreadRuntime::new()), IN_ORDER);
+    under_load::<PackedDriver>(Arc::new(SharedRuntime::new(1).unwrap()), FEATURES);
+}
+
+fn under_load<D: RingDriver>(runtime: Arc<dyn Runtime>, features: Features) {
+    let features = features | D::LAYOUT;
     let memory = TestMemory::new(64 << 20);
-    let host = live(2, &memory, runtime);
+    let host = live(2, &memory, runtime, features);
     let places = [Place::new(&memory), Place::new(&memory)];
-    let [first, mut steady] = [0, 1].map(|_| SplitDriver::new(&memory, 64, FEATURES));
+    let [first, mut steady] = [0, 1].map(|_| D::new(&memory, 64, features));
     enable(&host, 0, &first);
     enable(&host, 1, &steady);
     host.write_status(DRIVER_OK);
@@ -156,7 +166,7 @@ fn under_load(runtime: Arc<dyn Runtime>) {
                 std::thread::yield_now();
             }
         });
-        load(&host, &memory, &places[0], first);
+        load(&host, &memory, &places[0], first, features);
     });
     assert_eq!(host.status() & NEEDS_RESET, 0);
     host.write_status(0);
@@ -165,7 +175,7 @@ fn under_load(runtime: Arc<dyn Runtime>) {
 }
 
 /// Resets queue 0 again and again, with requests in flight, and enables it in other places at other sizes.
-fn load(host: &DeviceHost, memory: &TestMemory, place: &Place, mut driver: SplitDriver) {
+fn load<D: RingDriver>(host: &DeviceHost, memory: &TestMemory, place: &Place, mut driver: D, features: Features) {
     for round in 0..ROUNDS {
         let data = u64::from(round) << 20;
         let count = (driver.size() / 2).min(32);
@@ -178,45 +188,54 @@ fn load(host: &DeviceHost, memory: &TestMemory, place: &Place, mut driver: Split
         let registers = host.queue(0).unwrap();
         assert_eq!((registers.resetting, registers.enabled), (false, false));
         let before = contents(memory, &driver);
-        let next = SplitDriver::new(memory, [64, 4, 256, 2, 128, 16][round as usize % 6], FEATURES);
+        let next = D::new(memory, [64, 4, 256, 2, 128, 16][round as usize % 6], features);
         enable(host, 0, &next);
-        let old = std::mem::replace(&mut driver, next);
+        let mut old = std::mem::replace(&mut driver, next);
+        assert_eq!(contents(memory, &old), before, "round {round}: nothing of the old ring was written");
         // What the driver does with the old ring is nobody's business.
-        old.set_index(before.0.wrapping_add(1));
+        old.break_ring();
+        let broken = contents(memory, &old);
         host.notify(0);
         submit(host, 0, place, &mut driver, 1, data);
         receive(host, place, &mut driver, 1, data);
-        old.set_index(before.1);
-        assert_eq!(contents(memory, &old), before, "round {round}: nothing of the old ring was written");
+        assert_eq!(contents(memory, &old), broken, "round {round}: nor after that");
     }
 }
 
-/// The used index, the available index and the whole used ring.
-fn contents(memory: &TestMemory, driver: &SplitDriver) -> (u16, u16, Vec<u8>) {
-    let (_, available, used) = driver.areas();
-    let index = memory.bytes(available + 2, 2);
-    let ring = memory.bytes(used, 6 + 8 * usize::from(driver.size()));
-    (driver.used_index(), u16::from_le_bytes([index[0], index[1]]), ring)
+/// All that is in the ring's three areas.
+fn contents<D: RingDriver>(memory: &TestMemory, driver: &D) -> [Vec<u8>; 3] {
+    let (descriptors, driver_area, device_area) = driver.areas();
+    let size = usize::from(driver.size());
+    let (driver_len, device_len) =
+        if D::LAYOUT.contains(Features::RING_PACKED) { (4, 4) } else { (6 + 2 * size, 6 + 8 * size) };
+    [(descriptors, 16 * size), (driver_area, driver_len), (device_area, device_len)]
+        .map(|(area, len)| memory.bytes(area, len))
 }
 
 /// Two processors that reset and enable one queue against each other: whoever comes second is ignored, and nothing
 /// hangs.
 #[test]
 fn drv_pci_11_processors_that_get_in_each_others_way_do_no_harm() {
+    against_each_other::<SplitDriver>();
+    against_each_other::<PackedDriver>();
+}
+
+fn against_each_other<D: RingDriver>() {
+    let features = FEATURES | D::LAYOUT;
     let memory = TestMemory::new(1 << 20);
-    let host = live(1, &memory, Arc::new(ThreadRuntime::new()));
-    let rings = [0, 1].map(|_| SplitDriver::new(&memory, 16, FEATURES));
+    let host = live(1, &memory, Arc::new(ThreadRuntime::new()), features);
+    let rings = [0, 1].map(|_| D::new(&memory, 16, features));
     enable(&host, 0, &rings[0]);
     host.write_status(DRIVER_OK);
     std::thread::scope(|scope| {
-        for ring in &rings {
+        for areas in rings.each_ref().map(D::areas) {
             let host = &host;
             scope.spawn(move || {
                 for _ in 0..ROUNDS {
                     host.reset_queue(0);
                     host.configure_queue(0, |registers| {
                         registers.size = 16;
-                        (registers.descriptor_area, registers.driver_area, registers.device_area) = ring.areas();
+                        (registers.descriptor_area, registers.driver_area, registers.device_area) = areas;
                     });
                     host.enable_queue(0);
                     host.notify(0);
@@ -226,7 +245,7 @@ fn drv_pci_11_processors_that_get_in_each_others_way_do_no_harm() {
     });
     host.reset_queue(0);
     let place = Place::new(&memory);
-    let mut driver = SplitDriver::new(&memory, 16, FEATURES);
+    let mut driver = D::new(&memory, 16, features);
     enable(&host, 0, &driver);
     submit(&host, 0, &place, &mut driver, 8, 77);
     receive(&host, &place, &mut driver, 8, 77);

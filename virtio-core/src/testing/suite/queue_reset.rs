@@ -7,14 +7,14 @@ use crate::features::Features;
 use crate::host::HostState;
 use crate::host::status::{DRIVER_OK, NEEDS_RESET};
 use crate::ring::QueuePosition;
-use crate::testing::{SplitDriver, TestDevice};
+use crate::testing::{PackedDriver, RingDriver};
 
 /// What the driver negotiates here.
 const RESETTABLE: Features = Features::from_bits(USUAL.bits() | Features::RING_RESET.bits());
 const LIMIT: Duration = Duration::from_millis(5);
 
 /// A live device with two queues of 16.
-fn two_queues<P: Port>(world: &World<P>) -> (SplitDriver, SplitDriver) {
+fn two_queues<P: Port, D: RingDriver>(world: &World<P, D>) -> (D, D) {
     assert!(world.negotiate(RESETTABLE));
     let queues = (world.enable(0, 16, RESETTABLE), world.enable(1, 16, RESETTABLE));
     world.go();
@@ -22,7 +22,7 @@ fn two_queues<P: Port>(world: &World<P>) -> (SplitDriver, SplitDriver) {
 }
 
 /// Whether queue 1 answers.
-fn other_echoes<P: Port>(world: &World<P>, other: &mut SplitDriver) -> bool {
+fn other_echoes<P: Port, D: RingDriver>(world: &World<P, D>, other: &mut D) -> bool {
     let to = world.request(other, b"other");
     world.port.notify(1);
     world.runtime.poll();
@@ -30,12 +30,12 @@ fn other_echoes<P: Port>(world: &World<P>, other: &mut SplitDriver) -> bool {
 }
 
 /// Whether queue 0 is shown as resetting, and as enabled.
-fn shown<P: Port>(world: &World<P>) -> (bool, bool) {
+fn shown<P: Port, D: RingDriver>(world: &World<P, D>) -> (bool, bool) {
     (world.port.is_resetting(0), world.port.is_enabled(0))
 }
 
 // spec: MMIO-REG-11 MMIO-REG-13 PCI-COMMON-12
-pub fn basic_vqreset_01_nothing_is_done_or_told_after_a_queue_reset<P: Port>(world: &World<P>) {
+pub fn basic_vqreset_01_nothing_is_done_or_told_after_a_queue_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
     let (mut driver, mut other) = two_queues(world);
     assert!(world.echoes(&mut driver));
     world.device.hold(true);
@@ -56,15 +56,16 @@ pub fn basic_vqreset_01_nothing_is_done_or_told_after_a_queue_reset<P: Port>(wor
 }
 
 // spec: PCI-COMMON-11 PCI-COMMON-14 MMIO-REG-10
-pub fn basic_vqreset_02_a_queue_that_is_enabled_again_starts_anew<P: Port>(world: &World<P>) {
+pub fn basic_vqreset_02_a_queue_that_is_enabled_again_starts_anew<P: Port, D: RingDriver>(world: &World<P, D>) {
     let (mut driver, mut other) = two_queues(world);
-    for _ in 0..21 {
-        assert!(world.echoes(&mut driver));
-    }
-    for _ in 0..3 {
+    // Rings that were left early, after a whole lap, and in the second and the third.
+    for requests in [3, 8, 11, 21] {
+        for _ in 0..requests {
+            assert!(world.echoes(&mut driver));
+        }
         world.port.reset_queue(0);
         assert_eq!(shown(world), (false, false));
-        let mut driver = world.enable(0, 16, RESETTABLE);
+        driver = world.enable(0, 16, RESETTABLE);
         assert_eq!(shown(world), (false, true));
         world.port.take_interrupts();
         for _ in 0..5 {
@@ -76,11 +77,56 @@ pub fn basic_vqreset_02_a_queue_that_is_enabled_again_starts_anew<P: Port>(world
     assert!(world.recovers());
 }
 
-pub fn basic_vqreset_03_a_queue_is_enabled_again_with_other_sizes_and_addresses<P: Port>(world: &World<P>) {
+/// Wherever the queue was before, in the first lap or in another, and with a request in flight or without.
+pub fn basic_vqreset_02_a_packed_queue_starts_at_slot_0_with_wrap_counter_1<P: Port>(world: &World<P, PackedDriver>) {
+    const SIZE: u16 = 5;
+    const START: QueuePosition =
+        QueuePosition::Packed { available: 0, available_wrap: true, used: 0, used_wrap: true, decided: false };
+    let (_, mut other) = two_queues(world);
+    for requests in 0..4 * SIZE {
+        world.port.reset_queue(0);
+        let mut driver = world.enable(0, SIZE, RESETTABLE);
+        let mut again = driver.clone();
+        for _ in 0..requests {
+            assert!(world.echoes_indirectly(&mut driver));
+        }
+        assert_eq!(driver.next_used(), (requests % SIZE, (requests / SIZE).is_multiple_of(2)));
+        world.device.hold(true);
+        if requests % 2 == 1 {
+            world.request(&mut driver, b"in flight");
+            world.kick();
+        }
+        world.port.reset_queue(0);
+        world.device.hold(false);
+        // In the same place, which the driver has cleared.
+        let areas = driver.areas();
+        for (area, len) in [(areas.0, 16 * SIZE), (areas.1, 4), (areas.2, 4)] {
+            world.memory.write(area, &vec![0; len.into()]);
+        }
+        world.port.set_queue(0, SIZE, areas);
+        world.port.enable(0);
+        world.runtime.poll();
+        let positions = world.port.host().pause(LIMIT).expect("nothing is in flight");
+        assert_eq!(positions[0], (0, START), "after {requests} requests");
+        world.port.host().resume();
+        for slot in (0..SIZE).chain(0..2) {
+            assert_eq!(again.next_used().0, slot);
+            assert!(world.echoes_indirectly(&mut again), "slot {slot} after {requests} requests");
+        }
+        let used = PackedDriver::AVAIL | PackedDriver::USED;
+        assert_eq!([1, 4].map(|slot| again.flags(slot) & used), [0, used], "in the second lap, and in the first");
+        assert!(other_echoes(world, &mut other));
+    }
+    assert!(world.recovers());
+}
+
+pub fn basic_vqreset_03_a_queue_is_enabled_again_with_other_sizes_and_addresses<P: Port, D: RingDriver>(
+    world: &World<P, D>,
+) {
     let (_, mut other) = two_queues(world);
     for size in [4, 256, 2, 64] {
         world.port.reset_queue(0);
-        let mut driver = SplitDriver::new(&world.memory, size, RESETTABLE);
+        let mut driver = D::new(&world.memory, size, RESETTABLE);
         // Made available and announced too early: it is found all the same.
         let to = world.request(&mut driver, b"early");
         world.kick();
@@ -99,7 +145,7 @@ pub fn basic_vqreset_03_a_queue_is_enabled_again_with_other_sizes_and_addresses<
     assert!(world.recovers());
 }
 
-pub fn basic_vqreset_01_reset_and_enabled_before_the_task_has_seen_it<P: Port>(world: &World<P>) {
+pub fn basic_vqreset_01_reset_and_enabled_before_the_task_has_seen_it<P: Port, D: RingDriver>(world: &World<P, D>) {
     let (_, mut other) = two_queues(world);
     for round in 0..4 {
         world.port.reset_queue(0);
@@ -117,7 +163,7 @@ pub fn basic_vqreset_01_reset_and_enabled_before_the_task_has_seen_it<P: Port>(w
 }
 
 // spec: MMIO-REG-12 DRV-PCI-11 DRV-MMIO-09
-pub fn pci_common_13_a_stubborn_request_holds_the_queue_reset<P: Port>(world: &World<P>) {
+pub fn pci_common_13_a_stubborn_request_holds_the_queue_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
     let (mut driver, mut other) = two_queues(world);
     world.device.hold(true);
     world.device.stubborn(true);
@@ -148,7 +194,7 @@ pub fn pci_common_13_a_stubborn_request_holds_the_queue_reset<P: Port>(world: &W
 }
 
 // spec: PCI-COMMON-10 MMIO-REG-09
-pub fn basic_reset_01_a_device_reset_ends_a_queue_reset<P: Port>(world: &World<P>) {
+pub fn basic_reset_01_a_device_reset_ends_a_queue_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
     let (mut driver, _) = two_queues(world);
     world.device.hold(true);
     world.device.stubborn(true);
@@ -176,7 +222,7 @@ pub fn basic_reset_01_a_device_reset_ends_a_queue_reset<P: Port>(world: &World<P
     assert!(world.recovers());
 }
 
-pub fn drv_vqreset_01_the_memory_of_a_queue_that_was_reset_is_the_drivers<P: Port>(world: &World<P>) {
+pub fn drv_vqreset_01_the_memory_of_a_queue_that_was_reset_is_the_drivers<P: Port, D: RingDriver>(world: &World<P, D>) {
     let (mut driver, _) = two_queues(world);
     world.device.hold(true);
     world.request(&mut driver, b"in flight");
@@ -185,13 +231,15 @@ pub fn drv_vqreset_01_the_memory_of_a_queue_that_was_reset_is_the_drivers<P: Por
     world.port.reset_queue(1);
     assert_eq!(shown(world), (false, false));
     let (descriptors, available, used) = driver.areas();
+    // To a device that still looked, a jump of the index in a split ring, and available descriptors in a packed one.
+    let drivers = [0x5aa5u16.to_le_bytes(); 32].concat();
     for area in [descriptors, available, used] {
-        world.memory.write(area, &[0xa5; 64]);
+        world.memory.write(area, &drivers);
     }
     world.device.hold(false);
     world.kick();
     for area in [descriptors, available, used] {
-        assert_eq!(world.memory.bytes(area, 64), [0xa5; 64]);
+        assert_eq!(world.memory.bytes(area, 64), drivers);
     }
     let barrier = world.memory.ram().unmap(0, 1 << 20).expect("the region is there");
     world.runtime.poll();
@@ -199,7 +247,9 @@ pub fn drv_vqreset_01_the_memory_of_a_queue_that_was_reset_is_the_drivers<P: Por
     assert!(!world.is_broken());
 }
 
-pub fn drv_vqreset_02_a_queue_cannot_be_enabled_again_where_there_is_no_memory<P: Port>(world: &World<P>) {
+pub fn drv_vqreset_02_a_queue_cannot_be_enabled_again_where_there_is_no_memory<P: Port, D: RingDriver>(
+    world: &World<P, D>,
+) {
     let (driver, mut other) = two_queues(world);
     world.port.reset_queue(0);
     let registers = world.port.host().queue(0).expect("a queue");
@@ -219,7 +269,7 @@ pub fn drv_vqreset_02_a_queue_cannot_be_enabled_again_where_there_is_no_memory<P
 }
 
 // spec: DRV-MMIO-09
-pub fn drv_pci_10_without_the_feature_a_queue_reset_is_ignored<P: Port>(world: &World<P>) {
+pub fn drv_pci_10_without_the_feature_a_queue_reset_is_ignored<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut driver = world.live(USUAL);
     world.port.reset_queue(0);
     assert_eq!(shown(world), (false, true));
@@ -227,7 +277,7 @@ pub fn drv_pci_10_without_the_feature_a_queue_reset_is_ignored<P: Port>(world: &
 }
 
 // spec: DRV-PCI-08
-pub fn drv_vqreset_02_queues_that_were_never_enabled_stay_so<P: Port>(world: &World<P>) {
+pub fn drv_vqreset_02_queues_that_were_never_enabled_stay_so<P: Port, D: RingDriver>(world: &World<P, D>) {
     world.port.reset_queue(0);
     let mut driver = world.live(RESETTABLE);
     for queue in [1, 2, 77, 0xffff] {
@@ -251,7 +301,7 @@ pub fn drv_vqreset_02_queues_that_were_never_enabled_stay_so<P: Port>(world: &Wo
     assert!(world.recovers());
 }
 
-pub fn basic_vqreset_02_a_queue_is_reset_before_driver_ok<P: Port>(world: &World<P>) {
+pub fn basic_vqreset_02_a_queue_is_reset_before_driver_ok<P: Port, D: RingDriver>(world: &World<P, D>) {
     assert!(world.negotiate(RESETTABLE));
     let mut first = world.enable(0, 16, RESETTABLE);
     world.enable(1, 16, RESETTABLE);
@@ -268,13 +318,9 @@ pub fn basic_vqreset_02_a_queue_is_reset_before_driver_ok<P: Port>(world: &World
     assert!(world.recovers());
 }
 
-pub fn basic_vqreset_03_a_broken_queue_is_reset<P: Port>(world: &World<P>) {
-    let (driver, mut other) = two_queues(world);
-    // No descriptor area holds such a chain.
-    let (descriptors, available, used) = driver.areas();
-    world.memory.write(descriptors, &[0xff; 256]);
-    world.memory.write(available, &[0xff; 32]);
-    world.memory.write(used, &[0xff; 4]);
+pub fn basic_vqreset_03_a_broken_queue_is_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
+    let (mut driver, mut other) = two_queues(world);
+    driver.break_ring();
     world.kick();
     assert!(world.is_broken());
     world.port.reset_queue(0);
@@ -285,7 +331,7 @@ pub fn basic_vqreset_03_a_broken_queue_is_reset<P: Port>(world: &World<P>) {
     assert!(world.recovers());
 }
 
-pub fn a_queue_is_reset_and_enabled_while_paused<P: Port>(world: &World<P>) {
+pub fn a_queue_is_reset_and_enabled_while_paused<P: Port, D: RingDriver>(world: &World<P, D>) {
     let (mut driver, mut other) = two_queues(world);
     assert!(world.echoes(&mut driver));
     world.port.host().pause(LIMIT).expect("nothing is in flight");
@@ -313,18 +359,15 @@ pub fn a_queue_is_reset_and_enabled_while_paused<P: Port>(world: &World<P>) {
 }
 
 /// Another device of the kind, with the state of `world`'s.
-fn elsewhere<P: Port>(world: &World<P>, state: &HostState) -> P {
-    let (device, _) = TestDevice::new(2);
-    let host = crate::DeviceHost::builder(device)
-        .memory(world.memory.ram().clone())
-        .runtime(std::sync::Arc::new(world.runtime.clone()));
+fn elsewhere<P: Port, D: RingDriver>(world: &World<P, D>, state: &HostState) -> P {
+    let (host, _) = world.another();
     let other = P::connect(host);
     other.host().restore(state).expect("a good state");
     assert_eq!(other.host().save().as_ref(), Ok(state), "a round trip keeps everything");
     other
 }
 
-pub fn a_queue_that_is_reset_is_saved_and_enabled_elsewhere<P: Port>(world: &World<P>) {
+pub fn a_queue_that_is_reset_is_saved_and_enabled_elsewhere<P: Port, D: RingDriver>(world: &World<P, D>) {
     let (driver, mut other) = two_queues(world);
     world.port.reset_queue(0);
     world.port.set_queue(0, 4, driver.areas());
@@ -334,7 +377,7 @@ pub fn a_queue_that_is_reset_is_saved_and_enabled_elsewhere<P: Port>(world: &Wor
     // Enabled again before the device goes on, or after that; where it was, too.
     for before in [true, false] {
         let port = elsewhere(world, &state);
-        let mut driver = SplitDriver::new(&world.memory, 8, RESETTABLE);
+        let mut driver = D::new(&world.memory, 8, RESETTABLE);
         world.request(&mut driver, b"elsewhere");
         let enable = || {
             port.set_queue(0, 8, driver.areas());
@@ -362,7 +405,7 @@ pub fn a_queue_that_is_reset_is_saved_and_enabled_elsewhere<P: Port>(world: &Wor
     assert!(world.recovers());
 }
 
-pub fn a_state_with_a_queue_that_cannot_have_been_reset_is_refused<P: Port>(world: &World<P>) {
+pub fn a_state_with_a_queue_that_cannot_have_been_reset_is_refused<P: Port, D: RingDriver>(world: &World<P, D>) {
     let (_, _) = two_queues(world);
     world.port.reset_queue(0);
     world.port.host().pause(LIMIT).expect("nothing is in flight");
