@@ -16,7 +16,7 @@ const QUESTION: usize = 40;
 const ROOM: usize = 24;
 
 /// Looks at an event before it counts as lost, far more than it can take.
-const PATIENCE: u64 = 1 << 22;
+const PATIENCE: u64 = 1 << 25;
 
 fn chains() -> u64 {
     std::env::var("VIRTIO_SOAK_CHAINS").map_or(20_000, |chains| chains.parse().expect("a number of chains"))

@@ -14,9 +14,11 @@ mod barrier;
 mod buffers;
 mod copy;
 mod descriptors;
+mod filling;
 mod index;
 mod io;
 mod ram;
+mod segments;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -31,8 +33,9 @@ pub use io::{Reader, Writer};
 pub use ram::{DiscardInhibitor, GuestRam, RawRegion};
 pub use view::MemoryView;
 
-pub(crate) use buffers::{Behind, Filling, SegmentList};
 pub(crate) use descriptors::{AVAIL, Descriptors, INDIRECT, NEXT, USED, WRITE};
+pub(crate) use filling::{Behind, Filling};
+pub(crate) use segments::SegmentList;
 pub(crate) use window::{Array, Window};
 
 /// Where writes of the device into guest memory are recorded, so that a migration can copy them.

@@ -36,6 +36,7 @@ macro_rules! each_layout {
 
 mod chain;
 mod counters;
+mod cursor;
 mod error;
 mod features;
 mod in_order;

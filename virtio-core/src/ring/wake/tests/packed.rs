@@ -2,7 +2,7 @@
 
 use super::super::{arm_packed, publish_packed};
 use super::{Acquire, Area, Case, Flaw, MESSAGES, Relaxed, Release, Talk, Words, prove, run};
-use crate::ring::packed::{Cursor, crosses};
+use crate::ring::cursor::{Cursor, crosses};
 
 const SIZE: u32 = 2;
 const AVAIL: u64 = 1 << (48 + 7);

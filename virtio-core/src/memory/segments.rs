@@ -1,0 +1,307 @@
+//! The pieces of one chain while it is looked at.
+
+use std::sync::Arc;
+
+use super::MemoryError;
+use super::buffers::Buffer;
+use super::filling::Filling;
+use super::io::{Reader, Writer};
+use super::table::{Place, Segment};
+use super::view::{MemoryView, Pin};
+
+/// The pieces of one chain while it is looked at. Reused from chain to chain.
+pub(crate) struct SegmentList {
+    pin: Arc<Pin>,
+    shape: Shape,
+    /// The only piece of a chain that has one.
+    only: Segment,
+    /// Room for pieces; those of any other chain come first. All pieces were found in `pin`'s table, or are holes.
+    slots: Vec<Segment>,
+    /// Where the readable pieces end, and the writable ones start.
+    turn: Extent,
+    /// Where the writable pieces end.
+    end: Extent,
+    /// Whether a writable buffer was added.
+    writing: bool,
+    /// As `slots`, for readable pieces that came behind writable ones, until the whole chain is there.
+    late: Vec<Segment>,
+    /// Empty between chains.
+    late_end: Extent,
+}
+
+/// Where the pieces of a chain are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// One, for the device to read.
+    Readable,
+    /// One, for the device to write.
+    Writable,
+    /// Any number, in the slots.
+    Many,
+}
+
+/// A place in a list of pieces: how many there are before it, and of how many bytes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Extent {
+    pub(super) pieces: usize,
+    pub(super) bytes: u64,
+}
+
+impl SegmentList {
+    /// A list with room for `capacity` pieces; it grows where that is not enough.
+    pub(crate) fn new(view: &MemoryView, capacity: usize) -> SegmentList {
+        SegmentList {
+            pin: view.pin.clone(),
+            shape: Shape::Many,
+            only: Segment::hole(0, 0),
+            slots: vec![Segment::hole(0, 0); capacity],
+            turn: Extent::default(),
+            end: Extent::default(),
+            writing: false,
+            late: Vec::new(),
+            late_end: Extent::default(),
+        }
+    }
+
+    /// Empties the list.
+    #[inline(always)]
+    pub(crate) fn clear(&mut self) {
+        self.shape = Shape::Many;
+        (self.turn, self.end, self.writing) = Default::default();
+    }
+
+    /// Takes over a view that was refreshed, and empties the list.
+    pub(crate) fn renew(&mut self, view: &MemoryView) {
+        self.clear();
+        self.pin = view.pin.clone();
+    }
+
+    /// Makes one buffer the content of the list, if it is as usual: not empty, and wholly in the region of the last one.
+    #[inline(always)]
+    pub(crate) fn only(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
+        self.only_in(view.place(), address, len, writable)
+    }
+
+    /// The same, in any one region.
+    #[inline(never)]
+    pub(crate) fn only_elsewhere(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
+        self.only_in(view.place_of(address), address, len, writable)
+    }
+
+    #[inline(always)]
+    fn only_in(&mut self, place: Place, address: u64, len: u32, writable: bool) -> bool {
+        let Some(piece) = place.whole(address, len) else { return false };
+        self.only = piece;
+        self.shape = if writable { Shape::Writable } else { Shape::Readable };
+        true
+    }
+
+    /// Goes on with filling the list with pieces found in `view`, which must be of the list's own version.
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, view: &MemoryView) -> Filling<'_> {
+        debug_assert!(Arc::ptr_eq(&view.pin, &self.pin), "the list's pieces belong to another version");
+        let SegmentList { slots, turn, end, writing, .. } = self;
+        Filling { place: view.place(), now: *end, slots, turn, end, writing }
+    }
+
+    /// Whether a buffer of this direction may follow.
+    pub(crate) fn in_order(&self, writable: bool) -> bool {
+        writable || !self.writing
+    }
+
+    /// Adds any buffer that is not empty. What is not guest memory is added as a hole that cannot be accessed; says
+    /// whether there was none.
+    pub(crate) fn add(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
+        let mapped;
+        if !self.in_order(writable) {
+            // Not a chain that a driver may build, but its parts can be told apart.
+            (self.late_end, mapped) = put_buffer(&mut self.late, self.late_end, view, address, len);
+            return mapped;
+        }
+        if writable && !self.writing {
+            self.writing = true;
+            self.turn = self.end;
+        }
+        (self.end, mapped) = put_buffer(&mut self.slots, self.end, view, address, len);
+        mapped
+    }
+
+    /// The chain is complete, and all in it was put by a [`Filling`]; its bytes.
+    #[inline(always)]
+    pub(crate) fn finish_usual(&mut self) -> u64 {
+        if !self.writing {
+            self.turn = self.end;
+        }
+        self.end.bytes
+    }
+
+    /// The chain is complete; its bytes.
+    pub(crate) fn finish(&mut self) -> u64 {
+        self.finish_usual();
+        if self.late_end.pieces != 0 {
+            self.merge_late();
+        }
+        self.end.bytes
+    }
+
+    /// Moves the late pieces to the end of the readable ones.
+    #[cold]
+    fn merge_late(&mut self) {
+        let late = std::mem::take(&mut self.late_end);
+        for piece in self.late.iter().take(late.pieces) {
+            self.end = put(&mut self.slots, self.end, *piece);
+        }
+        if let Some(pieces) = self.slots.get_mut(self.turn.pieces..self.end.pieces) {
+            pieces.rotate_right(late.pieces);
+        }
+        self.turn = Extent { pieces: self.turn.pieces + late.pieces, bytes: self.turn.bytes + late.bytes };
+    }
+
+    /// Bytes of all buffers.
+    #[inline]
+    pub(crate) fn bytes(&self) -> u64 {
+        match self.shape {
+            Shape::Readable | Shape::Writable => self.only.len.into(),
+            Shape::Many => self.end.bytes,
+        }
+    }
+
+    /// Bytes of those that are for the device to write.
+    #[inline]
+    pub(crate) fn writable_bytes(&self) -> u64 {
+        match self.shape {
+            Shape::Readable => 0,
+            Shape::Writable => self.only.len.into(),
+            Shape::Many => self.end.bytes.wrapping_sub(self.turn.bytes),
+        }
+    }
+
+    /// The pieces in order, and which of them are for the device to write.
+    #[inline(always)]
+    pub(crate) fn pieces(&self) -> Pieces<'_> {
+        let one = std::slice::from_ref(&self.only);
+        match self.shape {
+            Shape::Readable => Pieces { pieces: one, next: 0, turn: 1 },
+            Shape::Writable => Pieces { pieces: one, next: 0, turn: 0 },
+            Shape::Many => Pieces {
+                pieces: self.slots.get(..self.end.pieces).unwrap_or_default(),
+                next: 0,
+                turn: self.turn.pieces,
+            },
+        }
+    }
+
+    /// The device-readable part.
+    #[inline]
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        let (pieces, len) = match self.shape {
+            Shape::Readable => (std::slice::from_ref(&self.only), self.only.len as usize),
+            Shape::Writable => (&[][..], 0),
+            Shape::Many => (self.slots.get(..self.turn.pieces).unwrap_or_default(), self.turn.bytes as usize),
+        };
+        Reader::of_len(pieces, std::slice::from_ref(&self.pin), len)
+    }
+
+    /// The device-writable part.
+    #[inline]
+    pub(crate) fn writer(&self) -> Writer<'_> {
+        let pieces = match self.shape {
+            Shape::Readable => &[][..],
+            Shape::Writable => std::slice::from_ref(&self.only),
+            Shape::Many => self.slots.get(self.turn.pieces..self.end.pieces).unwrap_or_default(),
+        };
+        Writer::of_len(pieces, std::slice::from_ref(&self.pin), Some(&*self.pin), self.writable_bytes() as usize)
+    }
+}
+
+/// The pieces of a chain, one by one.
+pub(crate) struct Pieces<'a> {
+    pieces: &'a [Segment],
+    next: usize,
+    /// Where those begin that are for the device to write.
+    turn: usize,
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Buffer;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Buffer> {
+        let piece = self.pieces.get(self.next)?;
+        let writable = self.next >= self.turn;
+        self.next += 1;
+        Some(Buffer { address: piece.address, len: piece.len, writable })
+    }
+
+    #[inline(always)]
+    fn fold<T, F: FnMut(T, Buffer) -> T>(self, init: T, mut each: F) -> T {
+        let buffer = |piece: &Segment, writable| Buffer { address: piece.address, len: piece.len, writable };
+        // Most chains that are short are a single buffer.
+        if let [only] = self.pieces
+            && self.next == 0
+        {
+            return each(init, buffer(only, self.turn == 0));
+        }
+        let (readable, writable) = self.pieces.split_at_checked(self.turn).unwrap_or_default();
+        let readable = readable.iter().skip(self.next).fold(init, |so_far, piece| each(so_far, buffer(piece, false)));
+        let passed = self.next.saturating_sub(self.turn);
+        writable.iter().skip(passed).fold(readable, |so_far, piece| each(so_far, buffer(piece, true)))
+    }
+}
+
+/// Puts a piece into the list that ends at `end`; the new end.
+#[inline(always)]
+fn put(slots: &mut Vec<Segment>, end: Extent, piece: Segment) -> Extent {
+    match slots.get_mut(end.pieces) {
+        Some(slot) => *slot = piece,
+        None => grow(slots, piece),
+    }
+    Extent { pieces: end.pieces + 1, bytes: end.bytes + u64::from(piece.len) }
+}
+
+#[cold]
+fn grow(slots: &mut Vec<Segment>, piece: Segment) {
+    slots.push(piece);
+    slots.resize(slots.capacity(), Segment::hole(0, 0));
+}
+
+/// Puts a buffer into the list that ends at `end`: in several pieces where it lies in several regions, with a hole where
+/// it is not guest memory. The new end, and whether all is guest memory.
+fn put_buffer(
+    slots: &mut Vec<Segment>,
+    mut end: Extent,
+    view: &MemoryView,
+    mut address: u64,
+    mut left: u32,
+) -> (Extent, bool) {
+    while let Some(piece) = view.find(address, left) {
+        end = put(slots, end, piece);
+        left -= piece.len;
+        if left == 0 {
+            return (end, true);
+        }
+        address = address.wrapping_add(u64::from(piece.len));
+        // Not around the end of the address space: nothing can be at its last address that is longer than a byte.
+        if address == 0 {
+            address = u64::MAX;
+            break;
+        }
+    }
+    (put(slots, end, Segment::hole(address, left)), false)
+}
+
+impl Segment {
+    /// A piece of a chain that is not guest memory.
+    fn hole(address: u64, len: u32) -> Segment {
+        Segment { address, host: std::ptr::null_mut(), len }
+    }
+
+    /// The error for using a hole; none for guest memory.
+    #[inline]
+    pub(super) fn check(&self) -> Result<(), MemoryError> {
+        if self.host.is_null() {
+            return Err(MemoryError::Unmapped { address: self.address, len: u64::from(self.len) });
+        }
+        Ok(())
+    }
+}
