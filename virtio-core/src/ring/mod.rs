@@ -179,16 +179,17 @@ impl Virtqueue {
         }
         let taken = each_layout!(&mut self.ring, ring => ring.take(&self.view, &mut self.buffers));
         let Some(taken) = taken else {
-            self.note_fault();
+            self.none_taken();
             return None;
         };
         self.tally.bytes += self.buffers.list.bytes();
         Some(Chain::new(self, taken))
     }
 
-    /// No chain could be taken: perhaps the ring is broken.
+    /// No chain was there, or the ring is broken. What this look had of the grant is left for the next one.
     #[cold]
-    fn note_fault(&mut self) {
+    fn none_taken(&mut self) {
+        self.forget();
         if let Some(fault) = self.buffers.ring_fault.take() {
             self.break_ring(fault);
         }

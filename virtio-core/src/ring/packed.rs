@@ -124,7 +124,6 @@ impl Packed {
         let first = Descriptor::new(self.areas.descriptors.load(self.next.slot)?);
         let rest = first.rest;
         if !self.is_available(rest) {
-            self.left = 0;
             return None;
         }
         let alone = rest & high(NEXT | INDIRECT) == 0;

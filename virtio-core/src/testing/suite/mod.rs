@@ -263,6 +263,7 @@ macro_rules! conformance_suite {
                 ring_split_03_writable_buffers_are_not_read,
                 ring_split_07_len_never_exceeds_what_was_written,
                 ring_split_11_published_buffers_need_no_doorbell_while_awake,
+                a_queue_that_was_served_comes_to_rest,
                 ring_frame_01_any_framing_gives_the_same_answer,
                 ring_frame_02_chains_up_to_the_queue_size,
                 ring_evt_10_avail_event_postpones_doorbells_without_a_stall,

@@ -56,6 +56,27 @@ pub fn ring_split_11_published_buffers_need_no_doorbell_while_awake<P: Port, D: 
     assert_eq!(driver.waiting(), 2, "nothing is processed twice");
 }
 
+/// With as many descriptors as a task is granted chains for a run, and fewer, and when several batches come in a run.
+pub fn a_queue_that_was_served_comes_to_rest<P: Port, D: RingDriver>(world: &World<P, D>) {
+    for size in [256, 128, 16] {
+        world.port.set_status(0);
+        assert!(world.negotiate(USUAL));
+        let mut driver = world.enable(0, size, USUAL);
+        world.go();
+        for requests in [0, 1, 3, 2] {
+            for _ in 0..requests {
+                world.request(&mut driver, b"echo");
+            }
+            world.port.notify(0);
+            assert!(!world.runtime.poll(), "the task of a queue of {size} finds no rest after {requests} requests");
+            let runs = world.device.runs();
+            world.runtime.poll();
+            assert_eq!(world.device.runs(), runs, "it is not run without a reason");
+            assert_eq!(std::iter::from_fn(|| driver.used()).count(), requests);
+        }
+    }
+}
+
 /// Each cut is a list of lengths; readable and writable parts are cut alike.
 // spec: RING-PACKED-09
 pub fn ring_frame_01_any_framing_gives_the_same_answer<P: Port, D: RingDriver>(world: &World<P, D>) {
