@@ -20,8 +20,12 @@ impl<D: RingDriver> Rig<D> {
     }
 
     fn offer(&mut self, chains: usize) {
+        self.offer_long(chains, 1);
+    }
+
+    fn offer_long(&mut self, chains: usize, descriptors: usize) {
         for _ in 0..chains {
-            self.driver.add(&[self.buffer]).unwrap();
+            self.driver.add(&vec![self.buffer; descriptors]).unwrap();
         }
         self.driver.publish();
     }
@@ -66,6 +70,25 @@ fn nothing_is_lost<D: RingDriver>() {
     rig.offer(3);
     assert_eq!(rig.serve(), 2, "20 in all");
     assert!(rig.queue.arm(), "there is more");
+}
+
+/// A chain of three descriptors counts as `counts`.
+fn long_chains<D: RingDriver>(counts: u32) {
+    let mut rig = Rig::<D>::new();
+    rig.queue.grant(6 * counts);
+    rig.offer_long(5, 3);
+    rig.queue.pop().unwrap().put_back();
+    assert_eq!(rig.serve(), 5);
+    assert!(!rig.queue.arm(), "there is nothing");
+    rig.offer_long(2, 3);
+    assert_eq!(rig.serve(), 1);
+    assert!(rig.queue.arm(), "there is more");
+}
+
+#[test]
+fn a_chain_counts_as_the_slots_that_it_takes_up() {
+    long_chains::<SplitDriver>(1);
+    long_chains::<PackedDriver>(3);
 }
 
 #[test]

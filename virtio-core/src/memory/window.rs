@@ -38,13 +38,6 @@ impl<const ALIGN: usize> Window<ALIGN> {
         Window { host: std::ptr::null_mut(), len: 0, address: 0, marks: false, pin: view.pin.clone() }
     }
 
-    /// Closes the window, and lets go of the mapping in favour of that of `view`.
-    pub(crate) fn leave(&mut self, view: &MemoryView) {
-        // Without a length no access is inside: `host`, whose mapping may go now, is not used again.
-        (self.len, self.marks) = (0, false);
-        self.pin = view.pin.clone();
-    }
-
     /// The pointer to `size` bytes at `offset`, aligned to `ACCESS`, where they are inside and the offset is aligned.
     #[inline(always)]
     fn at<const ACCESS: usize>(&self, offset: usize, size: usize) -> Option<*mut u8> {
@@ -138,10 +131,9 @@ pub(crate) struct Array<const SIZE: usize> {
 unsafe impl<const SIZE: usize> Send for Array<SIZE> {}
 
 impl<const SIZE: usize> Array<SIZE> {
-    /// Lets go of the mapping in favour of that of `view`: no entry is there any more.
-    pub(crate) fn leave(&mut self, view: &MemoryView) {
-        (self.count, self.marks) = (0, false);
-        self.pin = view.pin.clone();
+    /// No entries.
+    pub(crate) fn nowhere(view: &MemoryView) -> Array<SIZE> {
+        Array { first: std::ptr::null_mut(), count: 0, address: 0, marks: false, pin: view.pin.clone() }
     }
 
     #[inline(always)]

@@ -13,9 +13,7 @@ impl Virtqueue {
             | Features::IN_ORDER.bits()
             | Features::RING_RESET.bits()
             | Features::NOTIFICATION_DATA.bits()
-            | Features::NOTIF_CONFIG_DATA.bits()
-            | Features::RING_PACKED.bits()
-            | Features::IN_ORDER.bits(),
+            | Features::NOTIF_CONFIG_DATA.bits(),
     );
 
     /// Those of them that suit every device: offered unless the embedder says otherwise.

@@ -67,7 +67,8 @@ use packed::Packed;
 use split::Split;
 use walk::Buffers;
 
-/// The ring itself, in the layout that was negotiated.
+/// The ring itself, in the layout that was negotiated; an empty one where it is [gone](Virtqueue::gone). There is no
+/// variant for that, for a third one is felt with every chain.
 enum Layout {
     Split(Split),
     Packed(Packed),
@@ -104,8 +105,9 @@ pub struct Virtqueue {
     granted: u32,
     /// Takes nothing more.
     stopped: bool,
-    /// Stopped for good: the driver has taken back the ring's memory, or there is none.
-    retired: bool,
+    /// Where the ring had got, if it is not there any more: it is broken, or the driver has taken its memory back, or never
+    /// gave any.
+    gone: Option<QueuePosition>,
     fault: Option<RingFault>,
     tally: Tally,
 }
@@ -133,12 +135,13 @@ impl Virtqueue {
     /// A [`RingFault`] where its size, its position or one of its areas is not what it must be.
     pub fn new(setup: QueueSetup) -> Result<Virtqueue, RingFault> {
         let view = setup.memory.view(Some(setup.doorbell.clone()));
-        // One that has no ring has none in either layout.
-        let ring = if setup.features.contains(Features::RING_PACKED) && !setup.idle {
-            Layout::Packed(Packed::new(&setup, &view)?)
-        } else {
-            Layout::Split(Split::new(&setup, &view)?)
+        let packed = setup.features.contains(Features::RING_PACKED);
+        let ring = match (setup.idle, packed) {
+            (true, _) => Layout::Split(Split::nowhere(&view)),
+            (false, true) => Layout::Packed(Packed::new(&setup, &view)?),
+            (false, false) => Layout::Split(Split::new(&setup, &view)?),
         };
+        let start = if packed { QueuePosition::PACKED_START } else { QueuePosition::SPLIT_START };
         let order = setup.features.contains(Features::IN_ORDER).then(|| InOrder::new(setup.size));
         let mut queue = Virtqueue {
             ring,
@@ -150,7 +153,7 @@ impl Virtqueue {
             in_flight: 0,
             granted: UNLIMITED,
             stopped: setup.idle,
-            retired: setup.idle,
+            gone: setup.idle.then_some(start),
             fault: None,
             tally: Tally::default(),
             setup,
@@ -217,9 +220,10 @@ impl Virtqueue {
         }
     }
 
-    /// Lets [`pop`](Self::pop) take at most `chains` chains from now on, until the next grant. When they have been taken,
-    /// [`arm`](Self::arm) says that there is more, so that the task comes back for it: none of its queues can keep the
-    /// others, or other tasks, waiting for long. The runner of a task does this before each run.
+    /// Lets [`pop`](Self::pop) take at most `chains` chains from now on, until the next grant; in a packed ring a chain
+    /// counts as many as it has slots. When they have been taken, [`arm`](Self::arm) says that there is more, so that the
+    /// task comes back for it: none of its queues can keep the others, or other tasks, waiting for long. The runner of a
+    /// task does this before each run.
     pub fn grant(&mut self, chains: u32) {
         self.forget();
         self.granted = chains;
@@ -236,25 +240,16 @@ impl Virtqueue {
     /// Takes over changes of memory, if there are any: done by itself at the begin of each batch, by a queue that takes
     /// nothing more too, for somebody may wait until the old mapping is not used. Says whether the ring is still there.
     pub fn refresh_memory(&mut self) -> bool {
-        if !self.view.is_stale() {
-            return !self.is_gone();
+        if self.view.is_stale() {
+            self.view.refresh();
+            self.buffers.list.renew(&self.view);
+            if self.gone.is_some() {
+                self.ring = Layout::Split(Split::nowhere(&self.view));
+            } else if let Err(fault) = each_layout!(&mut self.ring, ring => ring.renew(&self.setup, &self.view)) {
+                self.break_ring(fault);
+            }
         }
-        self.view.refresh();
-        self.buffers.list.renew(&self.view);
-        if !self.is_gone()
-            && let Err(fault) = each_layout!(&mut self.ring, ring => ring.renew(&self.setup, &self.view))
-        {
-            self.break_ring(fault);
-        }
-        if self.is_gone() {
-            each_layout!(&mut self.ring, ring => ring.leave(&self.view));
-        }
-        !self.is_gone()
-    }
-
-    /// Whether the ring is not there any more.
-    fn is_gone(&self) -> bool {
-        self.fault.is_some() || self.retired
+        self.gone.is_none()
     }
 
     /// Gives back the chain of a ticket with `len` bytes written from the start of its writable part. The driver sees
@@ -400,7 +395,7 @@ impl Virtqueue {
         }
         // What was answered before is still shown.
         self.publish();
-        self.stop();
+        self.leave_ring();
         self.fault = Some(fault);
         self.setup.counters.ring_fault();
         self.setup.faults.ring_fault(self.setup.index, fault);
@@ -414,17 +409,22 @@ impl Virtqueue {
 
     /// Takes chains again, unless the ring is broken.
     pub fn start(&mut self) {
-        self.stopped = self.is_gone();
+        self.stopped = self.gone.is_some();
     }
 
     /// Stops for good, and lets go of the ring, whose memory is the driver's again (DRV-MMIO-06, BASIC-VQRESET-01). For
     /// a queue with nothing in flight: tickets that are out all the same are not taken back any more.
     pub(crate) fn retire(&mut self) {
-        self.stop();
-        self.retired = true;
+        self.leave_ring();
         self.id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         self.in_flight = 0;
-        each_layout!(&mut self.ring, ring => ring.leave(&self.view));
+    }
+
+    /// Stops, and lets go of the ring's memory.
+    fn leave_ring(&mut self) {
+        self.stop();
+        self.gone = Some(self.position());
+        self.ring = Layout::Split(Split::nowhere(&self.view));
     }
 
     /// Counts a well-formed chain whose request is bad and was answered with an error.
@@ -461,7 +461,7 @@ impl Virtqueue {
     /// Where the ring stands: with it a queue can go on elsewhere. Meaningful while nothing is in flight, and all that is
     /// complete has been published.
     pub fn position(&self) -> QueuePosition {
-        each_layout!(&self.ring, ring => ring.position())
+        self.gone.unwrap_or_else(|| each_layout!(&self.ring, ring => ring.position()))
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Packed {
     indirect: bool,
     /// The next descriptor to take.
     next: Cursor,
-    /// Slots that may be taken before the next look.
+    /// Slots whose chains may be taken before the next look, if they are there.
     left: u32,
     /// Chains taken since they were last counted.
     taken: u16,
@@ -48,19 +48,13 @@ impl Packed {
             return Err(RingFault::Size { size: setup.size });
         }
         let areas = Areas::new(setup, view)?;
-        // RING-PACKED-11: the wrap counters start at 1.
-        let start = Cursor::new(0, true);
-        let (next, published, decided) = match setup.position {
-            Some(QueuePosition::Packed { available, available_wrap, used, used_wrap, decided }) => {
-                (Cursor::new(available, available_wrap), Cursor::new(used, used_wrap), decided)
-            }
-            Some(position @ QueuePosition::Split { .. }) => return Err(RingFault::Position { position }),
-            None => (start, start, false),
+        let position = setup.position.unwrap_or(QueuePosition::PACKED_START);
+        let QueuePosition::Packed { available, available_wrap, used, used_wrap, decided } = position else {
+            return Err(RingFault::Position { position });
         };
+        let (next, published) = (Cursor::new(available, available_wrap), Cursor::new(used, used_wrap));
         // What was never answered takes up no more than the ring.
-        if let Some(position) = setup.position
-            && (next.slot >= size || published.slot >= size || next.since(published, size) > size)
-        {
+        if next.slot >= size || published.slot >= size || next.since(published, size) > size {
             return Err(RingFault::Position { position });
         }
         Ok(Packed {
@@ -84,22 +78,13 @@ impl Packed {
         Ok(())
     }
 
-    /// Lets go of the areas: the ring is broken or was taken back, and nothing of it is read or written any more.
-    pub(super) fn leave(&mut self, view: &MemoryView) {
-        let Areas { ring, descriptors, driver_event, device_event } = &mut self.areas;
-        ring.leave(view);
-        descriptors.leave(view);
-        driver_event.leave(view);
-        device_event.leave(view);
-    }
-
     /// Whether chains may be taken without another look, if there are any.
     #[inline(always)]
     pub(super) fn may_take(&self) -> bool {
         self.left != 0
     }
 
-    /// Has the next chain be preceded by a look; how many could have been taken before.
+    /// Has the next chain be preceded by a look; how many slots were left before.
     pub(super) fn forget(&mut self) -> u16 {
         std::mem::take(&mut self.left) as u16
     }
@@ -109,7 +94,8 @@ impl Packed {
         self.size.saturating_sub(self.next.since(self.published, self.size))
     }
 
-    /// Lets at most `limit` chains be taken, or fewer where no more can be there; how many.
+    /// Lets the chains of at most `limit` slots be taken, or of fewer where no more can be there; of how many. Whether they
+    /// are there is seen when they are taken.
     #[inline]
     pub(super) fn look(&mut self, limit: u16) -> Result<u16, RingFault> {
         self.left = self.free().min(limit.into());
@@ -147,9 +133,9 @@ impl Packed {
     #[inline(never)]
     fn walk(&mut self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Option<Taken> {
         let taken = self.follow(view, buffers, first)?;
-        self.left = self.left.saturating_sub(taken.slots.into());
         self.taken = self.taken.wrapping_add(1);
         self.next.advance(taken.slots.into(), self.size);
+        self.left = self.left.saturating_sub(taken.slots.into());
         Some(taken)
     }
 
@@ -163,7 +149,7 @@ impl Packed {
         let start = Stop::at(self.next.slot, first);
         let at = self.run(view, buffers, start, self.next);
         let slots = at.index - start.index + 1;
-        if at.done && slots <= self.left && buffers.finish_usual() {
+        if at.done && slots <= self.free() && buffers.finish_usual() {
             // RING-PACKED-15
             return Some(Taken { id: at.descriptor.id(), slots: slots as u16 });
         }

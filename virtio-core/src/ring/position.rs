@@ -55,6 +55,13 @@ pub struct BadVringBase {
 /// It does not say whether an interrupt was decided on for what is used: a queue that goes on from one interrupts the
 /// driver with its first batch.
 impl QueuePosition {
+    /// Where a queue in the split layout starts.
+    pub(super) const SPLIT_START: QueuePosition = QueuePosition::Split { available: 0, used: 0, decided: false };
+
+    /// Where a queue in the packed layout starts: with wrap counters of 1 (RING-PACKED-11).
+    pub(super) const PACKED_START: QueuePosition =
+        QueuePosition::Packed { available: 0, available_wrap: true, used: 0, used_wrap: true, decided: false };
+
     /// The base of a queue that has got here.
     pub fn vring_base(self) -> u32 {
         match self {

@@ -22,7 +22,8 @@ const ENTRIES: usize = 4;
 
 pub(super) struct Split {
     areas: Areas,
-    /// The size less one. Wider than it need be, for speed: read together with a neighbour that was just written, it would have to wait.
+    /// The size less one. Wider than it need be, for speed: read together with a neighbour that was just written, it would
+    /// have to wait.
     mask: u32,
     event_idx: bool,
     indirect: bool,
@@ -48,11 +49,10 @@ impl Split {
             return Err(RingFault::Size { size });
         }
         let event_idx = setup.features.contains(Features::EVENT_IDX);
-        let areas = if setup.idle { Areas::nowhere(view)? } else { Areas::new(setup, event_idx, view)? };
-        let (next, published, decided) = match setup.position {
-            Some(QueuePosition::Split { available, used, decided }) => (available, used, decided),
-            Some(position @ QueuePosition::Packed { .. }) => return Err(RingFault::Position { position }),
-            None => (0, 0, false),
+        let areas = Areas::new(setup, event_idx, view)?;
+        let (next, published, decided) = match setup.position.unwrap_or(QueuePosition::SPLIT_START) {
+            QueuePosition::Split { available, used, decided } => (available, used, decided),
+            position @ QueuePosition::Packed { .. } => return Err(RingFault::Position { position }),
         };
         // A position is kept while nothing is in flight, so both count the same, but for chains that were never
         // answered: of these there cannot be more than the ring has room for.
@@ -74,20 +74,24 @@ impl Split {
         })
     }
 
+    /// One that is nowhere, and of which nothing is read or written.
+    pub(super) fn nowhere(view: &MemoryView) -> Split {
+        let areas = Areas {
+            descriptors: Array::nowhere(view),
+            available: Window::nowhere(view),
+            available_ring: Array::nowhere(view),
+            used: Window::nowhere(view),
+            used_ring: Array::nowhere(view),
+        };
+        let (event_idx, indirect, decided) = (false, false, false);
+        let (mask, next, seen, counted, staged, published) = (0, 0, 0, 0, 0, 0);
+        Split { areas, mask, event_idx, indirect, next, seen, counted, staged, published, decided }
+    }
+
     /// Looks the areas up again, in memory that has changed.
     pub(super) fn renew(&mut self, setup: &QueueSetup, view: &MemoryView) -> Result<(), RingFault> {
         self.areas = Areas::new(setup, self.event_idx, view)?;
         Ok(())
-    }
-
-    /// Lets go of the areas: the ring is broken or was taken back, and nothing of it is read or written any more.
-    pub(super) fn leave(&mut self, view: &MemoryView) {
-        let Areas { descriptors, available, available_ring, used, used_ring } = &mut self.areas;
-        descriptors.leave(view);
-        available.leave(view);
-        available_ring.leave(view);
-        used.leave(view);
-        used_ring.leave(view);
     }
 
     /// Whether there are chains that may be taken without another look.
@@ -431,14 +435,6 @@ impl Areas {
         let available_ring = array::<2, 2>(&available, ENTRIES, size)?;
         let used = window(view, Area::Device, setup.device_area, 4 + 8 * entries + event)?;
         let used_ring = array::<4, 8>(&used, ENTRIES, size)?;
-        Ok(Areas { descriptors, available, available_ring, used, used_ring })
-    }
-
-    /// Those of a queue that has none.
-    fn nowhere(view: &MemoryView) -> Result<Areas, RingFault> {
-        let (available, used) = (Window::nowhere(view), Window::nowhere(view));
-        let descriptors = array(&Window::<16>::nowhere(view), 0, 0)?;
-        let (available_ring, used_ring) = (array(&available, 0, 0)?, array(&used, 0, 0)?);
         Ok(Areas { descriptors, available, available_ring, used, used_ring })
     }
 }
