@@ -2,10 +2,11 @@
 
 use std::io::ErrorKind;
 
+use virtio_core::Features;
 use virtio_core::testing::{Buffer, RingDriver};
 
 use crate::front::Front;
-use crate::rig::Rig;
+use crate::rig::{Rig, start_with};
 use crate::source::{Script, bytes};
 
 everywhere! {
@@ -14,6 +15,7 @@ everywhere! {
     ring_split_07_a_short_source_is_told_by_the_length,
     ring_split_02_what_is_not_room_is_left_alone,
     chains_without_room_come_back_empty,
+    basic_notf_03_doorbells_are_asked_for_whatever_was_negotiated,
     drv_cleanup_02_buffers_that_are_no_memory_come_back_empty,
     drv_ring_08_a_broken_ring_needs_a_reset_that_mends_it,
 }
@@ -70,6 +72,23 @@ fn ring_split_02_what_is_not_room_is_left_alone<F: Front, D: RingDriver>() {
     assert_eq!(rig.answer(&[Buffer::readable(before, 27), room]), Some(32));
     assert_eq!(rig.memory.bytes(before, 27), b"not for the device to write");
     assert_eq!(rig.bytes(&room), bytes(0, 32));
+}
+
+// spec: RING-INORDER-01 RING-INORDER-02
+fn basic_notf_03_doorbells_are_asked_for_whatever_was_negotiated<F: Front, D: RingDriver>() {
+    let (events, in_order) = (Features::EVENT_IDX, Features::IN_ORDER);
+    for features in [Features::NONE, events, in_order, events | in_order] {
+        let mut rig = Rig::<F, D>::new(&Script::endless());
+        rig.front.set_status(0);
+        rig.driver = start_with(&rig.front, &rig.memory, features);
+        rig.runtime.poll();
+        for _ in 0..200 {
+            let chain = [rig.room(3), rig.room(5)];
+            assert_eq!((rig.answer(&chain), rig.used()), (Some(8), None), "{features:?}");
+            rig.ring();
+            assert_eq!(rig.used(), None, "a doorbell too many is harmless");
+        }
+    }
 }
 
 fn chains_without_room_come_back_empty<F: Front, D: RingDriver>() {

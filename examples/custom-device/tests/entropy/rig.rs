@@ -25,13 +25,18 @@ pub(crate) fn connect<F: Front, D: RingDriver>(
     runtime: impl Runtime + 'static,
 ) -> F {
     let device = Entropy::new(source.clone());
-    let host = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(Arc::new(runtime)).with(D::LAYOUT);
-    F::connect(host)
+    let host = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(Arc::new(runtime));
+    F::connect(host.with(D::LAYOUT | Features::IN_ORDER))
 }
 
 /// What a driver does, up to DRIVER_OK, with its queue.
 pub(crate) fn start<F: Front, D: RingDriver>(front: &F, memory: &TestMemory) -> D {
-    let features = Features::VERSION_1 | Features::INDIRECT_DESC | Features::EVENT_IDX | D::LAYOUT;
+    start_with(front, memory, Features::INDIRECT_DESC | Features::EVENT_IDX)
+}
+
+/// The same, with these features of rings.
+pub(crate) fn start_with<F: Front, D: RingDriver>(front: &F, memory: &TestMemory, features: Features) -> D {
+    let features = Features::VERSION_1 | D::LAYOUT | features;
     front.set_status(ACKNOWLEDGE | DRIVER);
     for word in 0..4 {
         front.accept(word, features.word(word));
