@@ -100,7 +100,7 @@ pub(crate) enum Error {
     },
 
     /// No interrupt or slot is left for one more device.
-    #[error("--disk: at most {most} devices with transport={transport}")]
+    #[error("at most {most} devices with transport={transport}")]
     TooManyDevices {
         /// The transport that is full.
         transport: &'static str,
@@ -108,9 +108,11 @@ pub(crate) enum Error {
         most: usize,
     },
     /// A device of this kind cannot be attached.
-    #[error("--disk {}: {reason}", path.display())]
-    Disk {
-        /// The image.
+    #[error("{option} {}: {reason}", path.display())]
+    Device {
+        /// The option that asked for it.
+        option: &'static str,
+        /// The image or source.
         path: PathBuf,
         /// Why not.
         reason: String,
@@ -179,7 +181,7 @@ impl Error {
             | Error::DoesNotFit { .. }
             | Error::CommandLine { .. }
             | Error::TooManyDevices { .. }
-            | Error::Disk { .. } => 2,
+            | Error::Device { .. } => 2,
             _ => 1,
         }
     }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use custom_device::Entropy;
 use virtio_blk::Block;
 use vm_device::bus::{MmioAddress, MmioRange, PioAddress, PioRange};
 use vm_device::device_manager::{MmioManager, PioManager};
@@ -11,9 +12,9 @@ use vm_device::{DeviceMmio, DevicePio};
 
 use crate::cli::Boot;
 use crate::control::server::ControlServer;
-use crate::devices::attach;
 use crate::devices::board::Board;
 use crate::devices::control::Controls;
+use crate::devices::{disk, rng};
 use crate::error::Error;
 use crate::irq::line::EdgeLine;
 use crate::kvm::{Host, Vm};
@@ -36,7 +37,7 @@ mod tests;
 
 /// Builds the machine, runs it and says how it ended.
 pub(crate) fn run(boot: &Boot) -> Result<Ending, Error> {
-    let Inputs { memory, entry, disks } = inputs(boot)?;
+    let Inputs { memory, entry, disks, rngs } = inputs(boot)?;
     let host = Host::open()?;
     if usize::from(boot.cpus) > host.max_cpus() {
         return Err(Error::TooManyCpus { wanted: boot.cpus, most: host.max_cpus() });
@@ -47,7 +48,10 @@ pub(crate) fn run(boot: &Boot) -> Result<Ending, Error> {
     let mut controls = Controls::default();
     board.add_pci(Arc::new(HostBridge::new()), 0, Vec::new())?;
     for (disk, block) in boot.disks.iter().zip(disks) {
-        attach::disk(&mut board, &mut controls, disk, block)?;
+        disk::attach(&mut board, &mut controls, disk, block)?;
+    }
+    for (rng, entropy) in boot.rngs.iter().zip(rngs) {
+        rng::attach(&mut board, rng, entropy)?;
     }
     let com1 = legacy_devices(&mut board, &vm, &stop)?;
     let pci_window_64 = layout::pci_window_64(memory::end(boot.mem));
@@ -85,17 +89,20 @@ struct Inputs {
     entry: u64,
     /// The disks in the order of the command line.
     disks: Vec<Block>,
+    /// The entropy devices likewise.
+    rngs: Vec<Entropy>,
 }
 
 /// Takes up the files. Needs no KVM, so that a wrong command line is answered as one on any machine.
 fn inputs(boot: &Boot) -> Result<Inputs, Error> {
-    let disks = boot.disks.iter().map(attach::open).collect::<Result<Vec<_>, Error>>()?;
+    let disks = boot.disks.iter().map(disk::open).collect::<Result<Vec<_>, Error>>()?;
+    let rngs = boot.rngs.iter().map(rng::open).collect::<Result<Vec<_>, Error>>()?;
     let memory = memory::map(boot.mem)?;
     let kernel = boot::kernel::load(&memory, &boot.kernel)?;
     let initrd = boot.initrd.as_ref().map(|path| kernel.load_initrd(&memory, boot.mem, path)).transpose()?;
     boot::params::write(&memory, boot.mem, &kernel, initrd, &boot.cmdline)?;
     boot::reset_vector::write(&memory)?;
-    Ok(Inputs { memory, entry: kernel.entry, disks })
+    Ok(Inputs { memory, entry: kernel.entry, disks, rngs })
 }
 
 fn legacy_devices(board: &mut Board, vm: &Vm, stop: &Arc<Stop>) -> Result<Arc<Com1<File>>, Error> {

@@ -1,23 +1,17 @@
 //! What `--disk` takes.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use virtio_core::Features;
 
+use super::options;
+use super::transport::Transport;
+
 /// Longest serial number of a virtio block device.
 const MAX_SERIAL: usize = 20;
 
-/// How the guest reaches a device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Transport {
-    /// As a PCI function.
-    #[default]
-    Pci,
-    /// As a register window that ACPI announces.
-    Mmio,
-}
+const KEYS: &str = "path=FILE, ro, serial=TEXT, transport=pci|mmio, packed, in-order and notification-data";
 
 /// One disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,31 +37,20 @@ impl FromStr for Disk {
         let mut serial = None;
         let mut transport = Transport::default();
         let mut features = Features::NONE;
-        let mut seen = HashSet::new();
-        for part in text.split(',') {
-            let (key, value) = part.split_once('=').unwrap_or((part, ""));
-            if !seen.insert(key) {
-                return Err(format!("{key} is given twice"));
-            }
+        options::each(text, |key, value| {
             match (key, value) {
                 ("path", value) if !value.is_empty() => path = Some(PathBuf::from(value)),
                 ("path", _) => return Err("path is empty".to_owned()),
                 ("ro", "") => read_only = true,
                 ("serial", value) => serial = Some(valid_serial(value)?),
-                ("transport", "pci") => transport = Transport::Pci,
-                ("transport", "mmio") => transport = Transport::Mmio,
-                ("transport", value) => {
-                    return Err(format!("transport={value}: there are pci and mmio"));
-                }
+                ("transport", value) => transport = Transport::parse(value)?,
                 ("packed", "") => features |= Features::RING_PACKED,
                 ("in-order", "") => features |= Features::IN_ORDER,
                 ("notification-data", "") => features |= Features::NOTIFICATION_DATA,
-                _ => {
-                    let keys = "path=FILE, ro, serial=TEXT, transport=pci|mmio, packed, in-order and notification-data";
-                    return Err(format!("{part:?}: there are {keys}"));
-                }
+                (key, value) => return Err(options::unknown(key, value, KEYS)),
             }
-        }
+            Ok(())
+        })?;
         Ok(Self { path: path.ok_or("path=FILE is missing")?, read_only, serial, transport, features })
     }
 }

@@ -3,11 +3,17 @@
 //! | File | Idea |
 //! |---|---|
 //! | `size.rs` | sizes with a unit |
+//! | `options.rs` | keys and values with commas between |
 //! | `disk.rs` | what `--disk` takes |
+//! | `rng.rs` | what `--rng` takes |
+//! | `transport.rs` | how the guest reaches a device |
 //! | `usage.rs` | a wrong command line in one line |
 
 pub(crate) mod disk;
+mod options;
+pub(crate) mod rng;
 mod size;
+pub(crate) mod transport;
 pub(crate) mod usage;
 
 #[cfg(test)]
@@ -18,6 +24,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use disk::Disk;
+use rng::Rng;
 
 /// A small KVM virtual machine monitor that embeds the virtio crates.
 ///
@@ -72,12 +79,18 @@ pub(crate) struct Boot {
     /// The disks.
     #[arg(long = "disk", value_name = "DISK", help = DISK_HELP)]
     pub(crate) disks: Vec<Disk>,
+    /// The entropy devices.
+    #[arg(long = "rng", value_name = "RNG", help = RNG_HELP)]
+    pub(crate) rngs: Vec<Rng>,
     /// Serve requests of `microvm ctl` at this Unix socket
     #[arg(long, value_name = "SOCKET")]
     pub(crate) control: Option<PathBuf>,
 }
 
 const DISK_HELP: &str = "A disk, may be given several times: path=FILE[,ro][,serial=TEXT][,transport=pci|mmio][,packed][,in-order][,notification-data]";
+
+const RNG_HELP: &str =
+    "An entropy device, may be given several times: source=FILE[,transport=pci|mmio] or transport=pci|mmio";
 
 const BOOT_AFTER_HELP: &str = "\
 The console is on standard input and output. On a terminal, Ctrl-A x ends the machine
@@ -86,6 +99,9 @@ and Ctrl-A Ctrl-A types Ctrl-A.
 Disks: ro makes it read-only; serial is how the guest and `microvm ctl` name it (at most 20
 bytes); transport is how the guest reaches it (default pci). packed, in-order and
 notification-data offer the guest these features of the disk's queues.
+
+Entropy devices: source is where their random bytes come from (default /dev/urandom);
+transport is how the guest reaches them (default pci).
 
 Exit status: 0 when the guest powered off or asked for a reset, 1 when the machine failed,
 2 when the command line is wrong or names a file that cannot be used.";

@@ -2,7 +2,9 @@
 
 use virtio_core::Features;
 
-use super::disk::{Disk, Transport};
+use super::disk::Disk;
+use super::rng::Rng;
+use super::transport::Transport;
 use super::usage::{Refusal, parse};
 use super::{Boot, Command, CtlRequest, size};
 
@@ -34,7 +36,7 @@ fn a_kernel_is_enough_to_boot() {
     assert_eq!(boot.kernel.to_str(), Some("vmlinuz"));
     assert_eq!(boot.cmdline, "console=ttyS0");
     assert_eq!((boot.mem, boot.cpus), (256 << 20, 1));
-    assert!(boot.disks.is_empty());
+    assert!(boot.disks.is_empty() && boot.rngs.is_empty());
 }
 
 #[test]
@@ -94,6 +96,30 @@ fn wrong_disks_are_named() {
     ] {
         let line = refusal(&format!("boot --kernel k --disk {disk}"));
         assert!(line.contains(disk) && line.contains(reason), "{line}");
+    }
+}
+
+#[test]
+fn entropy_devices_have_a_source_and_a_transport() {
+    let boot = boot("--kernel k --rng transport=mmio --rng source=/dev/hwrng --rng transport=pci,source=a");
+    let rng = |source: &str, transport| Rng { source: source.into(), transport };
+    let (pci, mmio) = (Transport::Pci, Transport::Mmio);
+    assert_eq!(boot.rngs, [rng("/dev/urandom", mmio), rng("/dev/hwrng", pci), rng("a", pci)]);
+}
+
+#[test]
+fn wrong_entropy_devices_are_named() {
+    for (rng, reason) in [
+        ("source=", "source is empty"),
+        ("source", "source is empty"),
+        ("path=a", "\"path=a\": there are source=FILE"),
+        ("source=a,packed", "\"packed\""),
+        ("source=a,source=b", "source is given twice"),
+        ("transport=usb", "transport=usb: there are pci and mmio"),
+        ("transport", "there are pci and mmio"),
+    ] {
+        let line = refusal(&format!("boot --kernel k --rng {rng}"));
+        assert!(line.contains("--rng") && line.contains(rng) && line.contains(reason), "{line}");
     }
 }
 

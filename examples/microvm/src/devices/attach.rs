@@ -1,61 +1,38 @@
-//! From a `--disk` to a device in a place of the machine.
+//! A device into a place of the machine.
 
-use std::fmt::Display;
-use std::fs::OpenOptions;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use virtio_blk::{Block, BlockHandle, FileBackend};
-use virtio_core::{DeviceHost, DoorbellSite, GuestRam, HostBuilder, ThreadRuntime};
+use virtio_core::{DoorbellSite, HostBuilder};
 use virtio_mmio::MmioTransport;
 use virtio_pci::{MessageVector, VirtioPci};
 
 use super::board::Board;
-use super::control::{Controls, Resize};
-use crate::cli::disk::{Disk, Transport};
+use crate::cli::transport::Transport;
 use crate::error::Error;
 use crate::kvm::doorbell::Doorbell;
 use crate::pci::virtio::VirtioFunction;
 
-#[cfg(test)]
-mod tests;
-
-/// Unit of a disk's size in bytes.
-const SECTOR: u64 = 512;
-
-/// Puts `block`, which is `disk` opened, into the machine and makes it known to the control socket.
-pub(crate) fn disk(board: &mut Board, controls: &mut Controls, disk: &Disk, block: Block) -> Result<(), Error> {
-    if let Some(serial) = &disk.serial {
-        let resize = ImageFile { path: disk.path.clone(), read_only: disk.read_only, handle: block.handle() };
-        controls.add_disk(serial.clone(), Arc::new(resize));
-    }
-    let memory = GuestRam::from_vm_memory(&board.memory).map_err(bad(disk))?;
-    let runtime = Arc::new(ThreadRuntime::named("virtio-blk"));
-    let host = DeviceHost::builder(block).memory(memory).runtime(runtime).with(disk.features);
-    match disk.transport {
-        Transport::Mmio => on_mmio(board, disk, host),
-        Transport::Pci => on_pci(board, disk, host),
+/// Puts the device of `host` behind a transport and into the machine; `bad` makes an error of why it cannot be had.
+pub(super) fn attach(
+    board: &mut Board,
+    transport: Transport,
+    host: HostBuilder,
+    bad: impl FnOnce(String) -> Error,
+) -> Result<(), Error> {
+    match transport {
+        Transport::Mmio => on_mmio(board, host, bad),
+        Transport::Pci => on_pci(board, host, bad),
     }
 }
 
-/// Opens the image of `disk` as a block device. There need not be a machine yet.
-pub(crate) fn open(disk: &Disk) -> Result<Block, Error> {
-    let open = if disk.read_only { FileBackend::open_read_only } else { FileBackend::open };
-    let mut block = Block::builder(open(&disk.path).map_err(bad(disk))?).read_only(disk.read_only);
-    if let Some(serial) = &disk.serial {
-        block = block.serial(serial);
-    }
-    block.build().map_err(bad(disk))
-}
-
-fn on_mmio(board: &mut Board, disk: &Disk, host: HostBuilder) -> Result<(), Error> {
+fn on_mmio(board: &mut Board, host: HostBuilder, bad: impl FnOnce(String) -> Error) -> Result<(), Error> {
     let place = board.mmio_place()?;
-    let device = MmioTransport::new(host, place.line).map_err(bad(disk))?;
+    let device = MmioTransport::new(host, place.line).map_err(|error| bad(error.to_string()))?;
     let doorbells = doorbells(device.doorbells())?;
     board.add_mmio(place.at, Arc::new(device), doorbells)
 }
 
-fn on_pci(board: &mut Board, disk: &Disk, host: HostBuilder) -> Result<(), Error> {
+fn on_pci(board: &mut Board, host: HostBuilder, bad: impl FnOnce(String) -> Error) -> Result<(), Error> {
     // One vector for each queue and one for the configuration.
     let count = host.device().queue_sizes().len() + 1;
     let vectors = (0..count).map(|_| board.msi_vector().map(Arc::new)).collect::<Result<Vec<_>, Error>>()?;
@@ -63,7 +40,8 @@ fn on_pci(board: &mut Board, disk: &Disk, host: HostBuilder) -> Result<(), Error
         Some(vector) => Ok(vector.clone() as Arc<dyn MessageVector>),
         None => Err(std::io::ErrorKind::NotFound.into()),
     };
-    let function = VirtioPci::builder(host).msix(vector).intx(board.intx()?).build().map_err(bad(disk))?;
+    let function =
+        VirtioPci::builder(host).msix(vector).intx(board.intx()?).build().map_err(|error| bad(error.to_string()))?;
     let doorbells = doorbells(function.doorbells())?;
     board.add_pci(Arc::new(VirtioFunction(function)), VirtioPci::DOORBELL_BAR, doorbells)?;
     Ok(())
@@ -76,39 +54,4 @@ fn doorbells(sites: Vec<DoorbellSite>) -> Result<Vec<Doorbell>, Error> {
         Ok(Doorbell { offset: site.offset, value: site.datamatch, event })
     };
     sites.into_iter().map(doorbell).collect()
-}
-
-/// For `map_err`: the disk, and why it cannot be had.
-fn bad<E: Display>(disk: &Disk) -> impl FnOnce(E) -> Error {
-    |reason| Error::Disk { path: disk.path.clone(), reason: reason.to_string() }
-}
-
-/// An image file and the device that shows it.
-struct ImageFile {
-    path: PathBuf,
-    read_only: bool,
-    handle: BlockHandle,
-}
-
-impl Resize for ImageFile {
-    fn resize(&self, bytes: u64) -> Result<(), String> {
-        if self.read_only {
-            return Err("the disk is read-only".to_owned());
-        }
-        if !bytes.is_multiple_of(SECTOR) {
-            return Err(format!("{bytes} bytes are not a multiple of {SECTOR}"));
-        }
-        let path = self.path.display();
-        let cut = || -> std::io::Result<()> {
-            let file = OpenOptions::new().write(true).open(&self.path)?;
-            // A block device has the size that it has.
-            if file.metadata()?.is_file() { file.set_len(bytes) } else { Ok(()) }
-        };
-        // What becomes smaller does so for the guest first.
-        if bytes < self.handle.capacity() * SECTOR {
-            self.handle.resize(bytes).map_err(|error| error.to_string())?;
-        }
-        cut().map_err(|error| format!("{path}: {error}"))?;
-        self.handle.resize(bytes).map_err(|error| error.to_string())
-    }
 }

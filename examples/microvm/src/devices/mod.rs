@@ -3,9 +3,13 @@
 //! | File | Idea |
 //! |---|---|
 //! | `board.rs` | what the machine offers to a device: a place on MMIO or PCI, interrupts, doorbells |
-//! | `attach.rs` | from a `--disk` to a device in such a place |
+//! | `attach.rs` | a device into such a place |
+//! | `disk.rs` | from a `--disk` to a block device |
+//! | `rng.rs` | from a `--rng` to an entropy device |
 //! | `control.rs` | what can be done to devices while the machine runs |
 
-pub(crate) mod attach;
+mod attach;
 pub(crate) mod board;
 pub(crate) mod control;
+pub(crate) mod disk;
+pub(crate) mod rng;

@@ -20,6 +20,7 @@ fn refusal<const N: usize>(options: [(&str, &Path); N]) -> (u8, String) {
     for (option, value) in options {
         let value: OsString = match option {
             "--disk" => format!("path={}", value.display()).into(),
+            "--rng" => format!("source={}", value.display()).into(),
             _ => value.into(),
         };
         arguments.extend([option.into(), value]);
@@ -55,6 +56,8 @@ fn files_that_cannot_be_used_are_named() {
         ("--disk", folder, "neither a regular file nor a block device"),
         ("--disk", &pipe, "neither a regular file nor a block device"),
         ("--disk", &odd, "multiple of 512"),
+        ("--rng", &missing, "No such file"),
+        ("--rng", folder, "is a folder"),
     ] {
         let (status, message) = refusal([(option, path)]);
         assert_eq!(status, 2, "{message}");

@@ -4,6 +4,7 @@ use virtio_core::Features;
 use vmm_sys_util::tempfile::TempFile;
 
 use super::*;
+use crate::cli::transport::Transport;
 
 const SIZE: u64 = 8 * SECTOR;
 

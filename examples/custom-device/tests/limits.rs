@@ -1,0 +1,114 @@
+//! What a driver cannot make the device do: allocate, or fill the log.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+
+#[allow(dead_code)]
+#[path = "entropy/front.rs"]
+mod front;
+#[allow(dead_code)]
+#[path = "entropy/rig.rs"]
+mod rig;
+#[allow(dead_code)]
+#[path = "entropy/source.rs"]
+mod source;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use front::{Bare, Front, Mmio, Pci};
+use rig::Rig;
+use source::Script;
+use virtio_core::testing::{Buffer, PackedDriver, RingDriver, SplitDriver};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static LINES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, with a count of what each thread asked it for.
+struct Counting;
+
+// SAFETY: every call is passed on as it is.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Counts the lines of each thread.
+struct Lines;
+
+impl log::Log for Lines {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, _: &log::Record<'_>) {
+        LINES.set(LINES.get() + 1);
+    }
+
+    fn flush(&self) {}
+}
+
+fn allocations<F: Front, D: RingDriver>() -> u64 {
+    let source = Script::endless();
+    let mut rig = Rig::<F, D>::new(&source);
+    let (small, large, text) = (rig.room(10), rig.room(1 << 20), rig.memory.alloc(8, 8));
+    let mut counted = 0;
+    for _ in 0..10 {
+        for chain in [&[small, large][..], &[small; 8], &[Buffer::readable(text, 8)], &[Buffer::writable(0, 0)]] {
+            rig.driver.add(chain).expect("room in the ring");
+        }
+        rig.driver.publish();
+        let before = ALLOCATIONS.get();
+        rig.front.notify();
+        rig.runtime.poll();
+        counted = ALLOCATIONS.get() - before;
+        assert_eq!(std::iter::from_fn(|| rig.used()).count(), 4);
+    }
+    counted
+}
+
+#[test]
+fn a_device_that_has_warmed_up_allocates_nothing() {
+    let counted = [
+        allocations::<Bare, SplitDriver>(),
+        allocations::<Bare, PackedDriver>(),
+        allocations::<Mmio, SplitDriver>(),
+        allocations::<Pci, PackedDriver>(),
+    ];
+    assert_eq!(counted, [0; 4]);
+    // The count counts.
+    let before = ALLOCATIONS.get();
+    drop(std::hint::black_box(Box::new(1)));
+    assert_eq!(ALLOCATIONS.get() - before, 1);
+}
+
+#[test]
+fn a_source_that_fails_does_not_fill_the_log() {
+    log::set_logger(&Lines).expect("the only logger");
+    log::set_max_level(log::LevelFilter::Trace);
+    let mut rig = Rig::<Bare, SplitDriver>::new(&Script::of(0, None));
+    let room = rig.room(1);
+    rig.ask(&[room]);
+    assert_eq!(LINES.get(), 1);
+    for _ in 0..1000 {
+        rig.ring();
+        // A reset does not start the count anew.
+        rig.front.set_status(0);
+        rig.driver = rig::start(&rig.front, &rig.memory);
+        rig.driver.add(&[room]).expect("room in the ring");
+        rig.kick();
+    }
+    assert!(LINES.get() < 100, "{} lines", LINES.get());
+}
