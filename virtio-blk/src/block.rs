@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use virtio_core::device::{ActivateError, DeviceState, FeatureRefusal, StateError};
-use virtio_core::{Activation, ConfigSpace, DeviceType, Features, QueueTask, VirtioDevice, Virtqueue};
+use virtio_core::{Activation, ConfigSpace, DeviceType, Features, QueueTask, VirtioDevice};
 
 use crate::backend::BlockBackend;
 use crate::builder::BlockBuilder;
@@ -86,13 +86,7 @@ impl VirtioDevice for Block {
     }
 
     fn activate(&mut self, activation: Activation) -> Result<Vec<Box<dyn QueueTask>>, ActivateError> {
-        let mut tasks = Vec::<Box<dyn QueueTask>>::new();
-        for setup in activation.queues {
-            let number = setup.index;
-            let queue = Virtqueue::new(setup).map_err(|fault| ActivateError::Queue { queue: number, fault })?;
-            tasks.push(Box::new(BlockTask::new(queue, Arc::clone(&self.shared))));
-        }
-        Ok(tasks)
+        activation.task_per_queue(|queue| BlockTask::new(queue, Arc::clone(&self.shared)))
     }
 
     fn reset(&mut self) {

@@ -20,7 +20,7 @@ pub mod task;
 pub mod testing;
 
 pub use config::ConfigSpace;
-pub use device::{Activation, VirtioDevice};
+pub use device::{ActivateError, Activation, VirtioDevice};
 pub use device_type::DeviceType;
 pub use doorbell::DoorbellSite;
 pub use event::Event;
@@ -33,4 +33,4 @@ pub use ring::{Chain, ChainFault, QueuePosition, QueueSetup, RingFault, Ticket, 
 pub use runtime::{InlineRuntime, Runtime};
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
 pub use runtime::{SharedRuntime, ThreadRuntime};
-pub use task::{Events, Next, QueueTask, Quiesce, Source, Sources, TaskContext, TaskRunner};
+pub use task::{Next, QueueTask, Quiesce, Source, Sources, TaskContext, TaskRunner};
