@@ -98,19 +98,20 @@ impl GuestBuffers {
     }
 
     fn append(&mut self, pieces: impl Iterator<Item = Segment>, pins: &[Arc<Pin>]) -> Result<(), MemoryError> {
+        // First what keeps the pieces mapped: at no time is there a piece without it.
+        for pin in pins {
+            if !self.pins.iter().any(|held| Arc::ptr_eq(held, pin)) {
+                self.pins.push(pin.clone());
+            }
+        }
         for piece in pieces {
             if let Err(error) = piece.check() {
                 self.clear();
                 return Err(error);
             }
-            self.slices.push(RawIoSlice { base: piece.host, len: piece.len as usize });
+            self.slices.push(RawIoSlice { base: piece.host.0, len: piece.len as usize });
             self.len += piece.len as usize;
             self.segments.push(piece);
-        }
-        for pin in pins {
-            if !self.pins.iter().any(|held| Arc::ptr_eq(held, pin)) {
-                self.pins.push(pin.clone());
-            }
         }
         Ok(())
     }

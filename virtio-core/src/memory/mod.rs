@@ -91,6 +91,12 @@ pub enum MemoryError {
         /// Its length.
         len: u64,
     },
+    /// The region cannot be read and written: an access would end the process.
+    #[error("the region at {start:#x} is not mapped for reading and writing")]
+    Protected {
+        /// Its first address.
+        start: u64,
+    },
     /// The memory type maps its pages on demand, so no pointer to it can be kept.
     #[error("the region at {start:#x} has no permanent mapping")]
     NotPermanent {
