@@ -11,5 +11,8 @@
 mod both_layouts;
 
 mod barriers;
+mod chains;
 mod memory;
 mod rig;
+mod tasks;
+mod threads;
