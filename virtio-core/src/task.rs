@@ -100,6 +100,8 @@ pub enum Next {
 }
 
 /// What a task can say while it runs, besides what it wants next.
+///
+/// Send and Sync; lent for one run. No call blocks.
 #[derive(Debug, Default)]
 pub struct TaskContext {
     sources_changed: bool,
@@ -113,6 +115,8 @@ impl TaskContext {
 }
 
 /// One thing that a task is run for.
+///
+/// Send and Sync, and so are [`Sources`].
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Source {
@@ -129,6 +133,8 @@ pub enum Source {
 }
 
 /// The sources of one task. At most 64.
+///
+/// Send and Sync. No call blocks.
 #[derive(Default)]
 pub struct Sources(Vec<Source>);
 

@@ -108,6 +108,8 @@ fn call(callback: impl FnOnce()) {
 ///
 /// A protocol reply that lets the other side free the memory (an unmap, a memory region removed) waits for it. It may
 /// be dropped without waiting.
+///
+/// Send and Sync. Only [`wait`](Self::wait) blocks.
 #[must_use = "memory that was taken away may still be accessed until the barrier is complete"]
 pub struct MemoryBarrier {
     pub(super) versions: Arc<Versions>,

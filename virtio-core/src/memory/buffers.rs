@@ -54,6 +54,16 @@ unsafe impl Sync for RawIoSlice {}
 /// Filled from the [`Reader`] or [`Writer`] of a chain; the memory then stays mapped while this lives, whatever happens
 /// to the chain or to guest memory's layout. Reused from operation to operation, it allocates nothing once it has
 /// grown.
+///
+/// Send, not Sync: it belongs to one operation. No call blocks. What was taken of it has to be given up before it changes:
+///
+/// ```compile_fail,E0502
+/// # fn reuse(buffers: &mut virtio_core::GuestBuffers) {
+/// let slices = buffers.io_slices();
+/// buffers.clear();
+/// assert_eq!(slices.len(), 1);
+/// # }
+/// ```
 #[derive(Default)]
 pub struct GuestBuffers {
     segments: Vec<Segment>,

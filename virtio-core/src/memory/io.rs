@@ -101,6 +101,8 @@ impl<'a> Cursor<'a> {
 /// The device-readable part of a chain, read from front to back.
 ///
 /// Each byte should be read once: the driver may change it in between.
+///
+/// Neither Send nor Sync: [`GuestBuffers`](crate::GuestBuffers) take buffers to other threads. No call blocks.
 #[derive(Clone)]
 pub struct Reader<'a> {
     cursor: Cursor<'a>,
@@ -180,6 +182,8 @@ impl<'a> Reader<'a> {
 }
 
 /// The device-writable part of a chain, written from front to back.
+///
+/// Neither Send nor Sync, as [`Reader`]. No call blocks.
 pub struct Writer<'a> {
     cursor: Cursor<'a>,
     /// What keeps the pieces mapped.

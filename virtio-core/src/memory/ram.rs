@@ -38,6 +38,8 @@ struct Current {
 }
 
 /// A range of host memory to be used as guest memory.
+///
+/// Neither Send nor Sync, having a bare pointer in it: to be made where it is used.
 pub struct RawRegion {
     /// Its first device-visible address.
     pub start: u64,
@@ -259,6 +261,8 @@ impl fmt::Debug for GuestRam {
 }
 
 /// While it lives, nobody discards pages of the memory that it came from. See [`GuestRam::inhibit_discards`].
+///
+/// Send and Sync. Nothing of it blocks.
 pub struct DiscardInhibitor(Arc<Shared>);
 
 impl Drop for DiscardInhibitor {

@@ -30,6 +30,13 @@ impl ViewSlot {
 }
 
 /// One task's view of guest memory: a version of the table that stays as it is until the task refreshes it.
+///
+/// Send, not Sync: it belongs to one task. No call blocks longer than a short mutex.
+///
+/// ```compile_fail,E0277
+/// fn shared<T: Sync>() {}
+/// shared::<virtio_core::MemoryView>();
+/// ```
 pub struct MemoryView {
     ram: GuestRam,
     pub(super) pin: Arc<Pin>,

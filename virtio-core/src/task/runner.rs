@@ -12,6 +12,8 @@ use crate::ring::Virtqueue;
 /// The runtime waits for [`wake`](Self::wake) and for [`sources`](Self::sources), calls [`step`](Self::step) with what
 /// is ready, and obeys what that returns. After [`Next::Done`], after a panic, or whenever it wants to get rid of it, it
 /// drops the runner; the device asks for a reset then, unless it was told to end.
+///
+/// Send, not Sync: it belongs to one thread at a time. No call blocks, if the task keeps to its contract.
 pub struct TaskRunner {
     task: Box<dyn QueueTask>,
     control: Arc<TaskControl>,
