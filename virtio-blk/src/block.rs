@@ -14,6 +14,8 @@ use crate::task::BlockTask;
 use crate::wire::{self, field};
 
 /// A virtio block device (virtio 1.4, section 5.2), to be given to a [`DeviceHost`](virtio_core::DeviceHost).
+///
+/// Send and Sync. No call waits for a queue task.
 #[derive(Debug)]
 pub struct Block {
     shared: Arc<Shared>,

@@ -98,6 +98,8 @@ pub trait VirtioDevice: Send {
 }
 
 /// What a device is handed when the driver is ready.
+///
+/// Send and Sync: all of it can be handed on to tasks.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Activation {
@@ -160,6 +162,8 @@ pub enum FeatureRefusal {
 }
 
 /// The device could not start.
+///
+/// Send and Sync.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ActivateError {

@@ -1,4 +1,10 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## Threads
+//!
+//! Each type says whether it is Send and Sync and which of its calls may block. One that does not say it is plain data, a
+//! number or an error: Send and Sync, and nothing of it blocks. Traits require what they need of their implementations. The
+//! same holds for the crates of the transports and devices.
 #![deny(unsafe_code)]
 
 mod config;

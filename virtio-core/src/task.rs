@@ -91,6 +91,8 @@ pub enum Next {
 }
 
 /// What a task is told in a run, and what it can say besides what it wants next.
+///
+/// Send and Sync; lent for one run. No call blocks.
 #[derive(Debug)]
 pub struct TaskContext {
     ready: u64,
@@ -118,6 +120,8 @@ impl TaskContext {
 }
 
 /// One thing that a task is run for.
+///
+/// Send and Sync, and so are [`Sources`].
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Source {
@@ -135,6 +139,8 @@ pub enum Source {
 }
 
 /// The sources of one task besides its queues' doorbells.
+///
+/// Send and Sync. No call blocks.
 #[derive(Default)]
 pub struct Sources(Vec<(Source, u8)>);
 

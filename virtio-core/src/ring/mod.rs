@@ -100,6 +100,11 @@ struct Taken {
 /// Send, not Sync: it belongs to one task. No call blocks.
 ///
 /// A broken ring ends by itself: [`pop`](Self::pop) returns nothing more, and the device is told to ask for a reset.
+///
+/// ```compile_fail,E0277
+/// fn shared<T: Sync>() {}
+/// shared::<virtio_core::Virtqueue>();
+/// ```
 pub struct Virtqueue {
     ring: Layout,
     view: MemoryView,

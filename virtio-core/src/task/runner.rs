@@ -14,7 +14,7 @@ use crate::ring::Virtqueue;
 /// returns. After [`Next::Done`], after a panic, or whenever it wants to get rid of it, it drops the runner; the device asks
 /// for a reset then, unless it was told to end. A runner that is kept keeps its device from ending a reset.
 ///
-/// Send, not Sync. No call blocks.
+/// Send, not Sync: it belongs to one thread at a time. No call blocks, if the task keeps to its contract.
 pub struct TaskRunner {
     task: Box<dyn QueueTask>,
     control: Arc<TaskControl>,
