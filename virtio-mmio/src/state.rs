@@ -52,8 +52,20 @@ impl MmioTransport {
     /// that the driver has not acknowledged.
     ///
     /// # Errors
-    /// [`StateError`]; the device has been reset then.
+    /// [`StateError::Busy`] for a device whose status is not zero: it goes on. Any other [`StateError`]: the device has
+    /// been reset.
     pub fn restore(&self, state: &MmioState) -> Result<(), StateError> {
+        if self.host().status() != 0 {
+            return Err(StateError::Busy);
+        }
+        let result = self.try_restore(state);
+        if result.is_err() {
+            self.host().write_status(0);
+        }
+        result
+    }
+
+    fn try_restore(&self, state: &MmioState) -> Result<(), StateError> {
         let MmioState { version, interrupt_status, device_features_sel, driver_features_sel, queue_sel, shm_sel, host } =
             state;
         if *version != VERSION {

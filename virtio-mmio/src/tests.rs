@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
+use virtio_core::device::StateError;
 use virtio_core::host::HostBuilder;
 use virtio_core::testing::suite::{Port, USUAL, World};
 use virtio_core::testing::{TestDevice, TestMemory};
 use virtio_core::{DeviceHost, Features};
 
 use crate::registers::*;
-use crate::{EmptySlot, MmioTransport, SharedMemory};
+use crate::{EmptySlot, MmioState, MmioTransport, SharedMemory};
 
 /// A driver that knows nothing but the window.
 struct MmioPort {
@@ -42,6 +43,8 @@ impl MmioPort {
 }
 
 impl Port for MmioPort {
+    type State = MmioState;
+
     fn connect(host: HostBuilder) -> MmioPort {
         let (line, raised) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
         let (level, count) = (line.clone(), raised.clone());
@@ -128,6 +131,14 @@ impl Port for MmioPort {
         assert_eq!(self.line(), status != 0, "the line follows the status");
         self.write(INTERRUPT_ACK, status);
         (status & USED_BUFFER != 0, status & CONFIG_CHANGE != 0)
+    }
+
+    fn save(&self) -> Result<MmioState, StateError> {
+        self.transport.save()
+    }
+
+    fn restore(&self, state: &MmioState) -> Result<(), StateError> {
+        self.transport.restore(state)
     }
 }
 
@@ -555,9 +566,9 @@ fn a_saved_window_goes_on_elsewhere() {
     let (device, _) = TestDevice::new(2);
     let host = DeviceHost::builder(device).memory(one.memory.ram().clone()).runtime(Arc::new(one.runtime.clone()));
     let other = MmioPort::connect(host);
-    let bad = crate::MmioState { version: 2, ..state.clone() };
+    let bad = MmioState { version: 2, ..state.clone() };
     assert!(other.transport.restore(&bad).is_err());
-    let odd = crate::MmioState { interrupt_status: u32::MAX, ..state.clone() };
+    let odd = MmioState { interrupt_status: u32::MAX, ..state.clone() };
     other.transport.restore(&odd).unwrap();
     assert_eq!(other.read(INTERRUPT_STATUS), 3, "there are no other events");
     other.set_status(0);

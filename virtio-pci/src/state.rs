@@ -97,7 +97,8 @@ impl VirtioPci {
     /// Returns the BARs that answer somewhere now, as [`write_config`](Self::write_config) does.
     ///
     /// # Errors
-    /// [`StateError`]; the function has been reset then, unless it was in use.
+    /// [`StateError::Busy`] for a device whose status is not zero: it goes on, and nothing of the function has changed.
+    /// Any other [`StateError`]: the function has been reset.
     pub fn restore(&self, state: &PciState) -> Result<Vec<BarChange>, StateError> {
         if self.host.status() != 0 {
             return Err(StateError::Busy);

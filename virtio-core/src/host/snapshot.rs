@@ -96,8 +96,12 @@ impl DeviceHost {
     /// Takes over a saved state. A device that was live is paused afterwards: [`resume`](Self::resume) lets it go on.
     ///
     /// # Errors
-    /// [`StateError`]; the device has been reset then.
+    /// [`StateError::Busy`] for a device whose status is not zero: it goes on. Any other [`StateError`]: the device has
+    /// been reset.
     pub fn restore(&self, state: &HostState) -> Result<(), StateError> {
+        if self.status() != 0 {
+            return Err(StateError::Busy);
+        }
         let result = self.try_restore(state);
         if result.is_err() {
             self.write_status(0);
@@ -125,9 +129,6 @@ impl DeviceHost {
         }
         if queues.len() != self.queues.len() {
             return Err(StateError::Mismatch { what: "the number of queues is another" });
-        }
-        if self.shared.status() != 0 {
-            return Err(StateError::Busy);
         }
         let accepted = Features::from_bits(*accepted);
         for word in 0..4 {

@@ -6,6 +6,8 @@ mod transport;
 use std::cell::Cell;
 use std::sync::mpsc::{Receiver, channel};
 
+use virtio_core::device::StateError;
+use virtio_core::host::HostState;
 use virtio_core::testing::suite::{Port, World};
 use virtio_core::testing::{SplitDriver, TestDevice};
 use virtio_core::{DeviceHost, DeviceType, Features, HostBuilder};
@@ -48,6 +50,8 @@ impl MessagePort {
 }
 
 impl Port for MessagePort {
+    type State = HostState;
+
     fn connect(host: HostBuilder) -> MessagePort {
         let (sender, notices) = channel();
         let transport = MessageTransport::new(host, sender).unwrap();
@@ -125,6 +129,14 @@ impl Port for MessagePort {
             Notice::Config => (used, true),
             Notice::Forget => (false, false),
         })
+    }
+
+    fn save(&self) -> Result<HostState, StateError> {
+        self.transport.host().save()
+    }
+
+    fn restore(&self, state: &HostState) -> Result<(), StateError> {
+        self.transport.host().restore(state)
     }
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use virtio_core::device::StateError;
 use virtio_core::testing::TestMemory;
 use virtio_core::testing::suite::Port;
 use virtio_core::{DeviceHost, HostBuilder, InlineRuntime};
-use virtio_pci::VirtioPci;
+use virtio_pci::{PciState, VirtioPci};
 
 use crate::harness::{DEVICE_CFG, Harness, Messages, NO_VECTOR, message, reg, with_msix};
 
@@ -50,6 +51,8 @@ impl Intx {
 }
 
 impl Port for Intx {
+    type State = PciState;
+
     fn connect(host: HostBuilder) -> Intx {
         Intx::new(host, false)
     }
@@ -126,9 +129,19 @@ impl Port for Intx {
         assert_eq!(asserted, isr != 0, "the pin follows the register");
         (isr & 1 != 0, isr & 2 != 0)
     }
+
+    fn save(&self) -> Result<PciState, StateError> {
+        self.harness.function.save()
+    }
+
+    fn restore(&self, state: &PciState) -> Result<(), StateError> {
+        self.harness.function.restore(state).map(|_| ())
+    }
 }
 
 impl Port for Msix {
+    type State = PciState;
+
     fn connect(host: HostBuilder) -> Msix {
         let port = Intx::new(host, true);
         port.harness.enable_msix();
@@ -204,6 +217,14 @@ impl Port for Msix {
         let sent = self.0.harness.sent.take();
         assert!(!self.0.harness.pin(), "the pin is not used");
         (sent.contains(&message(1)), sent.contains(&message(0)))
+    }
+
+    fn save(&self) -> Result<PciState, StateError> {
+        self.0.save()
+    }
+
+    fn restore(&self, state: &PciState) -> Result<(), StateError> {
+        self.0.restore(state)
     }
 }
 

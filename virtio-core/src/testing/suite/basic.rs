@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Port, USUAL, World};
+use crate::device::StateError;
 use crate::features::Features;
 use crate::host::HostState;
 use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET};
@@ -317,15 +318,15 @@ pub fn a_device_that_cannot_start_asks_for_a_reset<P: Port, D: RingDriver>(world
 pub fn a_saved_device_goes_on_elsewhere<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut driver = world.live(USUAL);
     assert!(world.echoes(&mut driver));
-    assert!(world.port.host().save().is_err(), "it is live");
+    assert!(world.port.save().is_err(), "it is live");
     world.port.host().pause(Duration::from_millis(5)).expect("nothing is in flight");
-    let state = world.port.host().save().expect("it is paused");
+    let state = world.port.save().expect("it is paused");
     let to = world.request(&mut driver, b"meanwhile");
 
     let (host, _) = world.another();
     let other = P::connect(host);
-    other.host().restore(&state).expect("a good state");
-    assert_eq!(other.host().save().as_ref(), Ok(&state), "a round trip keeps everything");
+    other.restore(&state).expect("a good state");
+    assert_eq!(other.host().save(), world.port.host().save(), "a round trip keeps everything");
     other.host().resume();
     assert!(!other.take_interrupts().1, "the configuration is as it was");
     world.runtime.poll();
@@ -364,6 +365,21 @@ pub fn a_corrupt_snapshot_is_refused<P: Port, D: RingDriver>(world: &World<P, D>
     world.port.host().restore(&good).expect("a good state");
     world.port.host().resume();
     assert!(world.echoes(&mut driver));
+    assert!(world.recovers());
+}
+
+pub fn a_device_in_use_is_not_restored_onto<P: Port, D: RingDriver>(world: &World<P, D>) {
+    let mut driver = world.live(USUAL);
+    world.port.host().pause(Duration::from_millis(5)).expect("nothing is in flight");
+    let (state, mut bad) = (world.port.save().expect("it is paused"), world.port.host().save().expect("it is paused"));
+    world.port.host().resume();
+    assert!(world.echoes(&mut driver));
+    bad.version += 1;
+    assert_eq!(world.port.restore(&state), Err(StateError::Busy));
+    assert_eq!(world.port.host().restore(&bad), Err(StateError::Busy));
+    assert!(world.port.take_interrupts().0, "what was pending is pending");
+    assert!(world.echoes(&mut driver), "it goes on where it was");
+    assert_eq!(world.device.resets(), 0);
     assert!(world.recovers());
 }
 

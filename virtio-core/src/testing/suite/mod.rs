@@ -37,6 +37,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::{Buffer, RingDriver, SplitDriver, TestDevice, TestHandle, TestMemory};
+use crate::device::StateError;
 use crate::features::Features;
 use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
 use crate::host::{DeviceHost, HostBuilder};
@@ -44,6 +45,8 @@ use crate::runtime::InlineRuntime;
 
 /// What a driver can do to a transport: nothing but register accesses.
 pub trait Port {
+    /// What the transport saves.
+    type State;
     /// The transport in front of a device.
     fn connect(host: HostBuilder) -> Self;
     /// The device's host, for what only the embedder sees.
@@ -82,6 +85,16 @@ pub trait Port {
     fn notify(&self, queue: u16);
     /// Whether the driver was interrupted since the last call: for used buffers, for a change of configuration.
     fn take_interrupts(&self) -> (bool, bool);
+    /// Saves the transport with its device.
+    ///
+    /// # Errors
+    /// Those of [`DeviceHost::save`].
+    fn save(&self) -> Result<Self::State, StateError>;
+    /// Takes over a saved state.
+    ///
+    /// # Errors
+    /// Those of [`DeviceHost::restore`].
+    fn restore(&self, state: &Self::State) -> Result<(), StateError>;
 }
 
 /// A test device behind a port, with a driver's memory and rings of one layout, on a runtime that runs when told to.
@@ -259,6 +272,7 @@ macro_rules! conformance_suite {
                 a_device_that_cannot_start_asks_for_a_reset,
                 a_saved_device_goes_on_elsewhere,
                 a_corrupt_snapshot_is_refused,
+                a_device_in_use_is_not_restored_onto,
                 ring_split_02_readable_buffers_are_not_written,
                 ring_split_03_writable_buffers_are_not_read,
                 ring_split_07_len_never_exceeds_what_was_written,

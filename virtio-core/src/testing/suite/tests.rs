@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use super::Port;
-use crate::host::{DeviceHost, HostBuilder};
+use crate::device::StateError;
+use crate::host::{DeviceHost, HostBuilder, HostState};
 use crate::interrupt::{Interrupt, Interrupts};
 
 /// A transport whose registers are the host's methods.
@@ -39,6 +40,8 @@ impl Interrupts for DirectInterrupts {
 }
 
 impl Port for Direct {
+    type State = HostState;
+
     fn connect(host: HostBuilder) -> Direct {
         let flags = Arc::<Flags>::default();
         Direct { host: host.build(Arc::new(DirectInterrupts(flags.clone()))).unwrap(), flags }
@@ -101,6 +104,14 @@ impl Port for Direct {
 
     fn take_interrupts(&self) -> (bool, bool) {
         (self.flags.used.swap(false, SeqCst), self.flags.config.swap(false, SeqCst))
+    }
+
+    fn save(&self) -> Result<HostState, StateError> {
+        self.host.save()
+    }
+
+    fn restore(&self, state: &HostState) -> Result<(), StateError> {
+        self.host.restore(state)
     }
 }
 
