@@ -4,8 +4,8 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use virtio_core::host::HostError;
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
+use virtio_core::host::{HostError, QueueActivity};
 use virtio_core::ring::WrongQueue;
 use virtio_core::task::Ready;
 use virtio_core::testing::suite::USUAL;
@@ -39,12 +39,12 @@ fn builder(memory: &TestMemory, runtime: Arc<dyn Runtime>) -> HostBuilder {
 }
 
 fn enable(host: &DeviceHost, driver: &SplitDriver) -> bool {
-    host.configure_queue(0, |registers| {
-        registers.size = driver.size();
-        (registers.descriptor_area, registers.driver_area, registers.device_area) = driver.areas();
+    host.configure_queue(0, |config| {
+        config.size = driver.size();
+        (config.descriptor_area, config.driver_area, config.device_area) = driver.areas();
     });
     host.enable_queue(0);
-    host.queue(0).unwrap().enabled
+    host.queue(0).unwrap().is_enabled()
 }
 
 /// The device may keep tickets longer than the queue lives; what they stand for is not the new queue's.
@@ -110,8 +110,7 @@ fn drv_vqreset_02_a_queue_whose_task_is_lost_is_reset_but_not_enabled_again() {
     assert_eq!(host.status() & NEEDS_RESET, NEEDS_RESET);
     for _ in 0..2 {
         host.reset_queue(0);
-        let registers = host.queue(0).unwrap();
-        assert_eq!((registers.resetting, registers.enabled), (false, false));
+        assert_eq!(host.queue(0).unwrap().activity, QueueActivity::Off);
         assert!(!enable(&host, &SplitDriver::new(&memory, 16, Features::NONE)));
     }
     assert!(memory.ram().set_log(None).is_complete(), "nobody holds on to guest memory");

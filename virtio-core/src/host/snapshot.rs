@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::status::{DRIVER_OK, FEATURES_OK};
-use super::{DeviceHost, Phase, QueueRegisters};
+use super::{DeviceHost, Phase, QueueConfig, QueueRegisters};
 use crate::device::{DeviceState, StateError};
 use crate::features::Features;
 use crate::ring::QueuePosition;
 
 /// The version that [`DeviceHost::save`] writes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What of a host, its queues and its device a driver could notice. Plain data; restored through validation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,18 +39,12 @@ pub struct HostState {
 /// The state of one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueState {
-    /// Descriptors in the ring.
-    pub size: u16,
-    /// Address of the descriptor area.
-    pub descriptor_area: u64,
-    /// Address of the driver area.
-    pub driver_area: u64,
-    /// Address of the device area.
-    pub device_area: u64,
+    /// What the driver has configured.
+    pub config: QueueConfig,
     /// Whether the queue is enabled.
     pub enabled: bool,
-    /// Whether the driver has reset the queue of a live device and not enabled it again.
-    pub idle: bool,
+    /// Whether the driver has reset the queue of a live device by itself and not enabled it again.
+    pub awaits_enable: bool,
     /// Where a live queue stands.
     pub position: Option<QueuePosition>,
 }
@@ -65,7 +59,7 @@ impl DeviceHost {
         for index in 0..self.queue_count() {
             self.note_stop(&mut control, index);
         }
-        if control.queues.iter().any(|registers| registers.resetting) {
+        if control.queues.iter().any(QueueRegisters::is_resetting) {
             return Err(StateError::Busy);
         }
         let positions = match &control.phase {
@@ -75,10 +69,8 @@ impl DeviceHost {
         };
         let position = |queue| positions.iter().find(|(index, _)| *index == queue).map(|(_, position)| *position);
         let queues = (0..).zip(&control.queues).map(|(index, registers)| {
-            let QueueRegisters { size, descriptor_area, driver_area, device_area, enabled, resetting: _, idle } =
-                *registers;
-            let position = position(index);
-            QueueState { size, descriptor_area, driver_area, device_area, enabled, idle, position }
+            let QueueRegisters { config, activity: _, awaits_enable } = *registers;
+            QueueState { config, enabled: registers.is_enabled(), awaits_enable, position: position(index) }
         });
         Ok(HostState {
             version: VERSION,
@@ -142,26 +134,22 @@ impl DeviceHost {
             return Err(StateError::Corrupt { what: "the features cannot have been accepted" });
         }
         for (index, queue) in (0..).zip(queues) {
-            let QueueState { size, descriptor_area, driver_area, device_area, enabled, idle: _, position: _ } = *queue;
-            self.configure_queue(index, |registers| {
-                registers.size = size;
-                (registers.descriptor_area, registers.driver_area, registers.device_area) =
-                    (descriptor_area, driver_area, device_area);
-            });
+            let QueueState { config, enabled, awaits_enable: _, position: _ } = *queue;
+            self.configure_queue(index, |registers| *registers = config);
             if enabled {
                 self.enable_queue(index);
             }
-            if self.queue(index).is_none_or(|registers| registers.enabled != enabled) {
+            if self.queue(index).is_none_or(|registers| registers.is_enabled() != enabled) {
                 return Err(StateError::Corrupt { what: "a queue cannot have been enabled" });
             }
         }
-        let may_be_idle = status & DRIVER_OK != 0 && accepted.contains(Features::RING_RESET);
-        if queues.iter().any(|queue| queue.idle && (queue.enabled || queue.position.is_some() || !may_be_idle)) {
+        let may_await = status & DRIVER_OK != 0 && accepted.contains(Features::RING_RESET);
+        if queues.iter().any(|queue| queue.awaits_enable && (queue.enabled || queue.position.is_some() || !may_await)) {
             return Err(StateError::Corrupt { what: "a queue cannot have been reset by itself" });
         }
         let mut control = self.control();
         for (registers, queue) in control.queues.iter_mut().zip(queues) {
-            registers.idle = queue.idle;
+            registers.awaits_enable = queue.awaits_enable;
         }
         control.device.restore(device)?;
         // The driver may be in the middle of reading what is different here, and has to be told of it.

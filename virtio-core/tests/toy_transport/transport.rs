@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use virtio_core::host::HostError;
+use virtio_core::host::{HostError, QueueConfig};
 use virtio_core::{DeviceHost, DeviceType, Features, HostBuilder, Interrupt, Interrupts};
 
 /// From the driver to the device.
@@ -94,16 +94,13 @@ impl MessageTransport {
             Request::WriteConfig { offset, bytes } => host.write_config(offset, &bytes),
             Request::GetQueue(queue) => {
                 let (max_size, registers) = (host.queue_max_size(queue), host.queue(queue));
-                let (enabled, resetting) = registers.map_or((false, false), |queue| (queue.enabled, queue.resetting));
+                let (enabled, resetting) =
+                    registers.map_or((false, false), |queue| (queue.is_enabled(), queue.is_resetting()));
                 return Reply::Queue { max_size, enabled, resetting };
             }
             Request::SetQueue { queue, size, descriptor_area, driver_area, device_area } => {
-                host.configure_queue(queue, |registers| {
-                    registers.size = size;
-                    registers.descriptor_area = descriptor_area;
-                    registers.driver_area = driver_area;
-                    registers.device_area = device_area;
-                });
+                let config = QueueConfig { size, descriptor_area, driver_area, device_area };
+                host.configure_queue(queue, |registers| *registers = config);
             }
             Request::EnableQueue(queue) => host.enable_queue(queue),
             Request::ResetQueue(queue) => host.reset_queue(queue),

@@ -79,7 +79,7 @@ pub trait Port {
     }
     /// Reads whether a reset of a queue goes on.
     fn is_resetting(&self, queue: u16) -> bool {
-        self.host().queue(queue).is_some_and(|queue| queue.resetting)
+        self.host().queue(queue).is_some_and(|queue| queue.is_resetting())
     }
     /// Rings a queue's doorbell.
     fn notify(&self, queue: u16);

@@ -84,9 +84,9 @@ impl Port for Direct {
     }
 
     fn set_queue(&self, queue: u16, size: u16, areas: (u64, u64, u64)) {
-        self.host.configure_queue(queue, |registers| {
-            registers.size = size;
-            (registers.descriptor_area, registers.driver_area, registers.device_area) = areas;
+        self.host.configure_queue(queue, |config| {
+            config.size = size;
+            (config.descriptor_area, config.driver_area, config.device_area) = areas;
         });
     }
 
@@ -95,7 +95,7 @@ impl Port for Direct {
     }
 
     fn is_enabled(&self, queue: u16) -> bool {
-        self.host.queue(queue).is_some_and(|queue| queue.enabled)
+        self.host.queue(queue).is_some_and(|queue| queue.is_enabled())
     }
 
     fn notify(&self, queue: u16) {
