@@ -35,7 +35,7 @@ impl Interrupts for Silent {
 
 fn builder(memory: &TestMemory, runtime: Arc<dyn Runtime>) -> HostBuilder {
     let (device, _) = TestDevice::new(1);
-    DeviceHost::builder(device).memory(memory.ram().clone()).runtime(runtime)
+    DeviceHost::builder(device, memory.ram().clone(), runtime)
 }
 
 fn enable(host: &DeviceHost, driver: &SplitDriver) -> bool {

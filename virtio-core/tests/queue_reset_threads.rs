@@ -60,7 +60,7 @@ impl Place {
 /// A device that agrees on features, and waits for its queues.
 fn live(queues: usize, memory: &TestMemory, runtime: Arc<dyn Runtime>, features: Features) -> DeviceHost {
     let (device, _) = TestDevice::new(queues);
-    let builder = DeviceHost::builder(device).with(features - FEATURES).memory(memory.ram().clone()).runtime(runtime);
+    let builder = DeviceHost::builder(device, memory.ram().clone(), runtime).with(features - FEATURES);
     let host = builder.reset_wait(Duration::from_secs(60)).build(Arc::new(Silent)).unwrap();
     host.write_status(ACKNOWLEDGE | DRIVER);
     for word in 0..4 {

@@ -369,7 +369,7 @@ fn mmio_reg_19_shared_memory_registers() {
     let memory = TestMemory::new(1 << 16);
     let (device, _) = TestDevice::new(1);
     let runtime = Arc::new(virtio_core::InlineRuntime::new());
-    let host = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(runtime);
+    let host = DeviceHost::builder(device, memory.ram().clone(), runtime);
     let region = SharedMemory { id: 7, base: 0x12_3456_7000, len: 0x1_0000_2000 };
     let transport = MmioTransport::new(host, |_: bool| {}).unwrap().with_shared_memory(vec![region]);
     let port = MmioPort { transport, line: Arc::default(), raised: Arc::default() };
@@ -564,7 +564,7 @@ fn a_saved_window_goes_on_elsewhere() {
     assert_eq!((state.interrupt_status, state.queue_sel), (USED_BUFFER, 1));
 
     let (device, _) = TestDevice::new(2);
-    let host = DeviceHost::builder(device).memory(one.memory.ram().clone()).runtime(Arc::new(one.runtime.clone()));
+    let host = DeviceHost::builder(device, one.memory.ram().clone(), Arc::new(one.runtime.clone()));
     let other = MmioPort::connect(host);
     let bad = MmioState { version: 2, ..state.clone() };
     assert!(other.transport.restore(&bad).is_err());
@@ -637,7 +637,7 @@ fn basic_notf_02_without_the_feature_a_doorbell_is_the_queues_number() {
 fn notif_config_data_cannot_be_offered() {
     let World { memory, runtime, .. } = world();
     let (device, _) = TestDevice::new(1);
-    let host = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(Arc::new(runtime));
+    let host = DeviceHost::builder(device, memory.ram().clone(), Arc::new(runtime));
     let refused = MmioTransport::new(host.with(Features::NOTIF_CONFIG_DATA), |_: bool| {});
     assert!(matches!(refused, Err(virtio_core::host::HostError::Features(Features::NOTIF_CONFIG_DATA))));
 }

@@ -19,8 +19,8 @@ use crate::runtime::Runtime;
 #[must_use]
 pub struct HostBuilder {
     device: Box<dyn VirtioDevice>,
-    memory: Option<GuestRam>,
-    runtime: Option<Arc<dyn Runtime>>,
+    memory: GuestRam,
+    runtime: Arc<dyn Runtime>,
     with: Features,
     without: Features,
     impossible: Features,
@@ -29,29 +29,17 @@ pub struct HostBuilder {
 }
 
 impl HostBuilder {
-    pub(super) fn new(device: Box<dyn VirtioDevice>) -> HostBuilder {
+    pub(super) fn new(device: Box<dyn VirtioDevice>, memory: GuestRam, runtime: Arc<dyn Runtime>) -> HostBuilder {
         HostBuilder {
             device,
-            memory: None,
-            runtime: None,
+            memory,
+            runtime,
             with: Features::NONE,
             without: Features::NONE,
             impossible: Features::NONE,
             reset_wait: Duration::from_millis(10),
             reset_limit: Duration::from_secs(5),
         }
-    }
-
-    /// The guest memory that the device may access. Needed.
-    pub fn memory(mut self, memory: GuestRam) -> HostBuilder {
-        self.memory = Some(memory);
-        self
-    }
-
-    /// What runs the device's tasks. Needed.
-    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> HostBuilder {
-        self.runtime = Some(runtime);
-        self
     }
 
     /// Features of rings and of notifications to offer besides the usual ones, which are INDIRECT_DESC, EVENT_IDX and
@@ -135,8 +123,8 @@ impl HostBuilder {
             device_type: device.device_type(),
             offered,
             config,
-            memory: memory.ok_or(HostError::NoMemory)?,
-            runtime: runtime.ok_or(HostError::NoRuntime)?,
+            memory,
+            runtime,
             reset_wait,
             reset_limit,
             control: Mutex::new(Control {

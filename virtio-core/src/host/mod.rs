@@ -136,9 +136,9 @@ struct Task {
 }
 
 impl DeviceHost {
-    /// A host for `device`, to be given to a transport.
-    pub fn builder(device: impl VirtioDevice + 'static) -> HostBuilder {
-        HostBuilder::new(Box::new(device))
+    /// A host for `device`, which may access `memory` and whose tasks `runtime` runs: to be given to a transport.
+    pub fn builder(device: impl VirtioDevice + 'static, memory: GuestRam, runtime: Arc<dyn Runtime>) -> HostBuilder {
+        HostBuilder::new(Box::new(device), memory, runtime)
     }
 
     /// What kind of device it is.

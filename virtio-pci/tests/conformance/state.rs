@@ -1,10 +1,11 @@
 //! Saving and restoring.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use virtio_core::Features;
 use virtio_core::device::StateError;
 use virtio_core::host::status::DRIVER_OK;
+use virtio_core::{DeviceHost, Features, InlineRuntime};
 use virtio_pci::PciState;
 
 use crate::harness::*;
@@ -12,8 +13,9 @@ use crate::harness::*;
 /// A function like that of `Harness::new`, in the other machine: with the memory's contents, and BARs not placed.
 fn target(source: &Harness) -> Harness {
     let (device, _) = virtio_core::testing::TestDevice::new(1);
-    let memory = source.memory.ram().clone();
-    Harness::build(device, |host| host.memory(memory), with_msix)
+    let (memory, runtime) = (source.memory.clone(), InlineRuntime::new());
+    let host = DeviceHost::builder(device, memory.ram().clone(), Arc::new(runtime.clone()));
+    Harness::hosting(host, memory, runtime, with_msix)
 }
 
 #[test]

@@ -230,10 +230,8 @@ impl<P: Port, D: RingDriver> Default for World<P, D> {
 
 fn host(memory: &TestMemory, runtime: &InlineRuntime, offered: Features) -> (HostBuilder, TestHandle) {
     let (device, handle) = TestDevice::new(2);
-    let host = DeviceHost::builder(device)
+    let host = DeviceHost::builder(device, memory.ram().clone(), Arc::new(runtime.clone()))
         .with(offered)
-        .memory(memory.ram().clone())
-        .runtime(Arc::new(runtime.clone()))
         .reset_wait(std::time::Duration::from_millis(1))
         .reset_limit(std::time::Duration::from_millis(20));
     (host, handle)
