@@ -149,7 +149,7 @@ impl VirtioPci {
             return Err(StateError::Mismatch { what: "the number of vectors is another" });
         }
         if queue_vectors.len() != usize::from(self.host.queue_count()) {
-            return Err(StateError::Mismatch { what: "the number of queues is another" });
+            return Err(StateError::QueueCount { saved: queue_vectors.len(), here: self.host.queue_count().into() });
         }
         if table.iter().any(|entry| entry.address & 3 != 0) {
             return Err(StateError::Corrupt { what: "the address of a message" });

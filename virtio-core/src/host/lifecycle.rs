@@ -48,8 +48,12 @@ impl DeviceHost {
         }
         self.shared.status.fetch_or(value & PLAIN, Ordering::SeqCst);
         let newly = |bit| value & bit != 0 && self.shared.status() & bit == 0;
-        if newly(FEATURES_OK) {
-            self.negotiate(&mut control);
+        if newly(FEATURES_OK)
+            && let Err(refusal) = self.negotiate(&mut control)
+        {
+            let line = format_args!("{:?}: features refused: {refusal}", self.device_type);
+            self.shared.log.log(Level::Debug, line);
+            self.shared.counters.features_refused.fetch_add(1, Ordering::Relaxed);
         }
         // DRV-STATUS-01, DRV-INIT-03: never live without an agreement on features.
         if newly(DRIVER_OK) && self.shared.status() & (FEATURES_OK | NEEDS_RESET) == FEATURES_OK {
@@ -66,19 +70,11 @@ impl DeviceHost {
     }
 
     /// BASIC-FEAT-03
-    fn negotiate(&self, control: &mut Control) {
-        let refused =
-            check_features(self.offered, control.accepted).and_then(|()| control.device.negotiate(control.accepted));
-        match refused {
-            Ok(()) => {
-                self.shared.status.fetch_or(FEATURES_OK, Ordering::SeqCst);
-            }
-            Err(refusal) => {
-                let line = format_args!("{:?}: features refused: {refusal}", self.device_type);
-                self.shared.log.log(Level::Debug, line);
-                self.shared.counters.features_refused.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+    pub(super) fn negotiate(&self, control: &mut Control) -> Result<(), FeatureRefusal> {
+        check_features(self.offered, control.accepted)?;
+        control.device.negotiate(control.accepted)?;
+        self.shared.status.fetch_or(FEATURES_OK, Ordering::SeqCst);
+        Ok(())
     }
 
     fn go_live(&self, control: &mut Control) {
@@ -137,7 +133,7 @@ impl DeviceHost {
         self.runtime.spawn(TaskRunner::new(task, control, on_lost, paused))
     }
 
-    fn begin_reset(&self, control: &mut Control) {
+    pub(super) fn begin_reset(&self, control: &mut Control) {
         let tasks = match std::mem::replace(&mut control.phase, Phase::Idle) {
             Phase::Idle => Vec::new(),
             Phase::Live(tasks) | Phase::Paused(tasks, _) | Phase::Resetting(tasks) => tasks,
@@ -198,7 +194,7 @@ impl DeviceHost {
     }
 
     /// Ends a reset whose tasks are gone; says whether none is left.
-    fn try_end_reset(&self, control: &mut Control) -> bool {
+    pub(super) fn try_end_reset(&self, control: &mut Control) -> bool {
         if let Phase::Resetting(tasks) = &control.phase {
             if tasks.iter().any(|task| task.control.outcome() != Some(Outcome::Gone)) {
                 return false;

@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::status::{DRIVER_OK, FEATURES_OK};
-use super::{DeviceHost, Phase, QueueConfig, QueueRegisters};
+use super::status::{DRIVER_OK, FEATURES_OK, NEEDS_RESET, PLAIN};
+use super::{Control, DeviceHost, Phase, QueueActivity, QueueConfig, QueueRegisters};
 use crate::device::{DeviceState, StateError};
+use crate::device_type::DeviceType;
 use crate::features::Features;
-use crate::ring::QueuePosition;
+use crate::ring::{QueuePosition, Virtqueue};
 
 /// The version that [`DeviceHost::save`] writes.
 const VERSION: u32 = 3;
@@ -91,84 +92,91 @@ impl DeviceHost {
     /// [`StateError::Busy`] for a device whose status is not zero: it goes on. Any other [`StateError`]: the device has
     /// been reset.
     pub fn restore(&self, state: &HostState) -> Result<(), StateError> {
-        if self.status() != 0 {
+        let mut control = self.control();
+        if !self.try_end_reset(&mut control) || self.shared.status() != 0 {
             return Err(StateError::Busy);
         }
-        let result = self.try_restore(state);
+        let result = self
+            .check(state)
+            .and_then(|()| self.restore_registers(&mut control, state))
+            .and_then(|()| self.restore_device(&mut control, state))
+            .and_then(|()| self.go_on_paused(&mut control, state));
         if result.is_err() {
-            self.write_status(0);
+            self.begin_reset(&mut control);
         }
         result
     }
 
-    fn try_restore(&self, state: &HostState) -> Result<(), StateError> {
-        let HostState {
-            version,
-            device_type,
-            status,
-            accepted,
-            config,
-            config_generation,
-            config_pending,
-            queues,
-            device,
-        } = state;
-        if *version != VERSION {
-            return Err(StateError::Version { version: *version });
+    /// What can be said of a state by itself.
+    fn check(&self, state: &HostState) -> Result<(), StateError> {
+        let HostState { version, device_type, status, accepted, ref queues, .. } = *state;
+        if version != VERSION {
+            return Err(StateError::Version { version });
         }
-        if *device_type != self.device_type.0 {
-            return Err(StateError::Mismatch { what: "the device type is another" });
+        if device_type != self.device_type.0 {
+            return Err(StateError::DeviceType { saved: DeviceType(device_type), here: self.device_type });
         }
         if queues.len() != self.queues.len() {
-            return Err(StateError::Mismatch { what: "the number of queues is another" });
+            return Err(StateError::QueueCount { saved: queues.len(), here: self.queues.len() });
         }
-        let accepted = Features::from_bits(*accepted);
-        for word in 0..4 {
-            self.write_features(word, accepted.word(word));
+        let (agreed, live) = (status & FEATURES_OK != 0, status & DRIVER_OK != 0);
+        if live && !agreed {
+            return Err(StateError::Status { status });
         }
-        // Zero would be a reset, and undo what the transport has restored already.
-        if status & !(DRIVER_OK | super::status::NEEDS_RESET) != 0 {
-            self.write_status(status & !(DRIVER_OK | super::status::NEEDS_RESET));
+        let resettable = live && Features::from_bits(accepted).contains(Features::RING_RESET);
+        let possible = |queue: &QueueState| match *queue {
+            QueueState { awaits_enable: true, enabled, position, .. } => resettable && !enabled && position.is_none(),
+            QueueState { enabled: true, position, .. } => agreed && (!live || position.is_some()),
+            QueueState { enabled: false, .. } => true,
+        };
+        match (0..).zip(queues).find(|(_, queue)| !possible(queue)) {
+            Some((queue, _)) => Err(StateError::QueueState { queue, status }),
+            None => Ok(()),
         }
-        if status & FEATURES_OK != self.shared.status() & FEATURES_OK {
-            return Err(StateError::Corrupt { what: "the features cannot have been accepted" });
+    }
+
+    /// What the driver wrote before it said DRIVER_OK.
+    fn restore_registers(&self, control: &mut Control, state: &HostState) -> Result<(), StateError> {
+        let accepted = Features::from_bits(state.accepted);
+        control.accepted = accepted;
+        self.shared.status.fetch_or(state.status & PLAIN, Ordering::SeqCst);
+        if state.status & FEATURES_OK != 0 {
+            let refused = |refusal| StateError::Features { saved: accepted, offered: self.offered, refusal };
+            self.negotiate(control).map_err(refused)?;
         }
-        for (index, queue) in (0..).zip(queues) {
-            let QueueState { config, enabled, awaits_enable: _, position: _ } = *queue;
-            self.configure_queue(index, |registers| *registers = config);
+        for (index, queue) in (0..).zip(&state.queues) {
+            let QueueState { config, enabled, awaits_enable, position: _ } = *queue;
             if enabled {
-                self.enable_queue(index);
+                let checked = self.setup(control, index, config).and_then(Virtqueue::new);
+                checked.map_err(|fault| StateError::Queue { queue: index, fault })?;
             }
-            if self.queue(index).is_none_or(|registers| registers.is_enabled() != enabled) {
-                return Err(StateError::Corrupt { what: "a queue cannot have been enabled" });
+            let activity = if enabled { QueueActivity::On } else { QueueActivity::Off };
+            if let Some(registers) = control.queues.get_mut(usize::from(index)) {
+                *registers = QueueRegisters { config, activity, awaits_enable };
             }
         }
-        let may_await = status & DRIVER_OK != 0 && accepted.contains(Features::RING_RESET);
-        if queues.iter().any(|queue| queue.awaits_enable && (queue.enabled || queue.position.is_some() || !may_await)) {
-            return Err(StateError::Corrupt { what: "a queue cannot have been reset by itself" });
-        }
-        let mut control = self.control();
-        for (registers, queue) in control.queues.iter_mut().zip(queues) {
-            registers.awaits_enable = queue.awaits_enable;
-        }
-        control.device.restore(device)?;
+        Ok(())
+    }
+
+    fn restore_device(&self, control: &mut Control, state: &HostState) -> Result<(), StateError> {
+        control.device.restore(&state.device)?;
         // The driver may be in the middle of reading what is different here, and has to be told of it.
-        let differs = self.config.go_on(*config_generation, config);
-        self.shared.config_pending.store(*config_pending || differs, Ordering::SeqCst);
-        if status & DRIVER_OK != 0 {
-            if status & FEATURES_OK == 0 {
-                return Err(StateError::Corrupt { what: "live without an agreement on features" });
-            }
-            if queues.iter().any(|queue| queue.enabled && queue.position.is_none()) {
-                return Err(StateError::Corrupt { what: "a live queue without a position" });
-            }
-            let positions: Vec<_> = (0..).zip(queues).filter_map(|(i, queue)| Some((i, queue.position?))).collect();
+        let differs = self.config.go_on(state.config_generation, &state.config);
+        self.shared.config_pending.store(state.config_pending || differs, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// A device that was live has its tasks again, which rest.
+    fn go_on_paused(&self, control: &mut Control, state: &HostState) -> Result<(), StateError> {
+        if state.status & DRIVER_OK != 0 {
+            let position =
+                |(index, queue): (u16, &QueueState)| Some((index, queue.position.filter(|_| queue.enabled)?));
+            let positions: Vec<_> = (0..).zip(&state.queues).filter_map(position).collect();
             self.shared.status.fetch_or(DRIVER_OK, Ordering::SeqCst);
-            let tasks = self.start_tasks(&mut control, &positions, true);
-            let tasks = tasks.map_err(|_| StateError::Corrupt { what: "the device cannot go on from there" })?;
+            let tasks = self.start_tasks(control, &positions, true).map_err(StateError::Activate)?;
             control.phase = Phase::Paused(tasks, positions);
         }
-        self.shared.status.fetch_or(status & super::status::NEEDS_RESET, Ordering::SeqCst);
+        self.shared.status.fetch_or(state.status & NEEDS_RESET, Ordering::SeqCst);
         Ok(())
     }
 }
