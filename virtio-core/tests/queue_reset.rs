@@ -10,7 +10,7 @@ use virtio_core::ring::WrongQueue;
 use virtio_core::task::Ready;
 use virtio_core::testing::suite::USUAL;
 use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestDevice, TestMemory};
-use virtio_core::{DeviceHost, Features, HostBuilder, InlineRuntime, Interrupt, Interrupts, Runtime, TaskRunner};
+use virtio_core::{DeviceHost, Features, HostBuilder, InlineRuntime, Interrupt, Runtime, TaskRunner, TransportHooks};
 use virtio_core::{QueueSetup, Virtqueue};
 
 #[macro_use]
@@ -23,12 +23,14 @@ both_layouts! {
 
 struct Silent;
 
-impl Interrupts for Silent {
-    fn queue(&self, _index: u16) -> Arc<dyn Interrupt> {
+impl TransportHooks for Silent {
+    fn queue_interrupt(&self, _index: u16) -> Arc<dyn Interrupt> {
         Arc::new(())
     }
 
-    fn config(&self) {}
+    fn config_interrupt(&self) {}
+
+    fn queue_reset(&self, _index: u16) {}
 
     fn reset(&self) {}
 }

@@ -10,7 +10,7 @@ use virtio_core::host::QueueActivity;
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 use virtio_core::testing::suite::USUAL;
 use virtio_core::testing::{Buffer, PackedDriver, RingDriver, SplitDriver, TestDevice, TestMemory};
-use virtio_core::{DeviceHost, Features, Interrupt, Interrupts, Runtime, SharedRuntime, ThreadRuntime};
+use virtio_core::{DeviceHost, Features, Interrupt, Runtime, SharedRuntime, ThreadRuntime, TransportHooks};
 
 const FEATURES: Features = Features::from_bits(USUAL.bits() | Features::RING_RESET.bits());
 const IN_ORDER: Features = Features::from_bits(FEATURES.bits() | Features::IN_ORDER.bits());
@@ -19,12 +19,14 @@ const ROUNDS: u32 = 3000;
 /// Nobody is interrupted: the driver here looks by itself.
 struct Silent;
 
-impl Interrupts for Silent {
-    fn queue(&self, _index: u16) -> Arc<dyn Interrupt> {
+impl TransportHooks for Silent {
+    fn queue_interrupt(&self, _index: u16) -> Arc<dyn Interrupt> {
         Arc::new(())
     }
 
-    fn config(&self) {}
+    fn config_interrupt(&self) {}
+
+    fn queue_reset(&self, _index: u16) {}
 
     fn reset(&self) {}
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use virtio_core::{Interrupt, InterruptLine, Interrupts};
+use virtio_core::{Interrupt, InterruptLine, TransportHooks};
 
 use crate::registers::{CONFIG_CHANGE, USED_BUFFER};
+use crate::selectors::Selectors;
 
 /// The interrupt status register and the line. Takes no lock.
 pub(crate) struct Line {
@@ -54,21 +55,29 @@ impl Line {
     }
 }
 
-/// What the host gets of the line.
-pub(crate) struct LineInterrupts(pub(crate) Arc<Line>);
+/// The host's end of the transport.
+pub(crate) struct Hooks {
+    pub(crate) line: Arc<Line>,
+    pub(crate) selectors: Arc<Selectors>,
+}
 
-impl Interrupts for LineInterrupts {
-    fn queue(&self, _index: u16) -> Arc<dyn Interrupt> {
-        let line = self.0.clone();
+impl TransportHooks for Hooks {
+    fn queue_interrupt(&self, _index: u16) -> Arc<dyn Interrupt> {
+        let line = self.line.clone();
         Arc::new(move || line.raise(USED_BUFFER))
     }
 
-    fn config(&self) {
-        self.0.raise(CONFIG_CHANGE);
+    fn config_interrupt(&self) {
+        self.line.raise(CONFIG_CHANGE);
     }
 
     /// MMIO-REG-05
+    /// The status is of all queues together.
+    fn queue_reset(&self, _index: u16) {}
+
     fn reset(&self) {
-        self.0.acknowledge(u32::MAX);
+        let Hooks { line, selectors } = self;
+        line.acknowledge(u32::MAX);
+        selectors.reset();
     }
 }

@@ -35,15 +35,13 @@ impl MmioTransport {
     /// [`StateError::Busy`] for a device that is live, or being reset.
     pub fn save(&self) -> Result<MmioState, StateError> {
         let host = self.host().save()?;
-        let [device_features_sel, driver_features_sel, queue_sel, shm_sel] = self.selectors();
-        let interrupt_status = self.interrupt_status();
         Ok(MmioState {
             version: VERSION,
-            interrupt_status,
-            device_features_sel,
-            driver_features_sel,
-            queue_sel,
-            shm_sel,
+            interrupt_status: self.interrupt_status(),
+            device_features_sel: self.selectors.device_features.get(),
+            driver_features_sel: self.selectors.driver_features.get(),
+            queue_sel: self.selectors.queue.get(),
+            shm_sel: self.selectors.shared_memory.get(),
             host,
         })
     }
@@ -72,7 +70,10 @@ impl MmioTransport {
             return Err(StateError::Version { version: *version });
         }
         self.host().restore(host)?;
-        self.set_selectors([*device_features_sel, *driver_features_sel, *queue_sel, *shm_sel]);
+        self.selectors.device_features.set(*device_features_sel);
+        self.selectors.driver_features.set(*driver_features_sel);
+        self.selectors.queue.set(*queue_sel);
+        self.selectors.shared_memory.set(*shm_sel);
         self.raise(*interrupt_status);
         Ok(())
     }

@@ -579,6 +579,30 @@ fn a_saved_window_goes_on_elsewhere() {
 }
 
 #[test]
+fn a_reset_sets_the_selectors_back() {
+    let world = world();
+    let fresh = world.port.transport.save().unwrap();
+    for selector in [DEVICE_FEATURES_SEL, DRIVER_FEATURES_SEL, QUEUE_SEL, SHM_SEL] {
+        world.port.write(selector, 1);
+    }
+    assert_ne!(world.port.transport.save().unwrap(), fresh);
+    world.port.set_status(0);
+    assert_eq!(world.port.transport.save().unwrap(), fresh);
+    // While a reset goes on none is written that its end would take back.
+    let mut driver = world.live(USUAL);
+    world.device.hold(true);
+    world.device.stubborn(true);
+    world.request(&mut driver, b"slow");
+    world.kick();
+    world.port.set_status(0);
+    world.port.write(QUEUE_SEL, 1);
+    assert_ne!(world.port.status(), 0);
+    world.device.hold(false);
+    world.port.write(QUEUE_SEL, 1);
+    assert_eq!((world.port.status(), world.port.transport.save().unwrap().queue_sel), (0, 1));
+}
+
+#[test]
 fn doorbell_sites_signal_their_queues() {
     let world = world();
     let mut driver = world.live(USUAL);

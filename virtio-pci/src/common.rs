@@ -32,6 +32,7 @@ impl Selectors {
 pub(crate) struct Common<'a> {
     pub(crate) host: &'a DeviceHost,
     pub(crate) routing: &'a Routing,
+    pub(crate) selectors: &'a Selectors,
     /// What the doorbell of each queue carries with NOTIF_CONFIG_DATA.
     pub(crate) notify_config_data: &'a [u16],
 }
@@ -70,14 +71,14 @@ const DEVICE_STATUS: u64 = 0x14;
 #[rustfmt::skip]
 static REGISTERS: &[Register] = &[
     // device_feature_select, device_feature: PCI-COMMON-03
-    register(0x00, 4, |c| c.selectors().device_feature.load(Ordering::SeqCst),
-                      |c, value| c.selectors().device_feature.store(value, Ordering::SeqCst)),
-    register(0x04, 4, |c| c.host.offered().word(c.selectors().device_feature.load(Ordering::SeqCst)), read_only),
+    register(0x00, 4, |c| c.selectors.device_feature.load(Ordering::SeqCst),
+                      |c, value| c.selectors.device_feature.store(value, Ordering::SeqCst)),
+    register(0x04, 4, |c| c.host.offered().word(c.selectors.device_feature.load(Ordering::SeqCst)), read_only),
     // driver_feature_select, driver_feature: PCI-COMMON-04, -05
-    register(0x08, 4, |c| c.selectors().driver_feature.load(Ordering::SeqCst),
-                      |c, value| c.selectors().driver_feature.store(value, Ordering::SeqCst)),
-    register(0x0c, 4, |c| c.host.accepted().word(c.selectors().driver_feature.load(Ordering::SeqCst)),
-                      |c, value| c.host.write_features(c.selectors().driver_feature.load(Ordering::SeqCst), value)),
+    register(0x08, 4, |c| c.selectors.driver_feature.load(Ordering::SeqCst),
+                      |c, value| c.selectors.driver_feature.store(value, Ordering::SeqCst)),
+    register(0x0c, 4, |c| c.host.accepted().word(c.selectors.driver_feature.load(Ordering::SeqCst)),
+                      |c, value| c.host.write_features(c.selectors.driver_feature.load(Ordering::SeqCst), value)),
     // config_msix_vector: PCI-MSIX-06
     register(0x10, 2, |c| c.routing.config_vector().into(), |c, value| c.routing.set_config_vector(value as u16)),
     // num_queues: PCI-COMMON-19
@@ -87,7 +88,7 @@ static REGISTERS: &[Register] = &[
     // config_generation: PCI-COMMON-06
     register(0x15, 1, |c| c.host.config_generation() & 0xff, read_only),
     // queue_select
-    register(0x16, 2, |c| c.selected().into(), |c, value| c.selectors().queue.store(value as u16, Ordering::SeqCst)),
+    register(0x16, 2, |c| c.selected().into(), |c, value| c.selectors.queue.store(value as u16, Ordering::SeqCst)),
     // queue_size: PCI-COMMON-15, -16, -20
     register(0x18, 2, |c| c.of_queue(|queue| queue.config.size.into()), |c, value| c.set_queue_size(value as u16)),
     // queue_msix_vector: PCI-MSIX-06
@@ -141,12 +142,8 @@ impl Common<'_> {
         }
     }
 
-    fn selectors(&self) -> &Selectors {
-        &self.routing.selectors
-    }
-
     fn selected(&self) -> u16 {
-        self.selectors().queue.load(Ordering::SeqCst)
+        self.selectors.queue.load(Ordering::SeqCst)
     }
 
     /// PCI-COMMON-15, DRV-PCI-09: everything about a queue that does not exist reads zero.

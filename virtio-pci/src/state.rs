@@ -74,7 +74,7 @@ impl VirtioPci {
             masked: entry.masked,
             pending,
         });
-        let selectors = &routing.selectors;
+        let selectors = &self.selectors;
         Ok(PciState {
             version: VERSION,
             host,
@@ -126,7 +126,7 @@ impl VirtioPci {
         self.restore_msix(msix)?;
 
         let routing = &self.routing;
-        let selectors = &routing.selectors;
+        let selectors = &self.selectors;
         selectors.device_feature.store(*device_feature_select, Ordering::SeqCst);
         selectors.driver_feature.store(*driver_feature_select, Ordering::SeqCst);
         selectors.queue.store(*queue_select, Ordering::SeqCst);

@@ -4,12 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use super::{Control, Counters, DeviceHost, HostError, Phase, QueueHandles, QueueRegisters, Shared};
+use super::{Control, Counters, DeviceHost, HostError, Phase, QueueHandles, QueueRegisters, Shared, TransportHooks};
 use crate::config::ConfigListener;
 use crate::device::VirtioDevice;
 use crate::event::Event;
 use crate::features::Features;
-use crate::interrupt::Interrupts;
 use crate::log_limit::LogLimit;
 use crate::memory::GuestRam;
 use crate::ring::Virtqueue;
@@ -89,11 +88,11 @@ impl HostBuilder {
         &*self.device
     }
 
-    /// The host, which notifies the driver through `interrupts`. For transports.
+    /// The host, which tells the driver through `hooks`. For transports.
     ///
     /// # Errors
     /// [`HostError`].
-    pub fn build(self, interrupts: Arc<dyn Interrupts>) -> Result<DeviceHost, HostError> {
+    pub fn build(self, hooks: Arc<dyn TransportHooks>) -> Result<DeviceHost, HostError> {
         let HostBuilder { device, memory, runtime, with, without, impossible, reset_wait, reset_limit } = self;
         let offered = offered(&*device, with, without, impossible)?;
         let sizes = device.queue_sizes();
@@ -112,7 +111,7 @@ impl HostBuilder {
             resetting: AtomicBool::new(false),
             config_pending: AtomicBool::new(false),
             telling: Mutex::new(()),
-            interrupts,
+            hooks,
             counters: Counters::default(),
             log: LogLimit::default(),
         });

@@ -217,7 +217,7 @@ impl DeviceHost {
         *phase = Phase::Idle;
         let _telling = self.shared.telling();
         self.shared.config_pending.store(false, Ordering::SeqCst);
-        self.shared.interrupts.reset();
+        self.shared.hooks.reset();
         // BASIC-RESET-01, -02: last, for it says that nothing is touched any more.
         self.shared.status.store(0, Ordering::SeqCst);
         self.shared.resetting.store(false, Ordering::SeqCst);

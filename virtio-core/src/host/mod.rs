@@ -3,6 +3,7 @@
 
 mod builder;
 mod error;
+mod hooks;
 mod lifecycle;
 mod queues;
 #[cfg(feature = "virtio-queue")]
@@ -22,7 +23,6 @@ use crate::device::VirtioDevice;
 use crate::device_type::DeviceType;
 use crate::event::Event;
 use crate::features::Features;
-use crate::interrupt::Interrupts;
 use crate::log_limit::LogLimit;
 use crate::memory::GuestRam;
 use crate::ring::{FaultSink, QueueCounters, QueueCounts, QueuePosition, RingFault};
@@ -31,6 +31,7 @@ use crate::task::TaskControl;
 
 pub use builder::HostBuilder;
 pub use error::{HostError, PauseError};
+pub use hooks::TransportHooks;
 pub use queues::{QueueActivity, QueueConfig, QueueRegisters, set_high, set_low};
 #[cfg(feature = "virtio-queue")]
 pub use rust_vmm::{SplitQueueError, SplitQueueState};
@@ -67,7 +68,7 @@ struct Shared {
     config_pending: AtomicBool,
     /// Held while the driver is told of a change, and while a reset ends: so that none is told after it.
     telling: Mutex<()>,
-    interrupts: Arc<dyn Interrupts>,
+    hooks: Arc<dyn TransportHooks>,
     counters: Counters,
     /// For what a driver can cause.
     log: LogLimit,
@@ -235,7 +236,7 @@ impl Shared {
         if before & NEEDS_RESET == 0 {
             self.counters.needs_reset.fetch_add(1, Ordering::Relaxed);
             if before & DRIVER_OK != 0 {
-                self.interrupts.config();
+                self.hooks.config_interrupt();
             }
         }
     }
@@ -265,7 +266,7 @@ impl Shared {
     fn send_config_change(&self) {
         let _telling = self.telling();
         if self.status() & DRIVER_OK != 0 && self.config_pending.swap(false, Ordering::SeqCst) {
-            self.interrupts.config();
+            self.hooks.config_interrupt();
         }
     }
 

@@ -226,7 +226,7 @@ impl DeviceHost {
             // BASIC-VQRESET-02 MMIO-REG-13 PCI-COMMON-14
             queue.config = QueueConfig::after_reset(handles.max_size);
             queue.awaits_enable |= stopped;
-            self.shared.interrupts.queue_reset(index);
+            self.shared.hooks.queue_reset(index);
         }
         if let Phase::Paused(_, positions) = &mut control.phase {
             positions.retain(|(queue, _)| *queue != index);
@@ -250,7 +250,7 @@ impl DeviceHost {
             idle: false,
             memory: self.memory.clone(),
             doorbell: handles.doorbell.clone(),
-            interrupt: self.shared.interrupts.queue(index),
+            interrupt: self.shared.hooks.queue_interrupt(index),
             counters: handles.counters.clone(),
             faults: Arc::clone(&self.shared) as _,
             recorder: None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use virtio_core::host::{HostError, QueueConfig};
-use virtio_core::{DeviceHost, DeviceType, Features, HostBuilder, Interrupt, Interrupts};
+use virtio_core::{DeviceHost, DeviceType, Features, HostBuilder, Interrupt, TransportHooks};
 
 /// From the driver to the device.
 pub(crate) enum Request {
@@ -132,15 +132,18 @@ impl Notices {
     }
 }
 
-impl Interrupts for Notices {
-    fn queue(&self, index: u16) -> Arc<dyn Interrupt> {
+impl TransportHooks for Notices {
+    fn queue_interrupt(&self, index: u16) -> Arc<dyn Interrupt> {
         let notices = Notices(self.0.clone());
         Arc::new(move || notices.send(Notice::Used(index)))
     }
 
-    fn config(&self) {
+    fn config_interrupt(&self) {
         self.send(Notice::Config);
     }
+
+    /// What was told of the queue cannot be taken back: a driver that resets it looks past it.
+    fn queue_reset(&self, _index: u16) {}
 
     fn reset(&self) {
         self.send(Notice::Forget);

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::host::DeviceHost;
+use crate::host::TransportHooks;
 use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
-use crate::interrupt::{Interrupt, Interrupts};
+use crate::interrupt::Interrupt;
 use crate::task::{Next, Source, TaskControl};
 use crate::testing::{Buffer, SplitDriver, TestDevice, TestHandle, TestMemory};
 use crate::{Event, Events, Features, QueueTask, Sources, TaskContext, VirtioDevice, Virtqueue};
@@ -34,12 +35,14 @@ fn shared(threads: usize) -> Arc<SharedRuntime> {
 /// Interrupts as events that a driver thread can wait for.
 struct Interrupted(Event);
 
-impl Interrupts for Interrupted {
-    fn queue(&self, _index: u16) -> Arc<dyn Interrupt> {
+impl TransportHooks for Interrupted {
+    fn queue_interrupt(&self, _index: u16) -> Arc<dyn Interrupt> {
         Arc::new(self.0.clone())
     }
 
-    fn config(&self) {}
+    fn config_interrupt(&self) {}
+
+    fn queue_reset(&self, _index: u16) {}
 
     fn reset(&self) {
         self.0.take();

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use super::Port;
 use crate::device::StateError;
+use crate::host::TransportHooks;
 use crate::host::{DeviceHost, HostBuilder, HostState};
-use crate::interrupt::{Interrupt, Interrupts};
+use crate::interrupt::Interrupt;
 
 /// A transport whose registers are the host's methods.
 struct Direct {
@@ -23,15 +24,17 @@ struct Flags {
 
 struct DirectInterrupts(Arc<Flags>);
 
-impl Interrupts for DirectInterrupts {
-    fn queue(&self, _index: u16) -> Arc<dyn Interrupt> {
+impl TransportHooks for DirectInterrupts {
+    fn queue_interrupt(&self, _index: u16) -> Arc<dyn Interrupt> {
         let flags = self.0.clone();
         Arc::new(move || flags.used.store(true, SeqCst))
     }
 
-    fn config(&self) {
+    fn config_interrupt(&self) {
         self.0.config.store(true, SeqCst);
     }
+
+    fn queue_reset(&self, _index: u16) {}
 
     fn reset(&self) {
         self.0.used.store(false, SeqCst);
