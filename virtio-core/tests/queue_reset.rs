@@ -10,7 +10,7 @@ use virtio_core::ring::WrongQueue;
 use virtio_core::task::Ready;
 use virtio_core::testing::suite::USUAL;
 use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestDevice, TestMemory};
-use virtio_core::{DeviceHost, Features, HostBuilder, InlineRuntime, Interrupt, Runtime, TaskRunner, TransportHooks};
+use virtio_core::{DeviceHost, Features, HostBuilder, InlineRuntime, Runtime, TaskRunner};
 use virtio_core::{QueueSetup, Virtqueue};
 
 #[macro_use]
@@ -19,20 +19,6 @@ mod both_layouts;
 both_layouts! {
     basic_vqreset_02_tickets_from_before_are_refused,
     basic_vqreset_01_an_idle_queue_has_no_ring,
-}
-
-struct Silent;
-
-impl TransportHooks for Silent {
-    fn queue_interrupt(&self, _index: u16) -> Arc<dyn Interrupt> {
-        Arc::new(())
-    }
-
-    fn config_interrupt(&self) {}
-
-    fn queue_reset(&self, _index: u16) {}
-
-    fn reset(&self) {}
 }
 
 fn builder(memory: &TestMemory, runtime: Arc<dyn Runtime>) -> HostBuilder {
@@ -103,7 +89,7 @@ fn drv_vqreset_02_a_queue_whose_task_is_lost_is_reset_but_not_enabled_again() {
         }
     }
     let memory = TestMemory::new(1 << 16);
-    let host = builder(&memory, Arc::new(Careless)).build(Arc::new(Silent)).unwrap();
+    let host = builder(&memory, Arc::new(Careless)).build(HostBuilder::OF_TRANSPORTS, Arc::new(())).unwrap();
     host.write_status(ACKNOWLEDGE | DRIVER);
     host.write_features(1, 1 | 1 << 8);
     host.write_status(FEATURES_OK);
@@ -139,7 +125,7 @@ fn a_task_that_is_lost_takes_a_queue_with_it_that_it_has_not_seen() {
     }
     let memory = TestMemory::new(1 << 16);
     let runtime = Fragile::default();
-    let host = builder(&memory, Arc::new(runtime.clone())).build(Arc::new(Silent)).unwrap();
+    let host = builder(&memory, Arc::new(runtime.clone())).build(HostBuilder::OF_TRANSPORTS, Arc::new(())).unwrap();
     host.write_status(ACKNOWLEDGE | DRIVER);
     host.write_features(1, 1 | 1 << 8);
     host.write_status(FEATURES_OK);
@@ -159,7 +145,7 @@ fn basic_feat_04_only_what_queues_understand_is_offered() {
     let memory = TestMemory::new(1 << 16);
     let builder = || builder(&memory, Arc::new(InlineRuntime::new()));
     let rings = Features::INDIRECT_DESC | Features::EVENT_IDX | Features::RING_RESET;
-    let offered = |builder: HostBuilder| builder.build(Arc::new(Silent)).unwrap().offered();
+    let offered = |builder: HostBuilder| builder.build(HostBuilder::OF_TRANSPORTS, Arc::new(())).unwrap().offered();
     let usual = offered(builder());
     assert_eq!(usual - TestDevice::ALPHA - TestDevice::BETA, Features::VERSION_1 | rings);
     let more = Features::NOTIFICATION_DATA | Features::NOTIF_CONFIG_DATA;
@@ -167,13 +153,12 @@ fn basic_feat_04_only_what_queues_understand_is_offered() {
     assert_eq!(offered(builder().with(more).without(more | Features::RING_RESET)), usual - Features::RING_RESET);
     assert_eq!(offered(builder().with(TestDevice::ALPHA | rings)), usual, "they are anyway");
     for bad in [Features::bit(5), Features::SUSPEND, Features::ADMIN_VQ, Features::ACCESS_PLATFORM] {
-        let refused = builder().with(bad | more).build(Arc::new(Silent));
+        let refused = builder().with(bad | more).build(HostBuilder::OF_TRANSPORTS, Arc::new(()));
         assert!(matches!(refused, Err(HostError::Features(features)) if features == bad));
     }
-    let refused = builder().impossible(more).with(more).build(Arc::new(Silent));
+    let refused = builder().with(more).build(Features::RING_RESET, Arc::new(()));
     assert!(matches!(refused, Err(HostError::Features(features)) if features == more));
-    assert_eq!(
-        offered(builder().impossible(TestDevice::ALPHA)) & (TestDevice::ALPHA | TestDevice::BETA),
-        Features::NONE
-    );
+    let unable = builder().build(Features::NONE, Arc::new(())).unwrap().offered();
+    assert_eq!(unable, usual - Features::RING_RESET);
+    assert_eq!(offered(builder().without(TestDevice::ALPHA)) & (TestDevice::ALPHA | TestDevice::BETA), Features::NONE);
 }

@@ -10,26 +10,11 @@ use virtio_core::host::QueueActivity;
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 use virtio_core::testing::suite::USUAL;
 use virtio_core::testing::{Buffer, PackedDriver, RingDriver, SplitDriver, TestDevice, TestMemory};
-use virtio_core::{DeviceHost, Features, Interrupt, Runtime, SharedRuntime, ThreadRuntime, TransportHooks};
+use virtio_core::{DeviceHost, Features, HostBuilder, Runtime, SharedRuntime, ThreadRuntime};
 
 const FEATURES: Features = Features::from_bits(USUAL.bits() | Features::RING_RESET.bits());
 const IN_ORDER: Features = Features::from_bits(FEATURES.bits() | Features::IN_ORDER.bits());
 const ROUNDS: u32 = 3000;
-
-/// Nobody is interrupted: the driver here looks by itself.
-struct Silent;
-
-impl TransportHooks for Silent {
-    fn queue_interrupt(&self, _index: u16) -> Arc<dyn Interrupt> {
-        Arc::new(())
-    }
-
-    fn config_interrupt(&self) {}
-
-    fn queue_reset(&self, _index: u16) {}
-
-    fn reset(&self) {}
-}
 
 /// Memory for the data of a queue's requests, used over and over.
 struct Place {
@@ -63,7 +48,7 @@ impl Place {
 fn live(queues: usize, memory: &TestMemory, runtime: Arc<dyn Runtime>, features: Features) -> DeviceHost {
     let (device, _) = TestDevice::new(queues);
     let builder = DeviceHost::builder(device, memory.ram().clone(), runtime).with(features - FEATURES);
-    let host = builder.reset_wait(Duration::from_secs(60)).build(Arc::new(Silent)).unwrap();
+    let host = builder.reset_wait(Duration::from_secs(60)).build(HostBuilder::OF_TRANSPORTS, Arc::new(())).unwrap();
     host.write_status(ACKNOWLEDGE | DRIVER);
     for word in 0..4 {
         host.write_features(word, features.word(word));

@@ -45,10 +45,11 @@ impl MmioTransport {
     /// [`HostError`] where the device cannot be hosted as it was put together.
     pub fn new(host: HostBuilder, line: impl InterruptLine + 'static) -> Result<MmioTransport, HostError> {
         let (line, selectors) = (Arc::new(Line::new(line)), Arc::<Selectors>::default());
-        // MMIO-REG-22, FEAT-RSVD-10: not of this transport.
-        let host = host.impossible(Features::ADMIN_VQ | Features::SR_IOV | Features::NOTIF_CONFIG_DATA);
+        // MMIO-REG-22 FEAT-RSVD-10: not NOTIF_CONFIG_DATA, ADMIN_VQ or SR_IOV.
+        let can = Features::RING_RESET | Features::NOTIFICATION_DATA;
+        let hooks = Hooks { line: line.clone(), selectors: selectors.clone() };
         Ok(MmioTransport {
-            host: host.build(Arc::new(Hooks { line: line.clone(), selectors: selectors.clone() }))?,
+            host: host.build(can, Arc::new(hooks))?,
             line,
             vendor: 0,
             shared_memory: Vec::new(),

@@ -146,10 +146,11 @@ impl Builder {
 
         let intx = Intx::new(line, Arc::clone(msix.enabled()));
         let routing = Arc::new(Routing::new(intx, msix, queues));
-        // PCI-COMMON-17, -18: no administration queues. No SR-IOV capability either.
-        let host = host.impossible(Features::ADMIN_VQ | Features::SR_IOV);
+        // PCI-COMMON-17 PCI-COMMON-18: no administration queues. No SR-IOV capability either.
+        let can = Features::RING_RESET | Features::NOTIFICATION_DATA | Features::NOTIF_CONFIG_DATA;
         let selectors = Arc::new(Selectors::default());
-        let host = host.build(Arc::new(Hooks { routing: Arc::clone(&routing), selectors: Arc::clone(&selectors) }))?;
+        let hooks = Hooks { routing: Arc::clone(&routing), selectors: Arc::clone(&selectors) };
+        let host = host.build(can, Arc::new(hooks))?;
         let config = Mutex::new(image.clone());
         let notify_config_data = (0..queue_count).map(notify_config_data).collect();
         Ok(VirtioPci {

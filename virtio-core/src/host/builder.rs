@@ -22,7 +22,6 @@ pub struct HostBuilder {
     runtime: Arc<dyn Runtime>,
     with: Features,
     without: Features,
-    impossible: Features,
     reset_wait: Duration,
     reset_limit: Duration,
 }
@@ -35,7 +34,6 @@ impl HostBuilder {
             runtime,
             with: Features::NONE,
             without: Features::NONE,
-            impossible: Features::NONE,
             reset_wait: Duration::from_millis(10),
             reset_limit: Duration::from_secs(5),
         }
@@ -54,12 +52,6 @@ impl HostBuilder {
     /// To ask for what the device's queues or the transport do not understand is an error.
     pub fn with(mut self, features: Features) -> HostBuilder {
         self.with |= features;
-        self
-    }
-
-    /// Features that the transport does not have: not offered, and to ask for them is an error. For transports.
-    pub fn impossible(mut self, features: Features) -> HostBuilder {
-        self.impossible |= features;
         self
     }
 
@@ -82,19 +74,35 @@ impl HostBuilder {
         self.reset_limit = limit;
         self
     }
+}
+
+/// For transports.
+impl HostBuilder {
+    /// The features that take a transport's part. Behind one that does not say that it [can](Self::build) they are not
+    /// offered.
+    pub const OF_TRANSPORTS: Features = Features::from_bits(
+        Features::RING_RESET.bits()
+            | Features::NOTIFICATION_DATA.bits()
+            | Features::NOTIF_CONFIG_DATA.bits()
+            | Features::ADMIN_VQ.bits()
+            | Features::SR_IOV.bits(),
+    );
 
     /// The device, for a transport that asks before it builds.
     pub fn device(&self) -> &dyn VirtioDevice {
         &*self.device
     }
 
-    /// The host, which tells the driver through `hooks`. For transports.
+    /// The host, which tells the driver through `hooks`, behind a transport that can do its part for the features `can`:
+    /// - RING_RESET: drivers can ask for [`DeviceHost::reset_queue`], and see when it has ended.
+    /// - NOTIFICATION_DATA: doorbells are rung whatever stands beside the queue's number.
+    /// - NOTIF_CONFIG_DATA: each queue has a value that its doorbells carry, and drivers can read it.
     ///
     /// # Errors
     /// [`HostError`].
-    pub fn build(self, hooks: Arc<dyn TransportHooks>) -> Result<DeviceHost, HostError> {
-        let HostBuilder { device, memory, runtime, with, without, impossible, reset_wait, reset_limit } = self;
-        let offered = offered(&*device, with, without, impossible)?;
+    pub fn build(self, can: Features, hooks: Arc<dyn TransportHooks>) -> Result<DeviceHost, HostError> {
+        let HostBuilder { device, memory, runtime, with, without, reset_wait, reset_limit } = self;
+        let offered = offered(&*device, with, without, HostBuilder::OF_TRANSPORTS - can)?;
         let sizes = device.queue_sizes();
         if sizes.len() > usize::from(u16::MAX) {
             return Err(HostError::TooManyQueues(sizes.len()));
@@ -143,16 +151,16 @@ fn offered(
     device: &dyn VirtioDevice,
     with: Features,
     without: Features,
-    impossible: Features,
+    cannot: Features,
 ) -> Result<Features, HostError> {
-    let understood = (device.ring_features() | device.features()) - impossible;
+    let understood = (device.ring_features() | device.features()) - cannot;
     let stray = with - understood;
     if !stray.is_empty() {
         return Err(HostError::Features(stray));
     }
     let rings = device.ring_features() & Virtqueue::USUAL;
     // BASIC-FEAT-01
-    let offered = device.consistent((device.features() | rings | with) - impossible - without);
+    let offered = device.consistent((device.features() | rings | with) - cannot - without);
     // FEAT-RSVD-01
     Ok(offered | Features::VERSION_1)
 }

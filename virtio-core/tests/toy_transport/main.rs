@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::sync::mpsc::{Receiver, channel};
 
 use virtio_core::device::StateError;
-use virtio_core::host::HostState;
+use virtio_core::host::{HostError, HostState};
 use virtio_core::testing::suite::{Port, World};
 use virtio_core::testing::{SplitDriver, TestDevice};
 use virtio_core::{DeviceHost, DeviceType, Features, HostBuilder};
@@ -141,6 +141,15 @@ impl Port for MessagePort {
 }
 
 virtio_core::conformance_suite!(MessagePort);
+
+#[test]
+fn what_takes_a_transports_part_is_offered_only_where_it_can() {
+    let world = World::<MessagePort, SplitDriver>::new();
+    for features in [Features::NOTIFICATION_DATA, Features::NOTIF_CONFIG_DATA, Features::ADMIN_VQ, Features::SR_IOV] {
+        let refused = MessageTransport::new(world.another().0.with(features), channel().0);
+        assert!(matches!(refused, Err(HostError::Features(refused)) if refused == features));
+    }
+}
 
 #[test]
 fn a_driver_learns_what_there_is() {

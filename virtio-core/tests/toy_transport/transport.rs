@@ -72,8 +72,7 @@ pub(crate) struct MessageTransport {
 
 impl MessageTransport {
     pub(crate) fn new(host: HostBuilder, notices: Sender<Notice>) -> Result<MessageTransport, HostError> {
-        let unknown = Features::NOTIFICATION_DATA | Features::NOTIF_CONFIG_DATA | Features::ADMIN_VQ | Features::SR_IOV;
-        Ok(MessageTransport { host: host.impossible(unknown).build(Arc::new(Notices(notices)))? })
+        Ok(MessageTransport { host: host.build(Features::RING_RESET, Arc::new(Notices(notices)))? })
     }
 
     pub(crate) fn host(&self) -> &DeviceHost {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use virtio_core::{DeviceHost, HostBuilder, Interrupt, TransportHooks};
+use virtio_core::{DeviceHost, Features, HostBuilder, Interrupt, TransportHooks};
 use virtio_mmio::MmioTransport;
 use virtio_pci::VirtioPci;
 
@@ -60,7 +60,7 @@ pub(crate) struct Bare(DeviceHost, Line);
 impl Front for Bare {
     fn connect(host: HostBuilder) -> Bare {
         let line = Line::default();
-        Bare(host.build(Arc::new(line.clone())).expect("a host"), line)
+        Bare(host.build(Features::NONE, Arc::new(line.clone())).expect("a host"), line)
     }
 
     fn host(&self) -> &DeviceHost {

@@ -67,7 +67,7 @@ impl Live {
     ) -> Live {
         let interrupt = Event::new().unwrap();
         let builder = DeviceHost::builder(device, memory.ram().clone(), runtime);
-        let host = builder.reset_wait(LIMIT).build(Arc::new(Interrupted(interrupt.clone()))).unwrap();
+        let host = builder.reset_wait(LIMIT).build(Features::NONE, Arc::new(Interrupted(interrupt.clone()))).unwrap();
         let driver = SplitDriver::new(&memory, 64, features);
         let mut live = Live { host, driver, memory, interrupt };
         live.start(features);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use super::Port;
 use crate::device::StateError;
+use crate::features::Features;
 use crate::host::TransportHooks;
 use crate::host::{DeviceHost, HostBuilder, HostState};
 use crate::interrupt::Interrupt;
@@ -47,7 +48,7 @@ impl Port for Direct {
 
     fn connect(host: HostBuilder) -> Direct {
         let flags = Arc::<Flags>::default();
-        Direct { host: host.build(Arc::new(DirectInterrupts(flags.clone()))).unwrap(), flags }
+        Direct { host: host.build(Features::RING_RESET, Arc::new(DirectInterrupts(flags.clone()))).unwrap(), flags }
     }
 
     fn host(&self) -> &DeviceHost {
