@@ -126,6 +126,8 @@ impl Port for MmioPort {
         self.write(QUEUE_NOTIFY, queue.into());
     }
 
+    fn hold_interrupts(&self) {}
+
     fn take_interrupts(&self) -> (bool, bool) {
         let status = self.read(INTERRUPT_STATUS);
         assert_eq!(self.line(), status != 0, "the line follows the status");
@@ -142,7 +144,7 @@ impl Port for MmioPort {
     }
 }
 
-virtio_core::conformance_suite!(MmioPort);
+virtio_core::conformance_suite!(window: MmioPort);
 
 /// What a driver negotiates that resets queues.
 const RESETTABLE: Features = Features::from_bits(USUAL.bits() | Features::RING_RESET.bits());

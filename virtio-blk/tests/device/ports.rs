@@ -132,6 +132,8 @@ impl Port for Mmio {
         self.set(0x50, queue.into());
     }
 
+    fn hold_interrupts(&self) {}
+
     fn take_interrupts(&self) -> (bool, bool) {
         let level = self.line.level();
         let bits = self.get(0x60);
@@ -319,6 +321,8 @@ impl Port for Pci {
     fn notify(&self, queue: u16) {
         self.set(self.notify, self.doorbells[usize::from(queue)], &queue.to_le_bytes());
     }
+
+    fn hold_interrupts(&self) {}
 
     fn take_interrupts(&self) -> (bool, bool) {
         let level = self.line.level();

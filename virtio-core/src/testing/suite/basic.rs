@@ -149,6 +149,22 @@ pub fn basic_reset_02_nothing_is_touched_after_reset<P: Port, D: RingDriver>(wor
     assert!(world.recovers());
 }
 
+pub fn basic_reset_02_nothing_is_pending_after_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
+    for reset in [false, true] {
+        let mut driver = world.live(USUAL);
+        world.port.hold_interrupts();
+        assert!(world.echoes(&mut driver));
+        world.device.config().update(|bytes| bytes[0] ^= 1);
+        if reset {
+            world.port.set_status(0);
+        }
+        assert_eq!(world.port.take_interrupts(), (!reset, !reset));
+        assert!(world.recovers());
+        world.port.set_status(0);
+        world.port.take_interrupts();
+    }
+}
+
 pub fn basic_reset_02_a_stubborn_request_holds_the_reset_and_status_never_lies<P: Port, D: RingDriver>(
     world: &World<P, D>,
 ) {

@@ -102,9 +102,19 @@ impl Port for Direct {
         self.host.queue(queue).is_some_and(|queue| queue.is_enabled())
     }
 
+    fn reset_queue(&self, queue: u16) {
+        self.host.reset_queue(queue);
+    }
+
+    fn is_resetting(&self, queue: u16) -> bool {
+        self.host.queue(queue).is_some_and(|queue| queue.is_resetting())
+    }
+
     fn notify(&self, queue: u16) {
         self.host.notify(queue);
     }
+
+    fn hold_interrupts(&self) {}
 
     fn take_interrupts(&self) -> (bool, bool) {
         (self.flags.used.swap(false, SeqCst), self.flags.config.swap(false, SeqCst))
@@ -119,7 +129,7 @@ impl Port for Direct {
     }
 }
 
-crate::conformance_suite!(Direct);
+crate::conformance_suite!(direct: Direct);
 
 #[test]
 fn every_rule_of_the_suite_is_in_its_list() {
