@@ -47,6 +47,34 @@ pub trait InterruptLine: Send + Sync {
     fn set(&self, asserted: bool);
 }
 
+/// For transports that have a status register, and a line at the level that it asks for.
+impl dyn InterruptLine {
+    /// Brings the line to where `level` says. Called after each change of that, by any thread.
+    ///
+    /// Whoever sets the line looks at the level again: so the last one to set it has seen the last level, whatever
+    /// others did meanwhile. Each further round means that another thread changed the level in this one.
+    pub fn follow(&self, level: impl Fn() -> bool) {
+        loop {
+            let asserted = level();
+            self.set(asserted);
+            if level() == asserted {
+                return;
+            }
+        }
+    }
+
+    /// The same after an event: `true` is said although the line may be asserted.
+    pub fn raise(&self, level: impl Fn() -> bool) {
+        if level() {
+            self.set(true);
+            // Whoever lowered the level meanwhile may have lowered the line before it was raised here.
+            if !level() {
+                self.follow(level);
+            }
+        }
+    }
+}
+
 /// A closure is a line.
 impl<F: Fn(bool) + Send + Sync> InterruptLine for F {
     fn set(&self, asserted: bool) {

@@ -26,32 +26,14 @@ impl Line {
     /// MMIO-REG-03: the status first, for the driver reads it when the line fires.
     pub(crate) fn raise(&self, event: u32) {
         self.status.fetch_or(event, Ordering::SeqCst);
-        // Always, although the line may be asserted: one that is edge-triggered fires for each event.
-        self.line.set(true);
-        if self.status() == 0 {
-            // Acknowledged in between, and the line may have been lowered before we raised it.
-            self.follow();
-        }
+        self.line.raise(|| self.status() != 0);
     }
 
-    /// The driver acknowledges: only bits that are set and named are cleared (DRV-MMIO-07).
+    /// The driver acknowledges: only bits that are set and named are cleared (DRV-MMIO-07), and the line follows
+    /// (MMIO-REG-21).
     pub(crate) fn acknowledge(&self, events: u32) {
         self.status.fetch_and(!events, Ordering::SeqCst);
-        self.follow();
-    }
-
-    /// Brings the line to the level that the status asks for (MMIO-REG-21).
-    ///
-    /// Whoever sets the line looks at the status again: so the last one to set it has seen the last status, whatever
-    /// others did meanwhile. Each further round means that another thread changed the status in this one.
-    fn follow(&self) {
-        loop {
-            let asserted = self.status() != 0;
-            self.line.set(asserted);
-            if (self.status() != 0) == asserted {
-                return;
-            }
-        }
+        self.line.follow(|| self.status() != 0);
     }
 }
 
