@@ -17,6 +17,7 @@ use crate::runtime::Runtime;
 /// A device with what it needs, on its way to a transport.
 #[must_use]
 pub struct HostBuilder {
+    name: String,
     device: Box<dyn VirtioDevice>,
     memory: GuestRam,
     runtime: Arc<dyn Runtime>,
@@ -29,6 +30,7 @@ pub struct HostBuilder {
 impl HostBuilder {
     pub(super) fn new(device: Box<dyn VirtioDevice>, memory: GuestRam, runtime: Arc<dyn Runtime>) -> HostBuilder {
         HostBuilder {
+            name: format!("{:?}", device.device_type()),
             device,
             memory,
             runtime,
@@ -37,6 +39,12 @@ impl HostBuilder {
             reset_wait: Duration::from_millis(10),
             reset_limit: Duration::from_secs(5),
         }
+    }
+
+    /// What log lines call the device, such as "disk0": the name of its type unless said otherwise.
+    pub fn name(mut self, name: impl Into<String>) -> HostBuilder {
+        self.name = name.into();
+        self
     }
 
     /// Features of rings and of notifications to offer besides the usual ones, which are INDIRECT_DESC, EVENT_IDX and
@@ -101,7 +109,7 @@ impl HostBuilder {
     /// # Errors
     /// [`HostError`].
     pub fn build(self, can: Features, hooks: Arc<dyn TransportHooks>) -> Result<DeviceHost, HostError> {
-        let HostBuilder { device, memory, runtime, with, without, reset_wait, reset_limit } = self;
+        let HostBuilder { name, device, memory, runtime, with, without, reset_wait, reset_limit } = self;
         let offered = offered(&*device, with, without, HostBuilder::OF_TRANSPORTS - can)?;
         let sizes = device.queue_sizes();
         if sizes.len() > usize::from(u16::MAX) {
@@ -115,12 +123,14 @@ impl HostBuilder {
             queues.push(QueueHandles { max_size: size, doorbell: Event::new()?, counters: Arc::default() });
         }
         let shared = Arc::new(Shared {
+            name,
             status: AtomicU8::new(0),
             resetting: AtomicBool::new(false),
             config_pending: AtomicBool::new(false),
             telling: Mutex::new(()),
             hooks,
             counters: Counters::default(),
+            last_fault: Mutex::new(None),
             log: LogLimit::default(),
         });
         let config = device.config();

@@ -51,8 +51,7 @@ impl DeviceHost {
         if newly(FEATURES_OK)
             && let Err(refusal) = self.negotiate(&mut control)
         {
-            let line = format_args!("{:?}: features refused: {refusal}", self.device_type);
-            self.shared.log.log(Level::Debug, line);
+            self.shared.log(Level::Debug, format_args!("features refused: {refusal}"));
             self.shared.counters.features_refused.fetch_add(1, Ordering::Relaxed);
         }
         // DRV-STATUS-01, DRV-INIT-03: never live without an agreement on features.
@@ -83,7 +82,7 @@ impl DeviceHost {
         match self.start_tasks(control, &[], false) {
             Ok(tasks) => control.phase = Phase::Live(tasks),
             Err(error) => {
-                self.shared.log.log(Level::Error, format_args!("{:?} cannot start: {error}", self.device_type));
+                self.shared.log(Level::Error, format_args!("cannot start: {error}"));
                 self.shared.needs_reset();
             }
         }
@@ -294,7 +293,7 @@ impl Drop for DeviceHost {
         self.begin_reset(&mut control);
         // What cannot be cancelled keeps the memory that it uses mapped by itself.
         if !self.wait_reset(&mut control, self.reset_limit) {
-            log::error!("{:?}: something in flight outlives the device", self.device_type);
+            log::error!("{}: something in flight outlives the device", self.name());
         }
     }
 }

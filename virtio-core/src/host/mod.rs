@@ -61,6 +61,8 @@ pub struct DeviceHost {
 
 /// What tasks, the configuration space and the host have in common; nothing in it waits.
 struct Shared {
+    /// What the embedder calls the device.
+    name: String,
     status: AtomicU8,
     /// A reset has begun and not ended.
     resetting: AtomicBool,
@@ -70,6 +72,7 @@ struct Shared {
     telling: Mutex<()>,
     hooks: Arc<dyn TransportHooks>,
     counters: Counters,
+    last_fault: Mutex<Option<(u16, RingFault)>>,
     /// For what a driver can cause.
     log: LogLimit,
 }
@@ -142,6 +145,11 @@ impl DeviceHost {
         HostBuilder::new(Box::new(device), memory, runtime)
     }
 
+    /// What log lines call the device.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
     /// What kind of device it is.
     pub fn device_type(&self) -> DeviceType {
         self.device_type
@@ -166,15 +174,20 @@ impl DeviceHost {
         if self.shared.status() & FEATURES_OK != 0 { control.accepted } else { Features::NONE }
     }
 
-    /// The names of the negotiated features, for people.
+    /// The names of the negotiated features, for people; none before that.
     pub fn feature_names(&self) -> Vec<String> {
         let control = self.control();
-        control.accepted.names(|bit| control.device.feature_name(bit))
+        self.negotiated_in(&control).names(|bit| control.device.feature_name(bit))
     }
 
     /// The guest memory that the device works on.
     pub fn memory(&self) -> &GuestRam {
         &self.memory
+    }
+
+    /// Bytes of configuration that the device has.
+    pub fn config_len(&self) -> usize {
+        self.config.len()
     }
 
     /// The driver reads the configuration space: any offset, any width.
@@ -205,6 +218,12 @@ impl DeviceHost {
             slow_resets: read(slow_resets),
             failed_resets: read(failed_resets),
         }
+    }
+
+    /// The last fault of a ring, by its queue, since the host was made: why the device asked for a reset, if it was for
+    /// that.
+    pub fn last_fault(&self) -> Option<(u16, RingFault)> {
+        *self.shared.last_fault()
     }
 
     /// What queue `index` has counted; none for a queue that does not exist.
@@ -244,8 +263,7 @@ impl Shared {
 
 impl FaultSink for Shared {
     fn ring_fault(&self, index: u16, fault: RingFault) {
-        self.log.log(Level::Debug, format_args!("queue {index} is broken: {fault}"));
-        self.needs_reset();
+        self.fault(index, fault, "is broken");
     }
 }
 
@@ -270,6 +288,21 @@ impl Shared {
         }
     }
 
+    /// Queue `index` cannot be used: `what` of it is told to people, and the need for a reset to the driver.
+    fn fault(&self, index: u16, fault: RingFault, what: &str) {
+        *self.last_fault() = Some((index, fault));
+        self.log(Level::Warn, format_args!("queue {index} {what}: {fault}"));
+        self.needs_reset();
+    }
+
+    fn last_fault(&self) -> MutexGuard<'_, Option<(u16, RingFault)>> {
+        self.last_fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self, level: Level, line: fmt::Arguments<'_>) {
+        self.log.log(level, format_args!("{}: {line}", self.name));
+    }
+
     fn telling(&self) -> MutexGuard<'_, ()> {
         self.telling.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -278,6 +311,7 @@ impl Shared {
 impl fmt::Debug for DeviceHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeviceHost")
+            .field("name", &self.shared.name)
             .field("device_type", &self.device_type)
             .field("offered", &self.offered)
             .field("status", &format_args!("{:#04x}", self.shared.status()))

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use log::Level;
 use serde::{Deserialize, Serialize};
 
 use super::status::{DRIVER_OK, FEATURES_OK};
@@ -150,10 +149,7 @@ impl DeviceHost {
         match self.setup(&control, index, registers.config).and_then(Virtqueue::new) {
             Ok(queue) if live => control.restart(queue),
             Ok(_) => control.queues[usize::from(index)].activity = QueueActivity::On,
-            Err(fault) => {
-                self.shared.log.log(Level::Debug, format_args!("queue {index} cannot be enabled: {fault}"));
-                self.shared.needs_reset();
-            }
+            Err(fault) => self.shared.fault(index, fault, "cannot be enabled"),
         }
     }
 

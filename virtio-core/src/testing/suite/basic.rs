@@ -34,12 +34,14 @@ pub fn basic_status_02_no_interrupt_before_driver_ok<P: Port, D: RingDriver>(wor
 // spec: BASIC-STATUS-04
 pub fn basic_status_03_a_corrupt_ring_sets_needs_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut driver = world.live(USUAL);
+    assert_eq!(world.port.host().last_fault(), None);
     driver.break_ring();
     world.kick();
     assert_eq!(world.port.status() & NEEDS_RESET, NEEDS_RESET);
     assert_eq!(world.port.take_interrupts(), (false, true));
     assert_eq!(world.port.host().counts().needs_reset, 1);
     assert!(world.recovers());
+    assert!(matches!(world.port.host().last_fault(), Some((0, _))), "the embedder can still ask why");
 }
 
 pub fn basic_status_05_status_reads_zero_at_the_start_and_after_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
@@ -97,10 +99,14 @@ pub fn basic_feat_05_a_choice_is_accepted_again_after_reset<P: Port, D: RingDriv
 }
 
 pub fn basic_feat_06_the_choice_is_frozen_by_features_ok<P: Port, D: RingDriver>(world: &World<P, D>) {
+    world.port.accept(0, USUAL.word(0));
+    assert!(world.port.host().feature_names().is_empty(), "nothing is negotiated");
     assert!(world.negotiate(USUAL));
+    let names = world.port.host().feature_names();
     world.port.accept(0, 0);
     world.port.accept(1, 0);
     assert_eq!(world.port.host().accepted(), USUAL | D::LAYOUT);
+    assert!(!names.is_empty() && world.port.host().feature_names() == names);
 }
 
 // spec: BASIC-RESET-01
