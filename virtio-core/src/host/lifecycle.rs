@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::Level;
 
 use super::status::{DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET, PLAIN};
 use super::{Control, DeviceHost, PauseError, Phase, QueueActivity, QueueConfig, QueueRegisters, Shared, Task};
-use crate::deadline;
+use crate::deadline::Deadline;
 use crate::device::{ActivateError, Activation, FeatureRefusal};
 use crate::event::Event;
 use crate::features::Features;
@@ -149,28 +149,27 @@ impl DeviceHost {
 
     /// Waits for a reset that has begun; says whether there is none any more.
     fn wait_reset(&self, control: &mut Control, limit: Duration) -> bool {
-        let deadline = deadline::after(limit);
+        let deadline = Deadline::after(limit);
         if let Phase::Resetting(tasks) = &control.phase {
             for task in tasks {
-                self.wait_for(&task.control, deadline.saturating_duration_since(Instant::now()));
+                self.wait_for(&task.control, deadline);
             }
         }
         self.try_end_reset(control)
     }
 
     /// Waits for a task's answer; tasks that run in their callers run meanwhile.
-    pub(super) fn wait_for(&self, task: &TaskControl, limit: Duration) -> Option<Outcome> {
-        self.wait_until(limit, |slice| task.wait(slice))
+    pub(super) fn wait_for(&self, task: &TaskControl, deadline: Deadline) -> Option<Outcome> {
+        self.wait_until(deadline, |slice| task.wait(slice))
     }
 
     /// Waits for what `wait` waits for, in slices.
-    pub(super) fn wait_until<T>(&self, limit: Duration, wait: impl Fn(Duration) -> Option<T>) -> Option<T> {
-        let deadline = deadline::after(limit);
+    pub(super) fn wait_until<T>(&self, deadline: Deadline, wait: impl Fn(Duration) -> Option<T>) -> Option<T> {
         loop {
             self.runtime.assist();
-            let left = deadline.saturating_duration_since(Instant::now());
-            let found = wait(left.min(SLICE));
-            if found.is_some() || left.is_zero() {
+            let left = deadline.left();
+            let found = wait(left.unwrap_or_default().min(SLICE));
+            if found.is_some() || left.is_none() {
                 return found;
             }
         }
@@ -241,11 +240,10 @@ impl DeviceHost {
         for task in tasks {
             task.control.request(Command::Pause);
         }
-        let deadline = deadline::after(limit);
+        let deadline = Deadline::after(limit);
         let mut positions = Vec::new();
         for task in tasks {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let error = match self.wait_for(&task.control, left) {
+            let error = match self.wait_for(&task.control, deadline) {
                 Some(Outcome::Paused(queues)) => {
                     positions.extend(queues);
                     continue;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::status::{DRIVER_OK, FEATURES_OK};
 use super::{Control, DeviceHost, Phase};
+use crate::deadline::Deadline;
 use crate::event::Event;
 use crate::features::Features;
 use crate::ring::{QueueSetup, RingFault, Virtqueue};
@@ -194,7 +195,7 @@ impl DeviceHost {
             return self.finish_stop(control, index);
         };
         task.stop_queue(index, how);
-        self.wait_until(self.reset_wait, |slice| task.wait_stopped(index, slice));
+        self.wait_until(Deadline::after(self.reset_wait), |slice| task.wait_stopped(index, slice));
         self.note_stop(control, index);
     }
 
