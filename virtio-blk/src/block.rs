@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use virtio_core::device::{ActivateError, DeviceState, FeatureRefusal, StateError};
-use virtio_core::{Activation, ConfigSpace, DeviceType, Features, QueueTask, VirtioDevice, Virtqueue};
+use virtio_core::{Activation, ConfigSpace, DeviceType, Features, QueueTask, VirtioDevice};
 
 use crate::backend::BlockBackend;
 use crate::builder::BlockBuilder;
@@ -14,6 +14,8 @@ use crate::task::BlockTask;
 use crate::wire::{self, field};
 
 /// A virtio block device (virtio 1.4, section 5.2), to be given to a [`DeviceHost`](virtio_core::DeviceHost).
+///
+/// Send and Sync. No call waits for a queue task.
 #[derive(Debug)]
 pub struct Block {
     shared: Arc<Shared>,
@@ -86,13 +88,7 @@ impl VirtioDevice for Block {
     }
 
     fn activate(&mut self, activation: Activation) -> Result<Vec<Box<dyn QueueTask>>, ActivateError> {
-        let mut tasks = Vec::<Box<dyn QueueTask>>::new();
-        for setup in activation.queues {
-            let number = setup.index;
-            let queue = Virtqueue::new(setup).map_err(|fault| ActivateError::Queue { queue: number, fault })?;
-            tasks.push(Box::new(BlockTask::new(queue, Arc::clone(&self.shared))));
-        }
-        Ok(tasks)
+        activation.task_per_queue(|queue| BlockTask::new(queue, Arc::clone(&self.shared)))
     }
 
     fn reset(&mut self) {

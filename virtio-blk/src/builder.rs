@@ -15,6 +15,8 @@ use crate::wire::{self, CONFIG_LEN, ID_LEN, SECTOR, field, put};
 const FRAME: u16 = 2;
 
 /// A device in the making. See [`Block::builder`](crate::Block::builder).
+///
+/// Send and Sync. [`build`](Self::build) asks the backend for its size.
 #[must_use]
 pub struct BlockBuilder {
     backend: Arc<dyn BlockBackend>,

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use log::Level;
-use virtio_core::{Chain, Events, Next, QueueTask, Quiesce, Sources, TaskContext, Virtqueue};
+use virtio_core::{Chain, Next, QueueTask, Quiesce, Sources, TaskContext, Virtqueue};
 
 use crate::backend::{BlockQueue, Completion, OperationKind};
 use crate::counters::Counters;
@@ -283,22 +283,22 @@ fn used(written: usize) -> u32 {
 }
 
 impl QueueTask for BlockTask {
+    fn queues(&mut self) -> &mut [Virtqueue] {
+        std::slice::from_mut(&mut self.queue)
+    }
+
     fn sources(&self, sources: &mut Sources) {
-        sources.queue(&self.queue);
         if let Some(engine) = &self.engine {
             engine.sources(sources);
         }
     }
 
-    fn run(&mut self, _events: Events, cx: &mut TaskContext) -> Next {
+    fn run(&mut self, cx: &mut TaskContext) -> Next {
         if let Err(error) = self.open(cx) {
             let line = format_args!("the block backend cannot serve queue {}: {error}", self.queue.index());
             self.work.shared.log.log(Level::Error, line);
             return Next::Done;
         }
-        // Completions of this run mark in the log of now, even if there is nothing new in the queue.
-        self.queue.refresh_memory();
-        self.queue.disarm();
         let more = self.serve();
         let Some(engine) = &self.engine else {
             return Next::Done;
@@ -307,33 +307,24 @@ impl QueueTask for BlockTask {
             self.version = engine.sources_version();
             cx.sources_changed();
         }
-        if more || self.queue.arm() {
+        if more {
             return Next::Again;
         }
         engine.deadline().map_or(Next::Wait, Next::WaitUntil)
     }
 
-    fn queues(&mut self, each: &mut dyn FnMut(&mut Virtqueue)) {
-        each(&mut self.queue);
-    }
-
-    fn quiesce_queue(&mut self, _number: u16, how: Quiesce) -> bool {
-        self.quiesce(how)
-    }
-
-    /// Both are as deep as the queue. Nothing is in flight, so none of them has anything to lose; the backend's queue is
-    /// opened again by the next run.
-    fn queue_restarted(&mut self, _number: u16) {
-        self.engine = None;
-        self.work.slots = Slots::new(self.queue.setup().size);
-    }
-
-    fn quiesce(&mut self, how: Quiesce) -> bool {
+    fn quiesce(&mut self, _queue: u16, how: Quiesce) -> bool {
         if let (Some(engine), Quiesce::Cancel, 1..) = (&mut self.engine, how, self.queue.in_flight()) {
             engine.cancel();
         }
         self.finish();
-        self.queue.publish();
         self.queue.in_flight() == 0
+    }
+
+    /// Both are as deep as the queue. Nothing is in flight, so none of them has anything to lose; the backend's queue is
+    /// opened again by the next run.
+    fn queue_restarted(&mut self, _queue: u16) {
+        self.engine = None;
+        self.work.slots = Slots::new(self.queue.setup().size);
     }
 }

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::config::ConfigSpace;
 use crate::device_type::DeviceType;
 use crate::features::Features;
-use crate::memory::GuestRam;
 use crate::ring::{QueueSetup, RingFault, Virtqueue};
 use crate::task::QueueTask;
 
@@ -28,8 +27,10 @@ pub trait VirtioDevice: Send {
     /// What kind of device this is.
     fn device_type(&self) -> DeviceType;
 
-    /// The features of its type that it offers. The host adds those of rings and transport.
-    fn features(&self) -> Features;
+    /// The features of its type that it offers; none unless it says otherwise. The host adds those of rings and transport.
+    fn features(&self) -> Features {
+        Features::NONE
+    }
 
     /// What can be offered of `offered` when the embedder, or the transport, has taken features away: all but those
     /// that depend on one that is not there (BASIC-FEAT-01).
@@ -53,8 +54,10 @@ pub trait VirtioDevice: Send {
     /// The largest size of each of its queues: powers of two up to 32768.
     fn queue_sizes(&self) -> &[u16];
 
-    /// Its configuration space.
-    fn config(&self) -> ConfigSpace;
+    /// Its configuration space, which the host asks for once; an empty one unless it says otherwise.
+    fn config(&self) -> ConfigSpace {
+        ConfigSpace::new(Vec::new())
+    }
 
     /// The driver's choice among the offered features: refused where it does not fit together, taken note of
     /// otherwise. What depends on it in the configuration changes here, by [`ConfigSpace::store`].
@@ -95,16 +98,47 @@ pub trait VirtioDevice: Send {
 }
 
 /// What a device is handed when the driver is ready.
+///
+/// Send and Sync: all of it can be handed on to tasks.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Activation {
     /// The features that were negotiated.
     pub features: Features,
-    /// Guest memory.
-    pub memory: GuestRam,
     /// The queues that the driver enabled, in the order of their numbers: any subset of the device's queues, or none.
     /// Where a saved device goes on, those too that the driver had enabled and then reset: see [`QueueSetup::idle`].
     pub queues: Vec<QueueSetup>,
+}
+
+impl Activation {
+    /// What a device is handed; for tests of a device without its host.
+    pub fn new(features: Features, queues: Vec<QueueSetup>) -> Activation {
+        Activation { features, queues }
+    }
+
+    /// The queues themselves, for a device that serves them in this process.
+    ///
+    /// # Errors
+    /// [`ActivateError::Queue`] for the first one that cannot be used.
+    pub fn into_queues(self) -> Result<Vec<Virtqueue>, ActivateError> {
+        let build = |setup: QueueSetup| {
+            let queue = setup.index;
+            Virtqueue::new(setup).map_err(|fault| ActivateError::Queue { queue, fault })
+        };
+        self.queues.into_iter().map(build).collect()
+    }
+
+    /// A task for each queue, made of it by `task`.
+    ///
+    /// # Errors
+    /// As [`into_queues`](Self::into_queues).
+    pub fn task_per_queue<T: QueueTask + 'static>(
+        self,
+        mut task: impl FnMut(Virtqueue) -> T,
+    ) -> Result<Vec<Box<dyn QueueTask>>, ActivateError> {
+        let boxed = |queue| Box::new(task(queue)) as Box<dyn QueueTask>;
+        Ok(self.into_queues()?.into_iter().map(boxed).collect())
+    }
 }
 
 /// The driver's choice of features does not fit together.
@@ -128,6 +162,8 @@ pub enum FeatureRefusal {
 }
 
 /// The device could not start.
+///
+/// Send and Sync.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ActivateError {
@@ -138,6 +174,12 @@ pub enum ActivateError {
         queue: u16,
         /// What is wrong with it.
         fault: RingFault,
+    },
+    /// A queue is among those of no task, or of more than one: a fault of the device.
+    #[error("queue {queue} is not served by exactly one task")]
+    NotServed {
+        /// The queue's number.
+        queue: u16,
     },
     /// Something outside of virtio failed.
     #[error(transparent)]

@@ -11,6 +11,8 @@ use crate::event::Event;
 /// take, so its value is another one each time. Where the place alone says which queue is meant, as over PCI, that makes
 /// no difference. Where the value has to be matched, as over MMIO, it cannot be any more: a transport publishes no such
 /// sites when the feature is offered, whether the driver then negotiates it or not.
+///
+/// Send and Sync.
 #[derive(Clone, Debug)]
 pub struct DoorbellSite {
     /// The queue that it is for.

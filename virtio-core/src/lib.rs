@@ -1,4 +1,10 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## Threads
+//!
+//! Each type says whether it is Send and Sync and which of its calls may block. One that does not say it is plain data, a
+//! number or an error: Send and Sync, and nothing of it blocks. Traits require what they need of their implementations. The
+//! same holds for the crates of the transports and devices.
 #![deny(unsafe_code)]
 
 mod config;
@@ -20,7 +26,7 @@ pub mod task;
 pub mod testing;
 
 pub use config::ConfigSpace;
-pub use device::{Activation, VirtioDevice};
+pub use device::{ActivateError, Activation, VirtioDevice};
 pub use device_type::DeviceType;
 pub use doorbell::DoorbellSite;
 pub use event::Event;
@@ -33,4 +39,4 @@ pub use ring::{Chain, ChainFault, QueuePosition, QueueSetup, RingFault, Ticket, 
 pub use runtime::{InlineRuntime, Runtime};
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
 pub use runtime::{SharedRuntime, ThreadRuntime};
-pub use task::{Events, Next, QueueTask, Quiesce, Source, Sources, TaskContext, TaskRunner};
+pub use task::{Next, QueueTask, Quiesce, Source, Sources, TaskContext, TaskRunner};

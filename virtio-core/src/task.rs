@@ -1,7 +1,13 @@
 //! The work of a device, without threads.
+//!
+//! A device makes [`QueueTask`]s when it is activated. Its host wraps each in a [`TaskRunner`], which does for all of them
+//! what no device should have to think of: it waits for doorbells, bounds the work of a run, shows the driver what is
+//! complete, asks for the next doorbell, and stops, pauses and starts queues. A [`Runtime`](crate::Runtime) runs the runner.
 
 mod control;
 mod runner;
+#[cfg(test)]
+mod tests;
 
 #[cfg(unix)]
 use std::os::fd::AsRawFd;
@@ -9,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::event::Event;
-use crate::ring::{QueueCounters, QueuePosition, Virtqueue};
+use crate::ring::{QueueCounters, Virtqueue};
 
 pub(crate) use control::{Command, Outcome, TaskControl};
 pub use runner::{Ready, TaskRunner};
@@ -17,60 +23,44 @@ pub use runner::{Ready, TaskRunner};
 /// A piece of a device that owns queues and serves them.
 ///
 /// A [`Runtime`](crate::Runtime) runs it: always on one thread at a time, and on the same one from its first run on if
-/// the runtime has threads. It never blocks and never waits for its host.
+/// the runtime has threads. It never blocks and never waits for its host: what waits in a run holds up whatever else its
+/// thread serves, and a reset.
 pub trait QueueTask: Send {
-    /// Names what the task wants to be run for. Asked again after [`TaskContext::sources_changed`].
-    fn sources(&self, sources: &mut Sources);
+    /// Its queues, always the same ones in the same order. Empty where its queues are served elsewhere.
+    fn queues(&mut self) -> &mut [Virtqueue];
 
-    /// Does a bounded amount of work. `events` says which sources have something; at the start, and after a pause, all
-    /// of them do. A source may be named although it has nothing.
+    /// Does a bounded amount of work: takes chains ([`Virtqueue::pop`]) and completes them, now or in a later run. It is run
+    /// when a doorbell has rung or another of its [sources](Self::sources) has something, at the start, after a pause, and
+    /// whenever it asked for it; now and then without a reason.
     ///
-    /// Before each run the runner [grants](Virtqueue::grant) each of its queues [`CHAINS_PER_RUN`] chains: however fast a
-    /// driver is, `pop` ends, and `arm` says that there is more. A task that stops at less, for requests that take long
-    /// or move much, bounds that by itself.
-    fn run(&mut self, events: Events, cx: &mut TaskContext) -> Next;
+    /// Each of its queues gives it [`CHAINS_PER_RUN`] chains in a run: however fast a driver is, `pop` ends. A task that
+    /// stops at less, for requests that take long or move much, bounds that by itself, and says [`Next::Again`].
+    ///
+    /// What it has completed is published after the run, and where `pop` found nothing more, the driver is asked for a
+    /// doorbell. A task that leaves chains in a ring, because it has nothing to put into them yet, is not run for those: it
+    /// names a source, or a time, at which it can go on.
+    fn run(&mut self, cx: &mut TaskContext) -> Next;
 
-    /// Calls `each` with each of its queues. None where the queues are served elsewhere.
-    fn queues(&mut self, each: &mut dyn FnMut(&mut Virtqueue));
-
-    /// Asked again and again, while events go on, until nothing is in flight; the queues take nothing new meanwhile.
-    /// With [`Quiesce::Cancel`] the work is not wanted any more. Never waits. True when nothing is in flight.
-    fn quiesce(&mut self, how: Quiesce) -> bool {
-        let _ = how;
-        let mut idle = true;
-        self.queues(&mut |queue| idle &= queue.in_flight() == 0);
-        idle
+    /// Names what the task wants to be run for besides the doorbells of its queues. Asked again after
+    /// [`TaskContext::sources_changed`].
+    fn sources(&self, sources: &mut Sources) {
+        let _ = sources;
     }
 
-    /// Asked again and again, while events go on, about a queue that the driver resets or stops; the queue takes
-    /// nothing new meanwhile, and the others go on. With [`Quiesce::Cancel`] its work is not wanted any more. Never
-    /// waits. True when nothing is in flight in it: from then on nothing of its work may touch guest memory.
-    fn quiesce_queue(&mut self, number: u16, how: Quiesce) -> bool {
+    /// Asked again and again, while runs go on, about a queue that is to come to rest: for a pause, or because the driver
+    /// resets it or the device. The queue takes nothing new meanwhile. With [`Quiesce::Cancel`] its work is not wanted any
+    /// more, and a task whose work may take long, or for ever, gives it up: the reset waits for that. Never waits. True when
+    /// nothing is in flight in the queue: from then on nothing of its work may touch guest memory.
+    fn quiesce(&mut self, queue: u16, how: Quiesce) -> bool {
         let _ = how;
-        let mut idle = true;
-        self.queues(&mut |queue| idle &= queue.index() != number || queue.in_flight() == 0);
-        idle
+        self.queues().iter().all(|other| other.index() != queue || other.in_flight() == 0)
     }
 
     /// The driver has enabled a queue again that it had reset: among [`queues`](Self::queues) it has been replaced by
     /// one with the new configuration. For tasks that keep something for each queue; the sources are asked again
     /// afterwards.
-    fn queue_restarted(&mut self, number: u16) {
-        let _ = number;
-    }
-
-    /// The numbers and positions of its queues, once quiesced.
-    fn positions(&mut self) -> Vec<(u16, QueuePosition)> {
-        let mut positions = Vec::new();
-        self.queues(&mut |queue| positions.push((queue.index(), queue.position())));
-        positions
-    }
-
-    /// The numbers of its queues.
-    fn queue_numbers(&mut self) -> Vec<u16> {
-        let mut numbers = Vec::new();
-        self.queues(&mut |queue| numbers.push(queue.index()));
-        numbers
+    fn queue_restarted(&mut self, queue: u16) {
+        let _ = queue;
     }
 }
 
@@ -88,24 +78,41 @@ pub enum Quiesce {
 
 /// What a task wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a task that is not run when it wants to be stands still, and so does the reset of its device"]
 pub enum Next {
     /// To be run again soon: its budget ran out before its work did.
     Again,
     /// To be run when a source has something.
     Wait,
-    /// The same, or at this time.
+    /// The same, or at this time if that comes first.
     WaitUntil(Instant),
     /// Never again: it cannot go on. The device asks for a reset.
     Done,
 }
 
-/// What a task can say while it runs, besides what it wants next.
-#[derive(Debug, Default)]
+/// What a task is told in a run, and what it can say besides what it wants next.
+///
+/// Send and Sync; lent for one run. No call blocks.
+#[derive(Debug)]
 pub struct TaskContext {
+    ready: u64,
     sources_changed: bool,
 }
 
+impl Default for TaskContext {
+    /// All sources may have something.
+    fn default() -> TaskContext {
+        TaskContext { ready: u64::MAX, sources_changed: false }
+    }
+}
+
 impl TaskContext {
+    /// Whether a source with this token may have something. At the start, and after a pause, all of them do; a source
+    /// may be named although it has nothing.
+    pub fn is_ready(&self, token: u8) -> bool {
+        self.ready & bit(token.into()) != 0
+    }
+
     /// Has [`QueueTask::sources`] asked again.
     pub fn sources_changed(&mut self) {
         self.sources_changed = true;
@@ -113,6 +120,8 @@ impl TaskContext {
 }
 
 /// One thing that a task is run for.
+///
+/// Send and Sync, and so are [`Sources`].
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Source {
@@ -120,7 +129,8 @@ pub enum Source {
     Doorbell(Event, Arc<QueueCounters>),
     /// An event of this task alone. The runner takes what was signalled.
     Event(Event),
-    /// A file that has something to read; the task reads it. Other tasks may name it too. Stays open while it is named.
+    /// A file that has something to read, for as long as it has: the task reads it until it would block, or names it no
+    /// more. Other tasks may name it too. Stays open while it is named. Regular files cannot be waited for.
     #[cfg(unix)]
     Readable(Arc<dyn AsRawFd + Send + Sync>),
     /// A file that takes something; named only while there is something to write.
@@ -128,40 +138,21 @@ pub enum Source {
     Writable(Arc<dyn AsRawFd + Send + Sync>),
 }
 
-/// The sources of one task. At most 64.
+/// The sources of one task besides its queues' doorbells.
+///
+/// Send and Sync. No call blocks.
 #[derive(Default)]
-pub struct Sources(Vec<Source>);
+pub struct Sources(Vec<(Source, u8)>);
 
 impl Sources {
-    /// Adds the doorbell of a queue; returns the source's place.
-    pub fn queue(&mut self, queue: &Virtqueue) -> u32 {
-        let setup = queue.setup();
-        self.add(Source::Doorbell(setup.doorbell.clone(), setup.counters.clone()))
-    }
-
-    /// Adds a source; returns its place. From the 64th on they share the last place.
-    pub fn add(&mut self, source: Source) -> u32 {
-        self.0.push(source);
-        place(self.0.len() - 1)
+    /// Adds a source. By `token` the task knows it again, see [`TaskContext::is_ready`]; several sources may share one,
+    /// and those from 63 on are one token.
+    pub fn add(&mut self, source: Source, token: u8) {
+        self.0.push((source, token));
     }
 }
 
-fn place(index: usize) -> u32 {
-    index.min(63) as u32
-}
-
-/// The sources that have something, by their places.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Events(u64);
-
-impl Events {
-    /// All sources.
-    pub const ALL: Events = Events(u64::MAX);
-    /// None.
-    pub const NONE: Events = Events(0);
-
-    /// Whether the source at `place` may have something.
-    pub fn contains(self, place: u32) -> bool {
-        self.0.checked_shr(place).unwrap_or(0) & 1 == 1
-    }
+/// The bit that stands for a number; from 63 on they share the last one.
+fn bit(number: usize) -> u64 {
+    1 << number.min(63)
 }

@@ -119,7 +119,7 @@ fn a_task_that_is_lost_takes_a_queue_with_it_that_it_has_not_seen() {
 
         fn assist(&self) {
             if let Some(runner) = &mut *self.0.lock().unwrap() {
-                runner.step(Ready::ALL);
+                let _ = runner.step(Ready::ALL);
             }
         }
     }

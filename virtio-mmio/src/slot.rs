@@ -4,6 +4,8 @@ use crate::registers::{MAGIC, MAGIC_VALUE, VERSION, VERSION_VALUE};
 
 /// A placeholder in a system that lays out its windows before it knows its devices (MMIO-REG-14): the device id reads
 /// zero, and the driver leaves it alone.
+///
+/// Send and Sync. No call blocks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EmptySlot;
 

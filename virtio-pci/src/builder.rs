@@ -37,6 +37,9 @@ const LEAST_VECTORS: u16 = 2;
 const MOST_CONFIG: usize = 64 << 10;
 
 /// A function on its way.
+///
+/// Neither Send nor Sync, as the vectors' factory need not be: the function is built where it is put together. No call blocks,
+/// if the factory does not.
 #[must_use]
 pub struct Builder {
     host: HostBuilder,

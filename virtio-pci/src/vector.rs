@@ -80,6 +80,8 @@ impl<F: Fn(u16) -> io::Result<Arc<dyn MessageVector>>> MessageVectors for F {
 ///
 /// The function is given the address and the data of the message. It is called by whoever signals or unmasks, and must
 /// not call back into the PCI function.
+///
+/// Send and Sync. A change of mask or route waits for the call that sends.
 pub struct SentVector<F> {
     send: F,
     /// Signals read it together; only changes of the mask and the route keep them out.

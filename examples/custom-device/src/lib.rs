@@ -31,10 +31,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::Level;
-use virtio_core::device::ActivateError;
 use virtio_core::{
-    Activation, Chain, ConfigSpace, DeviceType, Events, Features, LogLimit, Next, QueueSetup, QueueTask, Sources,
-    TaskContext, VirtioDevice, Virtqueue,
+    ActivateError, Activation, Chain, DeviceType, LogLimit, Next, QueueTask, TaskContext, VirtioDevice, Virtqueue,
 };
 
 /// Bytes for one chain, however much room it has.
@@ -78,25 +76,12 @@ impl VirtioDevice for Entropy {
         DeviceType::ENTROPY
     }
 
-    fn features(&self) -> Features {
-        Features::NONE
-    }
-
     fn queue_sizes(&self) -> &[u16] {
         &[64]
     }
 
-    fn config(&self) -> ConfigSpace {
-        ConfigSpace::new(Vec::new())
-    }
-
     fn activate(&mut self, activation: Activation) -> Result<Vec<Box<dyn QueueTask>>, ActivateError> {
-        let task = |setup: QueueSetup| {
-            let number = setup.index;
-            let queue = Virtqueue::new(setup).map_err(|fault| ActivateError::Queue { queue: number, fault })?;
-            Ok(Box::new(Task { queue, shared: Arc::clone(&self.0) }) as Box<dyn QueueTask>)
-        };
-        activation.queues.into_iter().map(task).collect()
+        activation.task_per_queue(|queue| Task { queue, shared: Arc::clone(&self.0) })
     }
 
     fn reset(&mut self) {}
@@ -108,14 +93,17 @@ struct Task {
     shared: Arc<Shared>,
 }
 
-impl Task {
-    /// Answers chains, to be published by the caller. Nothing where no chain is left.
-    fn serve(&mut self) -> Option<Next> {
+impl QueueTask for Task {
+    fn queues(&mut self) -> &mut [Virtqueue] {
+        std::slice::from_mut(&mut self.queue)
+    }
+
+    fn run(&mut self, _cx: &mut TaskContext) -> Next {
         let Task { queue, shared } = self;
         let mut source = shared.source.lock().unwrap_or_else(PoisonError::into_inner);
         let mut moved = 0;
         while moved < RUN_BYTES {
-            let chain = queue.pop()?;
+            let Some(chain) = queue.pop() else { return Next::Wait };
             if chain.writer().remaining() == 0 || chain.fault().is_some() {
                 chain.complete_bad_request(0);
                 continue;
@@ -128,12 +116,11 @@ impl Task {
                 Err(error) => {
                     shared.log.log(Level::Warn, format_args!("the entropy source gave nothing: {error}"));
                     chain.put_back();
-                    // Not armed: the chain that was put back would have the task run again at once.
-                    return Some(Next::WaitUntil(Instant::now() + RETRY));
+                    return Next::WaitUntil(Instant::now() + RETRY);
                 }
             }
         }
-        Some(Next::Again)
+        Next::Again
     }
 }
 
@@ -167,26 +154,5 @@ fn read(source: &mut dyn Read, bytes: &mut [u8]) -> io::Result<usize> {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             got => return got,
         }
-    }
-}
-
-impl QueueTask for Task {
-    fn sources(&self, sources: &mut Sources) {
-        sources.queue(&self.queue);
-    }
-
-    fn run(&mut self, _events: Events, _cx: &mut TaskContext) -> Next {
-        self.queue.disarm();
-        let next = self.serve();
-        self.queue.publish();
-        match next {
-            Some(next) => next,
-            None if self.queue.arm() => Next::Again,
-            None => Next::Wait,
-        }
-    }
-
-    fn queues(&mut self, each: &mut dyn FnMut(&mut Virtqueue)) {
-        each(&mut self.queue);
     }
 }

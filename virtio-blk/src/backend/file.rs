@@ -16,6 +16,8 @@ use crate::wire::SECTOR;
 /// and guest memory in one vectored system call, through the host's page cache, in the thread that serves the queue.
 ///
 /// Nothing keeps others from opening the same file: whoever gives an image to two devices gets a damaged one.
+///
+/// Send and Sync. Its queues block for as long as the storage takes.
 #[derive(Debug)]
 pub struct FileBackend {
     disk: Arc<Disk>,

@@ -11,6 +11,8 @@ use super::{BlockBackend, BlockQueue, Operation, OperationKind, SyncDisk, SyncQu
 /// A disk in memory: for tests, and for disks whose content may be lost.
 ///
 /// Cheap to clone; all clones are the same disk. Queues take turns at writing.
+///
+/// Send and Sync. A call waits for the operations of other queues that it excludes.
 #[derive(Clone)]
 pub struct MemoryBackend(Arc<Bytes>);
 

@@ -26,6 +26,8 @@ pub enum OperationKind {
 ///
 /// The memory stays mapped while this lives, and others may write it at any time. A backend whose system calls work on
 /// it by address keeps the operation until the kernel has let go of it.
+///
+/// Send, not Sync: a backend may finish it on another thread. No call blocks.
 pub struct Operation {
     pub(crate) tag: u16,
     pub(crate) kind: OperationKind,
@@ -88,6 +90,8 @@ impl fmt::Debug for Operation {
 }
 
 /// An operation that has finished.
+///
+/// Send, not Sync, as the operation.
 #[derive(Debug)]
 pub struct Completion {
     /// The operation that was submitted.

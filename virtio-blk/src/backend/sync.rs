@@ -17,6 +17,8 @@ pub trait SyncDisk: Send + Sync {
 }
 
 /// A queue on a [`SyncDisk`].
+///
+/// Send, not Sync: it belongs to one task. [`submit`](BlockQueue::submit) blocks for as long as the disk takes.
 #[derive(Debug)]
 pub struct SyncQueue<D> {
     disk: Arc<D>,

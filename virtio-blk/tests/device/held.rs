@@ -133,7 +133,7 @@ impl BlockBackend for Held {
 
 impl BlockQueue for HeldQueue {
     fn sources(&self, sources: &mut Sources) {
-        sources.add(Source::Event(self.0.event.clone()));
+        sources.add(Source::Event(self.0.event.clone()), 0);
     }
 
     fn submit(&mut self, operation: Box<Operation>) {

@@ -15,6 +15,8 @@ use crate::ring::Virtqueue;
 use crate::runtime::Runtime;
 
 /// A device with what it needs, on its way to a transport.
+///
+/// Send, not Sync. No call blocks longer than a short mutex.
 #[must_use]
 pub struct HostBuilder {
     name: String,

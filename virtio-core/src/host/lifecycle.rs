@@ -8,12 +8,12 @@ use std::time::Duration;
 use log::Level;
 
 use super::status::{DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET, PLAIN};
-use super::{Control, DeviceHost, PauseError, Phase, QueueActivity, QueueConfig, QueueRegisters, Shared, Task};
+use super::{Control, DeviceHost, PauseError, Phase, QueueActivity, QueueConfig, QueueRegisters, Task};
 use crate::deadline::Deadline;
 use crate::device::{ActivateError, Activation, FeatureRefusal};
 use crate::event::Event;
 use crate::features::Features;
-use crate::ring::QueuePosition;
+use crate::ring::{QueuePosition, Virtqueue};
 use crate::task::{Command, Outcome, QueueTask, TaskControl, TaskRunner};
 
 /// How long to sleep between two looks at a task that runs in its callers.
@@ -111,9 +111,11 @@ impl DeviceHost {
             setup.position = positions.iter().find(|(queue, _)| *queue == index).map(|(_, position)| *position);
             queues.push(setup);
         }
-        let activation = Activation { features: control.accepted, memory: self.memory.clone(), queues };
+        let numbers: Vec<u16> = queues.iter().map(|setup| setup.index).collect();
+        let mut tasks = control.device.activate(Activation::new(control.accepted, queues))?;
+        check_served(&numbers, &mut tasks)?;
         let mut running = Vec::new();
-        for task in control.device.activate(activation)? {
+        for task in tasks {
             if let Err(error) = self.start_task(task, paused, &mut running) {
                 // Those that run already end with the reset that the device asks for.
                 control.phase = Phase::Live(running);
@@ -126,9 +128,9 @@ impl DeviceHost {
     /// Hands one task to the runtime, and keeps the host's end of it with those in `running`.
     fn start_task(&self, mut task: Box<dyn QueueTask>, paused: bool, running: &mut Vec<Task>) -> io::Result<()> {
         let control = Arc::new(TaskControl::new(Event::new()?));
-        running.push(Task { control: control.clone(), queues: task.queue_numbers() });
+        running.push(Task { control: control.clone(), queues: task.queues().iter().map(Virtqueue::index).collect() });
         let shared = Arc::clone(&self.shared);
-        let on_lost = Arc::new(move || Shared::needs_reset(&shared));
+        let on_lost = move || shared.needs_reset();
         self.runtime.spawn(TaskRunner::new(task, control, on_lost, paused))
     }
 
@@ -293,6 +295,17 @@ impl Drop for DeviceHost {
         if !self.wait_reset(&mut control, self.reset_limit) {
             log::error!("{}: something in flight outlives the device", self.name());
         }
+    }
+}
+
+/// Each queue is the one of a task: else a reset of it would not wait for what serves it.
+fn check_served(queues: &[u16], tasks: &mut [Box<dyn QueueTask>]) -> Result<(), ActivateError> {
+    let mut served: Vec<u16> = tasks.iter_mut().flat_map(|task| task.queues().iter().map(Virtqueue::index)).collect();
+    served.sort_unstable();
+    let odd = |queue: &&u16| served.iter().filter(|other| other == queue).count() != 1;
+    match queues.iter().find(odd) {
+        Some(queue) => Err(ActivateError::NotServed { queue: *queue }),
+        None => Ok(()),
     }
 }
 

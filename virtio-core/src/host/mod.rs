@@ -46,6 +46,8 @@ use status::{DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 /// for a short time (see [`HostBuilder::reset_wait`]).
 ///
 /// Dropping it is a surprise removal: it stops the device as a reset does.
+///
+/// Send and Sync. What is not named above may block, and so may dropping it.
 pub struct DeviceHost {
     shared: Arc<Shared>,
     control: Mutex<Control>,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -89,9 +90,17 @@ impl Versions {
         }
         drop(state);
         self.changed.notify_all();
-        for callback in ready {
-            callback();
-        }
+        ready.into_iter().for_each(call);
+    }
+}
+
+/// Calls a callback where somebody else is at work: one that panics must not stop a queue halfway between two versions
+/// of memory, nor keep the other callbacks from being called.
+fn call(callback: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(callback)) {
+        log::error!("a callback of a memory barrier panicked");
+        // To drop it could panic again.
+        std::mem::forget(panic);
     }
 }
 
@@ -99,6 +108,8 @@ impl Versions {
 ///
 /// A protocol reply that lets the other side free the memory (an unmap, a memory region removed) waits for it. It may
 /// be dropped without waiting.
+///
+/// Send and Sync. Only [`wait`](Self::wait) blocks.
 #[must_use = "memory that was taken away may still be accessed until the barrier is complete"]
 pub struct MemoryBarrier {
     pub(super) versions: Arc<Versions>,
@@ -127,12 +138,13 @@ impl MemoryBarrier {
         true
     }
 
-    /// Calls `callback` once the barrier is complete: at once if it is, else on the thread that completes it.
+    /// Calls `callback` once the barrier is complete: at once if it is, else on the thread that completes it, which may
+    /// be a queue's task. One that panics is logged, and disturbs nobody.
     pub fn on_complete(self, callback: impl FnOnce() + Send + 'static) {
         let mut state = self.versions.state();
         if state.reached(self.target) {
             drop(state);
-            callback();
+            call(callback);
         } else {
             state.callbacks.push((self.target, Box::new(callback)));
         }

@@ -54,6 +54,16 @@ unsafe impl Sync for RawIoSlice {}
 /// Filled from the [`Reader`] or [`Writer`] of a chain; the memory then stays mapped while this lives, whatever happens
 /// to the chain or to guest memory's layout. Reused from operation to operation, it allocates nothing once it has
 /// grown.
+///
+/// Send, not Sync: it belongs to one operation. No call blocks. What was taken of it has to be given up before it changes:
+///
+/// ```compile_fail,E0502
+/// # fn reuse(buffers: &mut virtio_core::GuestBuffers) {
+/// let slices = buffers.io_slices();
+/// buffers.clear();
+/// assert_eq!(slices.len(), 1);
+/// # }
+/// ```
 #[derive(Default)]
 pub struct GuestBuffers {
     segments: Vec<Segment>,
@@ -98,19 +108,20 @@ impl GuestBuffers {
     }
 
     fn append(&mut self, pieces: impl Iterator<Item = Segment>, pins: &[Arc<Pin>]) -> Result<(), MemoryError> {
+        // First what keeps the pieces mapped: at no time is there a piece without it.
+        for pin in pins {
+            if !self.pins.iter().any(|held| Arc::ptr_eq(held, pin)) {
+                self.pins.push(pin.clone());
+            }
+        }
         for piece in pieces {
             if let Err(error) = piece.check() {
                 self.clear();
                 return Err(error);
             }
-            self.slices.push(RawIoSlice { base: piece.host, len: piece.len as usize });
+            self.slices.push(RawIoSlice { base: piece.host.0, len: piece.len as usize });
             self.len += piece.len as usize;
             self.segments.push(piece);
-        }
-        for pin in pins {
-            if !self.pins.iter().any(|held| Arc::ptr_eq(held, pin)) {
-                self.pins.push(pin.clone());
-            }
         }
         Ok(())
     }

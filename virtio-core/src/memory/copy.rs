@@ -2,10 +2,11 @@
 //!
 //! The driver may write the guest's side at any time, so it is only touched by volatile accesses and, for long copies
 //! on x86-64, by one string instruction that the compiler cannot see into: no access is repeated, merged or invented,
-//! and nothing is assumed about the bytes that come out.
+//! and nothing is assumed about the bytes that come out. Builds for a sanitizer or for fuzzing do without that instruction,
+//! which neither would see into.
 
 /// Copies up to this many bytes are done word by word.
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_arch = "x86_64", not(any(miri, fuzzing, sanitized))))]
 const SHORT: usize = 128;
 
 /// Copies `dst.len()` bytes out of guest memory.
@@ -13,7 +14,7 @@ const SHORT: usize = 128;
 /// # Safety
 /// `src` must be valid for reads of `dst.len()` bytes; others may write them meanwhile.
 pub(super) unsafe fn from_guest(src: *const u8, dst: &mut [u8]) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(all(target_arch = "x86_64", not(any(miri, fuzzing, sanitized))))]
     if dst.len() > SHORT {
         // SAFETY: the caller vouches for `src`, the slice for `dst`.
         unsafe { rep_movsb(src, dst.as_mut_ptr(), dst.len()) };
@@ -50,7 +51,7 @@ pub(super) unsafe fn from_guest(src: *const u8, dst: &mut [u8]) {
 /// # Safety
 /// `dst` must be valid for writes of `src.len()` bytes; others may access them meanwhile.
 pub(super) unsafe fn to_guest(src: &[u8], dst: *mut u8) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(all(target_arch = "x86_64", not(any(miri, fuzzing, sanitized))))]
     if src.len() > SHORT {
         // SAFETY: the caller vouches for `dst`, the slice for `src`.
         unsafe { rep_movsb(src.as_ptr(), dst, src.len()) };
@@ -84,7 +85,7 @@ pub(super) unsafe fn to_guest(src: &[u8], dst: *mut u8) {
 
 /// # Safety
 /// `src` must be valid for reads and `dst` for writes of `len` bytes, and the two must not overlap.
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_arch = "x86_64", not(any(miri, fuzzing, sanitized))))]
 unsafe fn rep_movsb(src: *const u8, dst: *mut u8, len: usize) {
     // SAFETY: the direction flag is clear by the ABI; the instruction touches exactly the two ranges that the caller
     // vouches for. Being opaque to the compiler, it is no data race in Rust's terms beyond what the hardware does.

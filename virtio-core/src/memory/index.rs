@@ -35,9 +35,9 @@ pub(super) struct Entry {
 impl Index {
     /// Of regions that are sorted, without overlaps, and wrap nowhere.
     pub(super) fn new(regions: &[Region]) -> Index {
-        let entries = regions.iter().enumerate().map(|(region, it)| Entry { place: it.place(), region }).collect();
+        let entries = regions.iter().enumerate().map(|(region, it)| Entry { place: it.place, region }).collect();
         let shift = best_shift(regions);
-        let origin = regions.first().map_or(0, |region| region.start >> shift);
+        let origin = regions.first().map_or(0, |region| region.start() >> shift);
         Index { shift, origin, buckets: fill(regions, shift, origin), entries }
     }
 
@@ -45,7 +45,7 @@ impl Index {
     #[inline]
     pub(super) fn find(&self, address: u64) -> Option<&Entry> {
         // An address below the first bucket wraps around, and is behind the last one.
-        let bucket = (address >> self.shift).wrapping_sub(self.origin) as usize;
+        let bucket = usize::try_from((address >> self.shift).wrapping_sub(self.origin)).ok()?;
         let first = *self.buckets.get(bucket)? as usize;
         let entry = self.entries.get(first)?;
         if entry.place.holds(address) {
@@ -68,7 +68,7 @@ impl Index {
 /// The size of buckets with which the fewest addresses need a search; the largest such size.
 fn best_shift(regions: &[Region]) -> u32 {
     let (Some(first), Some(last)) = (regions.first(), regions.last()) else { return 0 };
-    let (start, end) = (first.start, last.last());
+    let (start, end) = (first.start(), last.last());
     // With the coarsest, all are in one bucket, or in two where they need all bits of an address.
     let coarsest = (u64::BITS - (start ^ end).leading_zeros()).min(u64::BITS - 1);
     let small_enough = |shift: &u32| (end >> shift) - (start >> shift) < MAX_BUCKETS;
@@ -79,11 +79,11 @@ fn best_shift(regions: &[Region]) -> u32 {
 /// How many addresses are not in the first region of their bucket.
 fn searched(regions: &[Region], shift: u32) -> u64 {
     let pairs = regions.iter().zip(regions.iter().skip(1));
-    let shared = pairs.filter(|(before, region)| before.last() >> shift == region.start >> shift);
+    let shared = pairs.filter(|(before, region)| before.last() >> shift == region.start() >> shift);
     // What a region that is not its bucket's first one has in that bucket.
     let parts = shared.map(|(_, region)| {
-        let bucket_last = region.start | !(u64::MAX << shift);
-        region.last().min(bucket_last) - region.start + 1
+        let bucket_last = region.start() | !(u64::MAX << shift);
+        region.last().min(bucket_last) - region.start() + 1
     });
     parts.fold(0, u64::saturating_add)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::table::Segment;
+use super::table::{Host, Segment};
 use super::view::Pin;
 use super::{MemoryError, copy};
 
@@ -38,11 +38,11 @@ impl<'a> Cursor<'a> {
         let len = if most < rest as usize { most as u32 } else { rest };
         let passed = Segment {
             address: piece.address.wrapping_add(u64::from(self.offset)),
-            host: piece.host.wrapping_add(self.offset as usize),
+            host: Host(piece.host.0.wrapping_add(self.offset as usize)),
             len,
         };
         if piece.check().is_err() {
-            return Some(Segment { host: std::ptr::null_mut(), ..passed }).inspect(|_| self.pass(len, rest));
+            return Some(Segment { host: Host::NULL, ..passed }).inspect(|_| self.pass(len, rest));
         }
         self.pass(len, rest);
         Some(passed)
@@ -101,6 +101,8 @@ impl<'a> Cursor<'a> {
 /// The device-readable part of a chain, read from front to back.
 ///
 /// Each byte should be read once: the driver may change it in between.
+///
+/// Neither Send nor Sync: [`GuestBuffers`](crate::GuestBuffers) take buffers to other threads. No call blocks.
 #[derive(Clone)]
 pub struct Reader<'a> {
     cursor: Cursor<'a>,
@@ -137,7 +139,7 @@ impl<'a> Reader<'a> {
             let end = done + piece.len as usize;
             // SAFETY: the piece was checked when the chain was walked, and stays mapped while the list that this
             // borrows from holds its pin; it is not a hole.
-            unsafe { copy::from_guest(piece.host, &mut data[done..end]) };
+            unsafe { copy::from_guest(piece.host.0, &mut data[done..end]) };
             done = end;
         })
     }
@@ -180,6 +182,8 @@ impl<'a> Reader<'a> {
 }
 
 /// The device-writable part of a chain, written from front to back.
+///
+/// Neither Send nor Sync, as [`Reader`]. No call blocks.
 pub struct Writer<'a> {
     cursor: Cursor<'a>,
     /// What keeps the pieces mapped.
@@ -223,7 +227,7 @@ impl<'a> Writer<'a> {
             let end = done + piece.len as usize;
             // SAFETY: the piece was checked when the chain was walked, and stays mapped while the list that this
             // borrows from holds its pin; it is not a hole.
-            unsafe { copy::to_guest(&data[done..end], piece.host) };
+            unsafe { copy::to_guest(&data[done..end], piece.host.0) };
             if let Some(log) = log {
                 log.mark(piece.address, u64::from(piece.len));
             }

@@ -8,7 +8,10 @@
 //! This module is where the workspace touches guest memory, and the only one of this crate with unsafe code. No
 //! reference into guest memory exists anywhere: the driver may write it at any time, so it is only accessed by
 //! volatile and atomic operations on pointers that were checked against a region, and whoever holds such a pointer
-//! also holds the mapping.
+//! also holds the mapping. `README.md` beside this file argues for each unsafe block.
+
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("descriptors are read by 64-bit atomics, which this machine does not have");
 
 mod barrier;
 mod buffers;
@@ -90,6 +93,12 @@ pub enum MemoryError {
         start: u64,
         /// Its length.
         len: u64,
+    },
+    /// The region cannot be read and written: an access would end the process.
+    #[error("the region at {start:#x} is not mapped for reading and writing")]
+    Protected {
+        /// Its first address.
+        start: u64,
     },
     /// The memory type maps its pages on demand, so no pointer to it can be kept.
     #[error("the region at {start:#x} has no permanent mapping")]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::barrier::{MemoryBarrier, Target, Versions};
 use super::index::Index;
-use super::table::{Region, Table};
+use super::table::{Place, Region, Table};
 use super::view::{MemoryView, Pin, ViewSlot};
 use super::{DirtyLog, MemoryError};
 use crate::event::Event;
@@ -38,6 +38,8 @@ struct Current {
 }
 
 /// A range of host memory to be used as guest memory.
+///
+/// Neither Send nor Sync, having a bare pointer in it: to be made where it is used.
 pub struct RawRegion {
     /// Its first device-visible address.
     pub start: u64,
@@ -56,7 +58,7 @@ impl RawRegion {
     }
 
     fn owned_by(self, owner: Arc<dyn Any + Send + Sync>) -> Region {
-        Region { start: self.start, len: self.len as u64, host: self.host, dirty: self.dirty, _owner: owner }
+        Region { place: Place::new(self.start, self.len as u64, self.host), dirty: self.dirty, _owner: owner }
     }
 }
 
@@ -114,7 +116,7 @@ impl GuestRam {
     pub fn unmap(&self, start: u64, len: u64) -> Result<MemoryBarrier, MemoryError> {
         self.change(|table| {
             let mut all = table.regions.to_vec();
-            let index = all.iter().position(|region| region.start == start && region.len == len);
+            let index = all.iter().position(|region| region.range() == (start, len));
             all.remove(index.ok_or(MemoryError::NoRegion { start, len })?);
             Ok(all.into_boxed_slice())
         })
@@ -169,7 +171,7 @@ impl GuestRam {
 
     /// The ranges that are mapped now, as (start, length), ascending.
     pub fn regions(&self) -> Vec<(u64, u64)> {
-        self.table().regions.iter().map(|region| (region.start, region.len)).collect()
+        self.table().regions.iter().map(Region::range).collect()
     }
 
     /// A view for a task. `wake` is signalled when memory changes, so that the task refreshes the view.
@@ -259,6 +261,8 @@ impl fmt::Debug for GuestRam {
 }
 
 /// While it lives, nobody discards pages of the memory that it came from. See [`GuestRam::inhibit_discards`].
+///
+/// Send and Sync. Nothing of it blocks.
 pub struct DiscardInhibitor(Arc<Shared>);
 
 impl Drop for DiscardInhibitor {

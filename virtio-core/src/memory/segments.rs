@@ -6,7 +6,7 @@ use super::MemoryError;
 use super::buffers::Buffer;
 use super::filling::Filling;
 use super::io::{Reader, Writer};
-use super::table::{Place, Segment};
+use super::table::{Host, Place, Segment};
 use super::view::{MemoryView, Pin};
 
 /// The pieces of one chain while it is looked at. Reused from chain to chain.
@@ -73,12 +73,15 @@ impl SegmentList {
     /// Takes over a view that was refreshed, and empties the list.
     pub(crate) fn renew(&mut self, view: &MemoryView) {
         self.clear();
+        // Of another version, if a chain was left halfway by a panic.
+        self.late_end = Extent::default();
         self.pin = view.pin.clone();
     }
 
     /// Makes one buffer the content of the list, if it is as usual: not empty, and wholly in the region of the last one.
     #[inline(always)]
     pub(crate) fn only(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
+        debug_assert!(Arc::ptr_eq(&view.pin, &self.pin), "the list's pieces belong to another version");
         self.only_in(view.place(), address, len, writable)
     }
 
@@ -197,7 +200,7 @@ impl SegmentList {
         let (pieces, len) = match self.shape {
             Shape::Readable => (std::slice::from_ref(&self.only), self.only.len as usize),
             Shape::Writable => (&[][..], 0),
-            Shape::Many => (self.slots.get(..self.turn.pieces).unwrap_or_default(), self.turn.bytes as usize),
+            Shape::Many => (self.slots.get(..self.turn.pieces).unwrap_or_default(), to_usize(self.turn.bytes)),
         };
         Reader::of_len(pieces, std::slice::from_ref(&self.pin), len)
     }
@@ -210,8 +213,15 @@ impl SegmentList {
             Shape::Writable => std::slice::from_ref(&self.only),
             Shape::Many => self.slots.get(self.turn.pieces..self.end.pieces).unwrap_or_default(),
         };
-        Writer::of_len(pieces, std::slice::from_ref(&self.pin), Some(&*self.pin), self.writable_bytes() as usize)
+        Writer::of_len(pieces, std::slice::from_ref(&self.pin), Some(&*self.pin), to_usize(self.writable_bytes()))
     }
+}
+
+/// Bytes of a chain as this machine counts them. One of 32 bits does not get to what is behind its 4 GiB: such a chain
+/// has a fault anyway.
+#[inline(always)]
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// The pieces of a chain, one by one.
@@ -293,13 +303,13 @@ fn put_buffer(
 impl Segment {
     /// A piece of a chain that is not guest memory.
     fn hole(address: u64, len: u32) -> Segment {
-        Segment { address, host: std::ptr::null_mut(), len }
+        Segment { address, host: Host::NULL, len }
     }
 
     /// The error for using a hole; none for guest memory.
     #[inline]
     pub(super) fn check(&self) -> Result<(), MemoryError> {
-        if self.host.is_null() {
+        if self.host.0.is_null() {
             return Err(MemoryError::Unmapped { address: self.address, len: u64::from(self.len) });
         }
         Ok(())

@@ -8,33 +8,43 @@ use super::barrier::Versions;
 use super::index::Index;
 use super::{DirtyLog, MemoryError};
 
+/// Where host memory is that others write while we look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Host(pub(super) *mut u8);
+
+// SAFETY: a bare address; whoever uses it argues for that. Those who do take the accesses of this module, which may come
+// from any thread.
+unsafe impl Send for Host {}
+
+impl Host {
+    /// No memory.
+    pub(super) const NULL: Host = Host(std::ptr::null_mut());
+}
+
 /// One contiguous range of device-visible addresses and the host memory behind it.
 #[derive(Clone)]
 pub(super) struct Region {
-    pub(super) start: u64,
-    pub(super) len: u64,
-    pub(super) host: *mut u8,
-    /// The region's own log; its addresses count from `start`.
+    pub(super) place: Place,
+    /// The region's own log; its addresses count from its start.
     pub(super) dirty: Option<Arc<dyn DirtyLog>>,
     /// Keeps the host mapping alive.
     pub(super) _owner: Arc<dyn Any + Send + Sync>,
 }
 
-// SAFETY: `host` is only dereferenced by the volatile and atomic accesses of this module, which are sound from any
-// thread; everything else in it is Send.
-unsafe impl Send for Region {}
-// SAFETY: as above; all else in it is Sync.
-unsafe impl Sync for Region {}
-
 impl Region {
-    #[inline]
-    pub(super) fn place(&self) -> Place {
-        Place { start: self.start, len: self.len, host: self.host }
+    /// Its start and its length.
+    pub(super) fn range(&self) -> (u64, u64) {
+        (self.place.start, self.place.len)
     }
 
-    /// The region's last address.
+    /// Its first address.
+    pub(super) fn start(&self) -> u64 {
+        self.place.start
+    }
+
+    /// Its last address.
     pub(super) fn last(&self) -> u64 {
-        self.start + (self.len - 1)
+        self.place.start + (self.place.len - 1)
     }
 }
 
@@ -43,21 +53,24 @@ impl Region {
 pub(super) struct Place {
     start: u64,
     len: u64,
-    host: *mut u8,
+    host: Host,
 }
 
 impl Default for Place {
     fn default() -> Place {
-        Place { start: 0, len: 0, host: std::ptr::null_mut() }
+        Place { start: 0, len: 0, host: Host::NULL }
     }
 }
 
-// SAFETY: as for `Region`.
-unsafe impl Send for Place {}
-// SAFETY: as for `Region`.
+// SAFETY: it is never changed, and tells where memory is; what of that is done from several threads is up to those who
+// use it, as for `Host`.
 unsafe impl Sync for Place {}
 
 impl Place {
+    pub(super) fn new(start: u64, len: u64, host: *mut u8) -> Place {
+        Place { start, len, host: Host(host) }
+    }
+
     /// Whether it holds `address`.
     #[inline(always)]
     pub(super) fn holds(&self, address: u64) -> bool {
@@ -82,10 +95,10 @@ impl Place {
         if end > self.len {
             return none();
         }
-        // SAFETY: `offset` is below the region's length, so it fits a usize (`Table::sorted` has checked the length)
+        // SAFETY: `offset` is below the region's length, so it fits an isize (`Table::sorted` has checked the length)
         // and the pointer stays inside the mapping.
-        let host = unsafe { self.host.add(offset as usize) };
-        Some(Segment { address, host, len })
+        let host = unsafe { self.host.0.add(offset as usize) };
+        Some(Segment { address, host: Host(host), len })
     }
 
     /// As much of `[address, address + len)` as is in this place, if `address` is.
@@ -97,7 +110,8 @@ impl Place {
 
 impl fmt::Debug for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}+{:#x}", self.start, self.len)
+        let (start, len) = self.range();
+        write!(f, "{start:#x}+{len:#x}")
     }
 }
 
@@ -110,12 +124,9 @@ fn none() -> Option<Segment> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     pub(super) address: u64,
-    pub(super) host: *mut u8,
+    pub(super) host: Host,
     pub(super) len: u32,
 }
-
-// SAFETY: the pointer is only used together with a pinned table, through volatile accesses.
-unsafe impl Send for Segment {}
 
 /// One version of guest memory: immutable, replaced as a whole.
 pub(super) struct Table {
@@ -142,16 +153,19 @@ impl Drop for Table {
 impl Table {
     /// Checks and sorts `regions`.
     pub(super) fn sorted(mut regions: Vec<Region>) -> Result<Box<[Region]>, MemoryError> {
-        regions.sort_by_key(|region| region.start);
+        regions.sort_by_key(Region::start);
         for region in &regions {
-            let fits = region.len.checked_sub(1).and_then(|last| region.start.checked_add(last));
-            if fits.is_none() || usize::try_from(region.len).is_err() {
-                return Err(MemoryError::BadRegion { start: region.start, len: region.len });
+            let (start, len) = region.range();
+            let fits = len.checked_sub(1).and_then(|last| start.checked_add(last));
+            // Nothing is further from a pointer than an isize tells.
+            if fits.is_none() || isize::try_from(len).is_err() {
+                return Err(MemoryError::BadRegion { start, len });
             }
         }
         for pair in regions.windows(2) {
-            if pair[1].start - pair[0].start < pair[0].len {
-                return Err(MemoryError::Overlap { start: pair[1].start, len: pair[1].len });
+            let ((before, room), (start, len)) = (pair[0].range(), pair[1].range());
+            if start - before < room {
+                return Err(MemoryError::Overlap { start, len });
             }
         }
         Ok(regions.into_boxed_slice())
@@ -179,8 +193,9 @@ impl Table {
             let Some(region) = found else {
                 return;
             };
-            let offset = address - region.start;
-            let piece = len.min(region.len - offset);
+            let (start, room) = region.range();
+            let offset = address - start;
+            let piece = len.min(room - offset);
             if let Some(dirty) = &region.dirty {
                 dirty.mark(offset, piece);
             }

@@ -78,6 +78,9 @@ fn regions_must_not_overlap_or_wrap() {
     assert_eq!(make(&[(0, 0)]), Err(MemoryError::BadRegion { start: 0, len: 0 }));
     assert_eq!(make(&[(u64::MAX - 7, 8)]), Ok(vec![(u64::MAX - 7, 8)]), "up to the last address");
     assert_eq!(make(&[(u64::MAX - 7, 9)]), Err(MemoryError::BadRegion { start: u64::MAX - 7, len: 9 }));
+    let longest = isize::MAX as usize;
+    assert_eq!(make(&[(0, longest)]), Ok(vec![(0, longest as u64)]));
+    assert_eq!(make(&[(0, longest + 1)]), Err(MemoryError::BadRegion { start: 0, len: longest as u64 + 1 }));
 }
 
 #[test]

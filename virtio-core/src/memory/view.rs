@@ -30,6 +30,13 @@ impl ViewSlot {
 }
 
 /// One task's view of guest memory: a version of the table that stays as it is until the task refreshes it.
+///
+/// Send, not Sync: it belongs to one task. No call blocks longer than a short mutex.
+///
+/// ```compile_fail,E0277
+/// fn shared<T: Sync>() {}
+/// shared::<virtio_core::MemoryView>();
+/// ```
 pub struct MemoryView {
     ram: GuestRam,
     pub(super) pin: Arc<Pin>,
@@ -95,13 +102,13 @@ impl MemoryView {
     #[inline(always)]
     pub(super) fn table_place(&self, address: u64, len: u32) -> Option<*mut u8> {
         let near = self.last_table.get().whole(address, len);
-        near.map(|piece| piece.host).or_else(|| self.table_elsewhere(address, len))
+        near.map(|piece| piece.host.0).or_else(|| self.table_elsewhere(address, len))
     }
 
     #[inline(never)]
     fn table_elsewhere(&self, address: u64, len: u32) -> Option<*mut u8> {
         self.last_table.set(self.pin.table.find(address)?);
-        self.last_table.get().whole(address, len).map(|piece| piece.host)
+        self.last_table.get().whole(address, len).map(|piece| piece.host.0)
     }
 
     /// Goes to the region that holds `address`; that one, or the one before where there is none.
@@ -152,7 +159,7 @@ impl Pin {
             let piece = self.table.piece(at, len).ok_or(error)?;
             let (now, later) = rest.split_at_mut(piece.len as usize);
             // SAFETY: the piece was checked against the table that `self` keeps mapped.
-            unsafe { copy::from_guest(piece.host, now) };
+            unsafe { copy::from_guest(piece.host.0, now) };
             (at, rest) = (at.wrapping_add(u64::from(piece.len)), later);
         }
         Ok(())
@@ -166,7 +173,7 @@ impl Pin {
             let piece = self.table.piece(at, len).ok_or(error)?;
             let (now, later) = rest.split_at(piece.len as usize);
             // SAFETY: the piece was checked against the table that `self` keeps mapped.
-            unsafe { copy::to_guest(now, piece.host) };
+            unsafe { copy::to_guest(now, piece.host.0) };
             self.mark(at, u64::from(piece.len));
             (at, rest) = (at.wrapping_add(u64::from(piece.len)), later);
         }

@@ -6,8 +6,12 @@ use std::sync::Arc;
 use vm_memory::bitmap::Bitmap;
 use vm_memory::{GuestMemoryRegion, GuestRegionCollection, GuestRegionMmap, MmapRegion};
 
-use super::table::Region;
+use super::table::{Place, Region};
 use super::{DirtyLog, GuestRam, MemoryBarrier, MemoryError};
+
+/// `PROT_READ` and `PROT_WRITE`, which are the same on every Unix.
+#[cfg(unix)]
+const READ_WRITE: i32 = 3;
 
 /// The bitmap of a region of vm-memory, as a log of that region.
 struct RegionBitmap<B>(Arc<MmapRegion<B>>);
@@ -25,7 +29,8 @@ impl GuestRam {
     /// regions have a dirty bitmap, what devices write is marked in it.
     ///
     /// # Errors
-    /// [`MemoryError::NotPermanent`] for regions that are mapped on demand.
+    /// [`MemoryError::NotPermanent`] for regions that are mapped on demand, [`MemoryError::Protected`] for those that are
+    /// not mapped for reading and writing.
     pub fn from_vm_memory<B>(memory: &GuestRegionCollection<GuestRegionMmap<B>>) -> Result<GuestRam, MemoryError>
     where
         B: Bitmap + Send + Sync + 'static,
@@ -36,7 +41,7 @@ impl GuestRam {
     /// As [`replace`](Self::replace), with memory of vm-memory.
     ///
     /// # Errors
-    /// [`MemoryError::NotPermanent`] for regions that are mapped on demand; nothing has changed then.
+    /// [`MemoryError::NotPermanent`] and [`MemoryError::Protected`]; nothing has changed then.
     pub fn replace_from_vm_memory<B>(
         &self,
         memory: &GuestRegionCollection<GuestRegionMmap<B>>,
@@ -62,6 +67,10 @@ where
 {
     let start = region.start_addr().0;
     let mapping = region.get_mmap();
+    #[cfg(unix)]
+    if mapping.prot() & READ_WRITE != READ_WRITE {
+        return Err(MemoryError::Protected { start });
+    }
     let slice = region.as_volatile_slice().map_err(|_| MemoryError::NotPermanent { start })?;
     let (host, len) = (slice.ptr_guard_mut().as_ptr(), slice.len());
     if host.is_null() || host != mapping.as_ptr() {
@@ -70,5 +79,5 @@ where
     // Memory without a bitmap has `()` in its place: then nothing needs to be marked.
     let dirty =
         (TypeId::of::<B>() != TypeId::of::<()>()).then(|| Arc::new(RegionBitmap(mapping.clone())) as Arc<dyn DirtyLog>);
-    Ok(Region { start, len: len as u64, host, dirty, _owner: mapping })
+    Ok(Region { place: Place::new(start, len as u64, host), dirty, _owner: mapping })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use super::descriptors::Descriptors;
-use super::table::Segment;
+use super::table::{Host, Segment};
 use super::view::{MemoryView, Pin};
 
 /// A piece of guest memory that holds a part of a ring, aligned to `ALIGN` bytes and mapped for as long as the window
@@ -14,7 +14,7 @@ use super::view::{MemoryView, Pin};
 /// one outside the window reads zero and writes nothing (the ring checks its indexes before, so this is a second
 /// fence, not an answer to a driver).
 pub(crate) struct Window<const ALIGN: usize> {
-    host: *mut u8,
+    host: Host,
     len: usize,
     address: u64,
     /// Whether what the device writes has to be marked: as long as the pinned table is in use, that does not change.
@@ -22,20 +22,17 @@ pub(crate) struct Window<const ALIGN: usize> {
     pin: Arc<Pin>,
 }
 
-// SAFETY: the memory behind `host` is mapped while `pin` lives, and only accessed by atomics.
-unsafe impl<const ALIGN: usize> Send for Window<ALIGN> {}
-
 impl<const ALIGN: usize> Window<ALIGN> {
     /// None where the piece is not aligned on the driver's side or on the host's.
     pub(super) fn new(piece: Segment, pin: Arc<Pin>) -> Option<Window<ALIGN>> {
-        let aligned = piece.address.is_multiple_of(ALIGN as u64) && piece.host.addr().is_multiple_of(ALIGN);
+        let aligned = piece.address.is_multiple_of(ALIGN as u64) && piece.host.0.addr().is_multiple_of(ALIGN);
         let (len, marks) = (piece.len as usize, pin.table.marks);
         aligned.then_some(Window { host: piece.host, len, address: piece.address, marks, pin })
     }
 
     /// A window that shows nothing.
     pub(crate) fn nowhere(view: &MemoryView) -> Window<ALIGN> {
-        Window { host: std::ptr::null_mut(), len: 0, address: 0, marks: false, pin: view.pin.clone() }
+        Window { host: Host::NULL, len: 0, address: 0, marks: false, pin: view.pin.clone() }
     }
 
     /// The pointer to `size` bytes at `offset`, aligned to `ACCESS`, where they are inside and the offset is aligned.
@@ -44,7 +41,7 @@ impl<const ALIGN: usize> Window<ALIGN> {
         const { assert!(ALIGN.is_multiple_of(ACCESS)) };
         let inside = offset.is_multiple_of(ACCESS) && offset.checked_add(size).is_some_and(|end| end <= self.len);
         // SAFETY: the offset is inside the piece, which lies in one mapping; a window that shows nothing has zero only.
-        inside.then(|| unsafe { self.host.add(offset) })
+        inside.then(|| unsafe { self.host.0.add(offset) })
     }
 
     #[inline(always)]
@@ -98,11 +95,18 @@ impl<const ALIGN: usize> Window<ALIGN> {
 
     /// The window from `offset` on, as `count` entries of `SIZE` bytes; none where it is not that long.
     pub(crate) fn array<const SIZE: usize>(&self, offset: usize, count: u16) -> Option<Array<SIZE>> {
-        const { assert!(SIZE <= 2 || ALIGN >= 4) };
+        // Entries are accessed by words of 2, 4 and 8 bytes.
+        const { assert!(matches!((SIZE, ALIGN), (2, 2..) | (8, 4..) | (16, 8..))) };
         let first = self.at::<1>(offset, SIZE * usize::from(count))?;
         let aligned = first.addr().is_multiple_of(if SIZE < ALIGN { SIZE } else { ALIGN });
         let address = self.address.wrapping_add(offset as u64);
-        aligned.then(|| Array { first, count: count.into(), address, marks: self.marks, pin: self.pin.clone() })
+        aligned.then(|| Array {
+            first: Host(first),
+            count: count.into(),
+            address,
+            marks: self.marks,
+            pin: self.pin.clone(),
+        })
     }
 
     /// Marks `len` bytes at `offset` as written by the device.
@@ -119,7 +123,7 @@ impl<const ALIGN: usize> Window<ALIGN> {
 ///
 /// An entry that is not there reads as none, and writes nothing.
 pub(crate) struct Array<const SIZE: usize> {
-    first: *mut u8,
+    first: Host,
     count: u32,
     address: u64,
     /// As in [`Window`].
@@ -127,19 +131,16 @@ pub(crate) struct Array<const SIZE: usize> {
     pin: Arc<Pin>,
 }
 
-// SAFETY: the memory behind `first` is mapped while `pin` lives, and only accessed by atomics.
-unsafe impl<const SIZE: usize> Send for Array<SIZE> {}
-
 impl<const SIZE: usize> Array<SIZE> {
     /// No entries.
     pub(crate) fn nowhere(view: &MemoryView) -> Array<SIZE> {
-        Array { first: std::ptr::null_mut(), count: 0, address: 0, marks: false, pin: view.pin.clone() }
+        Array { first: Host::NULL, count: 0, address: 0, marks: false, pin: view.pin.clone() }
     }
 
     #[inline(always)]
     fn entry(&self, index: u32) -> Option<*mut u8> {
         // SAFETY: there are more than `index` entries of `SIZE` bytes, in one mapping.
-        (index < self.count).then(|| unsafe { self.first.add(SIZE * index as usize) })
+        (index < self.count).then(|| unsafe { self.first.0.add(SIZE * index as usize) })
     }
 
     /// Marks `count` entries from `first` on as written by the device; behind the last one it goes on with the first.
@@ -192,7 +193,7 @@ impl Array<16> {
     /// The descriptors that these entries are.
     #[inline(always)]
     pub(crate) fn descriptors(&self) -> Descriptors<'_> {
-        Descriptors::of_ring(&self.pin, self.first.cast(), self.count)
+        Descriptors::of_ring(&self.pin, self.first.0.cast(), self.count)
     }
 
     /// Both halves of an entry, in native order, the second one read before the first and whatever is read after it; none

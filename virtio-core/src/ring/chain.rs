@@ -11,6 +11,24 @@ use crate::memory::{Buffer, Reader, Writer};
 /// Ends in one of [`complete`](Self::complete), [`into_ticket`](Self::into_ticket), [`put_back`](Self::put_back) or
 /// [`break_ring`](Self::break_ring). One that is dropped goes back to the driver with nothing written, so that no
 /// buffer is ever lost.
+///
+/// Send, not Sync, as its queue. No call blocks. It borrows the queue, and lends its buffers: there is one at a time, and no
+/// reader or writer outlives it.
+///
+/// ```compile_fail,E0499
+/// # fn two(queue: &mut virtio_core::Virtqueue) {
+/// let (one, two) = (queue.pop(), queue.pop());
+/// # drop((one, two));
+/// # }
+/// ```
+///
+/// ```compile_fail,E0505
+/// # fn late(chain: virtio_core::Chain<'_>) {
+/// let mut reader = chain.reader();
+/// chain.complete(0);
+/// let _ = reader.read_array::<4>();
+/// # }
+/// ```
 pub struct Chain<'q> {
     queue: &'q mut Virtqueue,
     taken: Taken,
@@ -111,6 +129,15 @@ impl fmt::Debug for Chain<'_> {
 /// A chain that the device has taken and will complete later.
 ///
 /// Losing one leaves the driver's buffer unanswered until the queue is reset.
+///
+/// Plain data, and used up once:
+///
+/// ```compile_fail,E0382
+/// # fn twice(queue: &mut virtio_core::Virtqueue, ticket: virtio_core::Ticket) {
+/// queue.complete(ticket, 0).ok();
+/// queue.complete(ticket, 0).ok();
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a chain that is never completed is lost to the driver"]
 pub struct Ticket {

@@ -1,28 +1,40 @@
 //! Virtqueues, seen from the device.
 //!
 //! A [`QueueSetup`] is what a driver configured and the transport froze. [`Virtqueue::new`] resolves its areas, and
-//! from then on the device takes [`Chain`]s, answers them, and publishes the answers in batches:
+//! from then on the device takes [`Chain`]s and answers them. In a [`QueueTask`](crate::QueueTask) that is all:
 //!
 //! ```no_run
 //! # fn serve(queue: &mut virtio_core::Virtqueue) {
-//! loop {
-//!     while let Some(chain) = queue.pop() {
-//!         let mut answer = chain.writer();
-//!         let len = if answer.write(b"hello").is_ok() { 5 } else { 0 };
-//!         chain.complete(len);
-//!     }
-//!     queue.publish(); // one index update and one decision on the interrupt for all of them
-//!     if !queue.arm() {
-//!         break; // nothing more: the driver will ring the doorbell
-//!     }
+//! while let Some(chain) = queue.pop() {
+//!     let mut answer = chain.writer();
+//!     let len = if answer.write(b"hello").is_ok() { 5 } else { 0 };
+//!     chain.complete(len);
 //! }
 //! # }
 //! ```
 //!
 //! A device that works asynchronously turns a chain into a [`Ticket`] and completes that later, in any order.
 //!
-//! The layout sits behind the few methods of the private enum `Layout`: look, take, stage, publish, arm. Nothing outside of
-//! this module knows which one it is.
+//! # The rest of the protocol
+//!
+//! The driver sees nothing of what is complete before the queue is [published](Virtqueue::publish): one index update and
+//! one decision on the interrupt for all of it. It rings no doorbell for what it makes available unless the queue is
+//! [armed](Virtqueue::arm). The runner of a task does both after each run of it, and a task that wants its answers shown
+//! earlier publishes them itself. Who serves a queue without a runner does what follows:
+//!
+//! ```no_run
+//! # fn serve(queue: &mut virtio_core::Virtqueue) {
+//! loop {
+//!     while let Some(chain) = queue.pop() {
+//!         chain.complete(0);
+//!     }
+//!     queue.publish();
+//!     if !queue.arm() {
+//!         break; // nothing more: the driver will ring the doorbell
+//!     }
+//! }
+//! # }
+//! ```
 
 /// Does the same with the ring of whichever layout.
 macro_rules! each_layout {
@@ -88,6 +100,11 @@ struct Taken {
 /// Send, not Sync: it belongs to one task. No call blocks.
 ///
 /// A broken ring ends by itself: [`pop`](Self::pop) returns nothing more, and the device is told to ask for a reset.
+///
+/// ```compile_fail,E0277
+/// fn shared<T: Sync>() {}
+/// shared::<virtio_core::Virtqueue>();
+/// ```
 pub struct Virtqueue {
     ring: Layout,
     view: MemoryView,
@@ -103,6 +120,7 @@ pub struct Virtqueue {
     in_flight: u16,
     /// Chains that may be taken before the next grant.
     granted: u32,
+    doorbells: Doorbells,
     /// Takes nothing more.
     stopped: bool,
     /// Where the ring had got, if it is not there any more: it is broken, or the driver has taken its memory back, or never
@@ -121,6 +139,17 @@ enum Finish {
     Join,
     /// More.
     Aside,
+}
+
+/// How the queue stands to doorbells.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doorbells {
+    /// The driver was asked for one.
+    Asked,
+    /// It was not, or does not know any more, and there may be nothing to take: before the device sleeps it has to be.
+    Due,
+    /// There is something to take.
+    Needless,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -152,6 +181,7 @@ impl Virtqueue {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             in_flight: 0,
             granted: UNLIMITED,
+            doorbells: Doorbells::Due,
             stopped: setup.idle,
             gone: setup.idle.then_some(start),
             fault: None,
@@ -193,6 +223,7 @@ impl Virtqueue {
     #[cold]
     fn none_taken(&mut self) {
         self.forget();
+        self.found(0);
         if let Some(fault) = self.buffers.ring_fault.take() {
             self.break_ring(fault);
         }
@@ -211,6 +242,7 @@ impl Virtqueue {
                 if self.granted != UNLIMITED {
                     self.granted = self.granted.saturating_sub(chains.into());
                 }
+                self.found(chains);
                 chains != 0
             }
             Err(fault) => {
@@ -218,6 +250,28 @@ impl Virtqueue {
                 false
             }
         }
+    }
+
+    /// Notes what a look has found: doorbells are not needed while there is something to take.
+    fn found(&mut self, chains: u16) {
+        self.doorbells = if chains == 0 { Doorbells::Due } else { Doorbells::Needless };
+    }
+
+    /// The task that serves the queue is about to run.
+    pub(crate) fn begin_run(&mut self, chains: u32) {
+        if self.refresh_memory() && self.doorbells == Doorbells::Asked {
+            self.disarm();
+        }
+        self.grant(chains);
+    }
+
+    /// The task that serves the queue has run: what it has completed is shown, and where it found nothing more to take, the
+    /// driver is asked for a doorbell. Says whether there is something to take after all. Chains that a task leaves in the
+    /// ring are no reason to run it again: it waits for something else.
+    pub(crate) fn end_run(&mut self) -> bool {
+        self.publish();
+        self.forget();
+        !self.stopped && (self.granted == 0 || self.doorbells == Doorbells::Due && self.arm())
     }
 
     /// Lets [`pop`](Self::pop) take at most `chains` chains from now on, until the next grant; in a packed ring a chain
@@ -371,7 +425,10 @@ impl Virtqueue {
             return true;
         }
         match each_layout!(&mut self.ring, ring => ring.arm()) {
-            Ok(more) => more,
+            Ok(more) => {
+                self.doorbells = if more { Doorbells::Needless } else { Doorbells::Asked };
+                more
+            }
             Err(fault) => {
                 self.break_ring(fault);
                 false
@@ -384,6 +441,7 @@ impl Virtqueue {
     pub fn disarm(&mut self) {
         if !self.stopped {
             each_layout!(&mut self.ring, ring => ring.disarm());
+            self.doorbells = Doorbells::Due;
         }
     }
 
@@ -410,6 +468,7 @@ impl Virtqueue {
     /// Takes chains again, unless the ring is broken.
     pub fn start(&mut self) {
         self.stopped = self.gone.is_some();
+        self.doorbells = Doorbells::Due;
     }
 
     /// Stops for good, and lets go of the ring, whose memory is the driver's again (DRV-MMIO-06, BASIC-VQRESET-01). For

@@ -13,6 +13,8 @@ use crate::memory::{GuestRam, MemoryView, Window};
 /// The configuration of one queue, frozen: what a device is handed for each queue that the driver enabled.
 ///
 /// An in-process device builds a [`Virtqueue`](crate::Virtqueue) from it; a device that lives elsewhere passes it on.
+///
+/// Send and Sync. No call blocks.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct QueueSetup {

@@ -12,6 +12,9 @@ use crate::task::{Next, Ready, TaskRunner};
 ///
 /// Deterministic: for tests, and for embedders that want to say when a device works. A task that panics panics in the
 /// caller. Cheap to clone; all clones are the same runtime.
+///
+/// Send and Sync. Every call but [`assist`](Runtime::assist) waits for a [`poll`](Self::poll) of another thread, which runs the
+/// tasks.
 #[derive(Clone, Default)]
 pub struct InlineRuntime(Arc<Mutex<Vec<Slot>>>);
 

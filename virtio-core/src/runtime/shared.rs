@@ -26,6 +26,8 @@ use worker::Worker;
 ///
 /// Cheap to clone; all clones are the same runtime. When the last clone is gone, which includes those that device hosts
 /// keep, each thread ends after its last task has ended. Dropping it waits for nothing. Linux only.
+///
+/// Send and Sync. No call waits for a task.
 #[derive(Clone)]
 pub struct SharedRuntime(Arc<Pool>);
 

@@ -10,6 +10,8 @@ use crate::task::{Next, Ready, Source, TaskRunner};
 /// Runs each task on a thread of its own, which sleeps in epoll while there is nothing to do.
 ///
 /// The threads end with their tasks. A task that panics is lost: its device asks for a reset. Linux only.
+///
+/// Send and Sync. No call waits for a task.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ThreadRuntime {

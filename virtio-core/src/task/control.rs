@@ -25,7 +25,6 @@ pub(crate) enum Command {
 /// What became of the last command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    Running,
     Paused(Vec<(u16, QueuePosition)>),
     /// The task has ended: nothing of it is left.
     Gone,

@@ -3,21 +3,26 @@
 use std::sync::Arc;
 
 use super::control::{Command, Orders, Outcome, TaskControl};
-use super::{CHAINS_PER_RUN, Events, Next, QueueTask, Quiesce, Source, Sources, TaskContext, place};
+use super::{CHAINS_PER_RUN, Next, QueueTask, Quiesce, Source, Sources, TaskContext, bit};
 use crate::event::Event;
 use crate::ring::Virtqueue;
 
 /// A task in the hands of a [`Runtime`](crate::Runtime).
 ///
-/// The runtime waits for [`wake`](Self::wake) and for [`sources`](Self::sources), calls [`step`](Self::step) with what
-/// is ready, and obeys what that returns. After [`Next::Done`], after a panic, or whenever it wants to get rid of it, it
-/// drops the runner; the device asks for a reset then, unless it was told to end.
+/// The runtime waits for [`wake`](Self::wake), which is signalled when the runner is new, and for
+/// [`sources`](Self::sources), calls [`step`](Self::step) with what is ready, always on the same thread, and obeys what that
+/// returns. After [`Next::Done`], after a panic, or whenever it wants to get rid of it, it drops the runner; the device asks
+/// for a reset then, unless it was told to end. A runner that is kept keeps its device from ending a reset.
+///
+/// Send, not Sync: it belongs to one thread at a time. No call blocks, if the task keeps to its contract.
 pub struct TaskRunner {
     task: Box<dyn QueueTask>,
     control: Arc<TaskControl>,
     /// Told when the task ends without having been asked to.
-    on_lost: Arc<dyn Fn() + Send + Sync>,
+    on_lost: Option<Box<dyn FnOnce() + Send>>,
     sources: Vec<Source>,
+    /// The bits of their tokens.
+    tokens: Vec<u64>,
     version: u64,
     phase: Phase,
     /// The queues that are being stopped: something may be in flight in them.
@@ -49,7 +54,7 @@ impl Ready {
     /// With the source at `index`.
     #[must_use]
     pub fn with(self, index: usize) -> Ready {
-        Ready(self.0 | 1 << place(index))
+        Ready(self.0 | bit(index))
     }
 }
 
@@ -57,15 +62,17 @@ impl TaskRunner {
     pub(crate) fn new(
         task: Box<dyn QueueTask>,
         control: Arc<TaskControl>,
-        on_lost: Arc<dyn Fn() + Send + Sync>,
+        on_lost: impl FnOnce() + Send + 'static,
         paused: bool,
     ) -> TaskRunner {
         let phase = if paused { Phase::Paused } else { Phase::Running };
+        control.wake.signal();
         let mut runner = TaskRunner {
             task,
             control,
-            on_lost,
+            on_lost: Some(Box::new(on_lost)),
             sources: Vec::new(),
+            tokens: Vec::new(),
             version: 0,
             phase,
             draining: Vec::new(),
@@ -84,7 +91,7 @@ impl TaskRunner {
         &self.control.wake
     }
 
-    /// What the task is run for.
+    /// What the task is run for. Files are not among them while it is paused: they stay ready while nobody reads them.
     pub fn sources(&self) -> &[Source] {
         &self.sources
     }
@@ -94,10 +101,11 @@ impl TaskRunner {
         self.version
     }
 
-    /// Runs the task once if there is a reason to: bounded work, then what it wants next.
+    /// Runs the task once if there is a reason to: bounded work, then what it wants next. Takes what `wake` and the ready
+    /// sources were signalled with. Whoever does not know what is ready says [`Ready::ALL`], which costs a read for each.
     pub fn step(&mut self, ready: Ready) -> Next {
         self.control.wake.take();
-        let events = self.collect(ready);
+        let ready = self.collect(ready);
         if let Some(Orders { command, stops, starts }) = self.control.take() {
             self.drain(stops);
             self.restart(starts);
@@ -105,24 +113,24 @@ impl TaskRunner {
                 self.obey(command);
             }
         }
-        let next = self.proceed(events);
+        let next = self.proceed(ready);
         self.check_stopped();
         next
     }
 
-    fn proceed(&mut self, events: Events) -> Next {
+    fn proceed(&mut self, ready: u64) -> Next {
         match self.phase {
             Phase::Stopped => Next::Done,
             Phase::Paused => {
-                self.task.queues(&mut |queue| {
+                for queue in self.task.queues() {
                     queue.refresh_memory();
-                });
+                }
                 Next::Wait
             }
-            Phase::Running => self.run(events),
+            Phase::Running => self.run(ready),
             Phase::Quiescing(how) => {
-                let next = self.run(events);
-                if next != Next::Done && !self.task.quiesce(how) {
+                let next = self.run(ready);
+                if next != Next::Done && !self.quiesce(how) {
                     return next;
                 }
                 self.rest(how, next)
@@ -130,39 +138,65 @@ impl TaskRunner {
         }
     }
 
-    fn run(&mut self, events: Events) -> Next {
-        let events = if std::mem::take(&mut self.all) { Events::ALL } else { events };
+    fn run(&mut self, ready: u64) -> Next {
+        let ready = if std::mem::take(&mut self.all) { u64::MAX } else { ready };
         let due = match self.next {
             Next::Again => true,
             Next::WaitUntil(time) => std::time::Instant::now() >= time,
             Next::Wait | Next::Done => false,
         };
-        if events == Events::NONE && !due {
+        if ready == 0 && !due {
             return self.next;
         }
         // No driver keeps its device in one run for long, or others from theirs.
-        self.task.queues(&mut |queue| queue.grant(CHAINS_PER_RUN));
-        let mut cx = TaskContext::default();
-        self.next = self.task.run(events, &mut cx);
+        for queue in self.task.queues() {
+            queue.begin_run(CHAINS_PER_RUN);
+        }
+        let mut cx = TaskContext { ready, sources_changed: false };
+        self.next = self.task.run(&mut cx);
+        self.end_run();
         if cx.sources_changed {
             self.ask_sources();
         }
         self.next
     }
 
+    /// Shows the driver what the run has completed, and sees to it that it rings for what it makes available next.
+    fn end_run(&mut self) {
+        let mut more = false;
+        for queue in self.task.queues() {
+            match self.next {
+                Next::Wait | Next::WaitUntil(_) => more |= queue.end_run(),
+                Next::Again | Next::Done => queue.publish(),
+            }
+        }
+        if more {
+            self.next = Next::Again;
+        }
+    }
+
+    /// Has all queues come to rest; says whether nothing is in flight in any.
+    fn quiesce(&mut self, how: Quiesce) -> bool {
+        let numbers: Vec<u16> = self.task.queues().iter().map(Virtqueue::index).collect();
+        let mut idle = true;
+        for queue in numbers {
+            // Each is asked, also behind one that is busy.
+            idle &= self.task.quiesce(queue, how);
+        }
+        idle
+    }
+
     fn obey(&mut self, command: Command) {
         match command {
             Command::Resume => {
-                let draining = &self.draining;
-                self.task.queues(&mut |queue| {
-                    if !draining.iter().any(|(number, _)| *number == queue.index()) {
+                for queue in self.task.queues() {
+                    if !self.draining.iter().any(|(number, _)| *number == queue.index()) {
                         queue.start();
                     }
-                });
+                }
                 self.all = true;
                 self.phase = Phase::Running;
                 self.ask_sources();
-                self.control.report(Outcome::Running);
             }
             Command::Pause => {
                 self.stop_queues();
@@ -182,11 +216,7 @@ impl TaskRunner {
                 Some(known) => known.1 = how,
                 None => {
                     self.draining.push((number, how));
-                    self.task.queues(&mut |queue| {
-                        if queue.index() == number {
-                            queue.stop();
-                        }
-                    });
+                    queue(&mut *self.task, number).into_iter().for_each(Virtqueue::stop);
                 }
             }
         }
@@ -199,14 +229,9 @@ impl TaskRunner {
                 new.stop(); // the next command to go on starts it, too
             }
             let number = new.index();
-            let mut new = Some(new);
-            self.task.queues(&mut |queue| {
-                if queue.index() == number
-                    && let Some(new) = new.take()
-                {
-                    *queue = new;
-                }
-            });
+            if let Some(queue) = queue(&mut *self.task, number) {
+                *queue = new;
+            }
             self.task.queue_restarted(number);
             // What was made available before is found now, whether it was announced or not.
             self.all = true;
@@ -215,19 +240,21 @@ impl TaskRunner {
     }
 
     fn stop_queues(&mut self) {
-        self.task.queues(&mut |queue| queue.stop());
+        self.task.queues().iter_mut().for_each(Virtqueue::stop);
     }
 
     /// Nothing is in flight.
     fn rest(&mut self, how: Quiesce, next: Next) -> Next {
-        self.task.queues(&mut |queue| queue.publish());
+        self.task.queues().iter_mut().for_each(Virtqueue::publish);
         self.check_stopped();
         match how {
             Quiesce::Drain if next == Next::Done => next,
             Quiesce::Drain => {
                 self.phase = Phase::Paused;
                 self.ask_sources();
-                self.control.report(Outcome::Paused(self.task.positions()));
+                let queues = self.task.queues().iter();
+                let positions = queues.map(|queue| (queue.index(), queue.position())).collect();
+                self.control.report(Outcome::Paused(positions));
                 Next::Wait
             }
             Quiesce::Cancel => {
@@ -240,15 +267,13 @@ impl TaskRunner {
     /// Lets go of queues that have come to rest.
     fn check_stopped(&mut self) {
         for (number, how) in std::mem::take(&mut self.draining) {
-            let done = self.task.quiesce_queue(number, how);
-            self.task.queues(&mut |queue| {
-                if queue.index() == number {
-                    queue.publish();
-                    if done {
-                        queue.retire();
-                    }
+            let done = self.task.quiesce(number, how);
+            if let Some(queue) = queue(&mut *self.task, number) {
+                queue.publish();
+                if done {
+                    queue.retire();
                 }
-            });
+            }
             if done {
                 self.control.stopped(number);
             } else {
@@ -258,11 +283,10 @@ impl TaskRunner {
     }
 
     /// Takes what the ready events were signalled with.
-    fn collect(&self, ready: Ready) -> Events {
-        let mut events = 0;
-        for (index, source) in self.sources.iter().enumerate() {
-            let bit = 1 << place(index);
-            if ready.0 & bit == 0 {
+    fn collect(&self, ready: Ready) -> u64 {
+        let mut tokens = 0;
+        for (index, (source, token)) in self.sources.iter().zip(&self.tokens).enumerate() {
+            if ready.0 & bit(index) == 0 {
                 continue;
             }
             let has = match source {
@@ -276,28 +300,40 @@ impl TaskRunner {
                 Source::Readable(_) | Source::Writable(_) => true,
             };
             if has {
-                events |= bit;
+                tokens |= token;
             }
         }
-        Events(events)
+        tokens
     }
 
+    /// The doorbells of the task's queues, and what it names.
     fn ask_sources(&mut self) {
-        let mut sources = Sources::default();
-        self.task.sources(&mut sources);
-        self.sources = sources.0;
+        let mut others = Sources::default();
+        self.task.sources(&mut others);
         if self.phase == Phase::Paused {
             // A file stays ready while nobody reads it.
-            self.sources.retain(|source| matches!(source, Source::Doorbell(..) | Source::Event(_)));
+            others.0.retain(|(source, _)| matches!(source, Source::Event(_)));
         }
+        let setups = self.task.queues().iter().map(Virtqueue::setup);
+        let doorbells = setups.map(|setup| Source::Doorbell(setup.doorbell.clone(), setup.counters.clone()));
+        let others = others.0.into_iter().map(|(source, token)| (source, bit(token.into())));
+        (self.sources, self.tokens) = doorbells.map(|doorbell| (doorbell, DOORBELLS)).chain(others).unzip();
         self.version += 1;
     }
 }
 
+/// The bit of all doorbells, the last one.
+const DOORBELLS: u64 = 1 << 63;
+
+/// A task's queue of this number.
+fn queue(task: &mut dyn QueueTask, number: u16) -> Option<&mut Virtqueue> {
+    task.queues().iter_mut().find(|queue| queue.index() == number)
+}
+
 impl Drop for TaskRunner {
     fn drop(&mut self) {
-        if self.phase != Phase::Stopped {
-            (self.on_lost)();
+        if let (Some(on_lost), true) = (self.on_lost.take(), self.phase != Phase::Stopped) {
+            on_lost();
         }
         // The task and its files go before its end is reported: then nothing of it touches guest memory any more, and
         // what it had open can be opened again.
@@ -320,11 +356,11 @@ impl Drop for End<'_> {
 struct Ended;
 
 impl QueueTask for Ended {
-    fn sources(&self, _sources: &mut Sources) {}
-
-    fn run(&mut self, _events: Events, _cx: &mut TaskContext) -> Next {
-        Next::Done
+    fn queues(&mut self) -> &mut [Virtqueue] {
+        &mut []
     }
 
-    fn queues(&mut self, _each: &mut dyn FnMut(&mut Virtqueue)) {}
+    fn run(&mut self, _cx: &mut TaskContext) -> Next {
+        Next::Done
+    }
 }

@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::features::Features;
 use crate::memory::GuestBuffers;
 use crate::ring::{Ticket, Virtqueue};
-use crate::task::{Events, Next, QueueTask, Quiesce, Source, Sources, TaskContext};
+use crate::task::{Next, QueueTask, Quiesce, Source, Sources, TaskContext};
 
 /// A device whose queues copy the readable part of each chain into its writable part. One task serves all queues.
 ///
@@ -149,11 +149,7 @@ impl VirtioDevice for TestDevice {
         if self.handle.shared.refuse_to_start.load(SeqCst) {
             return Err(ActivateError::Device("told to refuse".into()));
         }
-        let mut queues = Vec::new();
-        for setup in activation.queues {
-            let queue = setup.index;
-            queues.push(Virtqueue::new(setup).map_err(|fault| ActivateError::Queue { queue, fault })?);
-        }
+        let queues = activation.into_queues()?;
         if queues.is_empty() {
             return Ok(Vec::new());
         }
@@ -219,14 +215,15 @@ impl CopyTask {
 }
 
 impl QueueTask for CopyTask {
-    fn sources(&self, sources: &mut Sources) {
-        for queue in &self.queues {
-            sources.queue(queue);
-        }
-        sources.add(Source::Event(self.shared.nudge.clone()));
+    fn queues(&mut self) -> &mut [Virtqueue] {
+        &mut self.queues
     }
 
-    fn run(&mut self, _events: Events, _cx: &mut TaskContext) -> Next {
+    fn sources(&self, sources: &mut Sources) {
+        sources.add(Source::Event(self.shared.nudge.clone()), 0);
+    }
+
+    fn run(&mut self, _cx: &mut TaskContext) -> Next {
         self.shared.runs.fetch_add(1, SeqCst);
         let hold = self.shared.hold.load(SeqCst);
         for index in 0..self.queues.len() {
@@ -244,30 +241,14 @@ impl QueueTask for CopyTask {
         if !hold {
             self.answer(true);
         }
-        let mut more = false;
-        for queue in &mut self.queues {
-            queue.publish();
-            more |= queue.arm();
-        }
-        if more { Next::Again } else { Next::Wait }
+        Next::Wait
     }
 
-    fn queues(&mut self, each: &mut dyn FnMut(&mut Virtqueue)) {
-        self.queues.iter_mut().for_each(each);
-    }
-
-    fn quiesce_queue(&mut self, number: u16, how: Quiesce) -> bool {
+    fn quiesce(&mut self, number: u16, how: Quiesce) -> bool {
         let cancel = how == Quiesce::Cancel && !self.shared.stubborn.load(SeqCst);
         let CopyTask { queues, held, .. } = self;
         let of_it = |held: &Held| queues[held.queue].index() == number;
         held.retain(|held| !(cancel && of_it(held)));
         !held.iter().any(of_it)
-    }
-
-    fn quiesce(&mut self, how: Quiesce) -> bool {
-        if how == Quiesce::Cancel && !self.shared.stubborn.load(SeqCst) {
-            self.held.clear();
-        }
-        self.held.is_empty()
     }
 }

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn regions(ranges: &[(u64, u64)]) -> Vec<Region> {
-    let region = |&(start, len)| Region { start, len, host: std::ptr::null_mut(), dirty: None, _owner: Arc::new(()) };
+    let place = |&(start, len)| Place::new(start, len, std::ptr::null_mut());
+    let region = |range| Region { place: place(range), dirty: None, _owner: Arc::new(()) };
     ranges.iter().map(region).collect()
 }
 
@@ -17,7 +18,7 @@ fn found(index: &Index, address: u64) -> Option<usize> {
 
 /// What every look-up has to give.
 fn plain(regions: &[Region], address: u64) -> Option<usize> {
-    regions.iter().position(|region| region.start <= address && address <= region.last())
+    regions.iter().position(|region| region.start() <= address && address <= region.last())
 }
 
 /// Looks for the addresses around all edges, and for `more`.
@@ -25,7 +26,7 @@ fn check(ranges: &[(u64, u64)], more: &[u64]) -> Index {
     let regions = regions(ranges);
     let index = Index::new(&regions);
     assert!(index.buckets.len() as u64 <= MAX_BUCKETS);
-    let edges = regions.iter().flat_map(|region| [region.start, region.last()]);
+    let edges = regions.iter().flat_map(|region| [region.start(), region.last()]);
     let around = edges.flat_map(|edge| [edge.wrapping_sub(1), edge, edge.wrapping_add(1)]);
     for address in around.chain(more.iter().copied()).chain([0, u64::MAX]) {
         assert_eq!(found(&index, address), plain(&regions, address), "{address:#x} in {ranges:x?}");

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::runtime::tests::{Script, event, runner};
+use crate::runtime::tests::{Script, event, runner, starts};
 use crate::task::{CHAINS_PER_RUN, Command, Next, Outcome, Source, TaskControl};
 use crate::testing::suite::USUAL;
 use crate::testing::{Buffer, SplitDriver, TestMemory};
-use crate::{Event, Events, QueueTask, Sources, TaskContext, Virtqueue};
+use crate::{Event, QueueTask, TaskContext, Virtqueue};
 
 /// A worker that runs in the test.
 struct Bench {
@@ -31,12 +31,12 @@ impl Bench {
         &self,
         name: usize,
         sources: Vec<Source>,
-        mut next: impl FnMut(Events) -> Next + Send + 'static,
+        mut next: impl FnMut(&TaskContext) -> Next + Send + 'static,
     ) -> Arc<TaskControl> {
         let log = self.log.clone();
-        let run = move |events: Events, _: &mut TaskContext| {
+        let run = move |cx: &mut TaskContext| {
             log.lock().unwrap().push(name);
-            next(events)
+            next(cx)
         };
         let (runner, control, _) = runner(Script { sources, run });
         self.inbox.put(runner).unwrap();
@@ -93,11 +93,11 @@ struct Bottomless {
 }
 
 impl QueueTask for Bottomless {
-    fn sources(&self, sources: &mut Sources) {
-        sources.queue(&self.queue);
+    fn queues(&mut self) -> &mut [Virtqueue] {
+        std::slice::from_mut(&mut self.queue)
     }
 
-    fn run(&mut self, _events: Events, _cx: &mut TaskContext) -> Next {
+    fn run(&mut self, _cx: &mut TaskContext) -> Next {
         let end = self.taken.load(Relaxed) + CHAINS_PER_RUN;
         loop {
             let Some(chain) = self.queue.pop() else { break };
@@ -108,11 +108,7 @@ impl QueueTask for Bottomless {
             self.driver.add(&[Buffer::readable(4096, 4)]);
             self.driver.publish();
         }
-        if self.queue.arm() { Next::Again } else { Next::Wait }
-    }
-
-    fn queues(&mut self, each: &mut dyn FnMut(&mut Virtqueue)) {
-        each(&mut self.queue);
+        Next::Wait
     }
 }
 
@@ -179,11 +175,7 @@ fn deadlines_come_in_their_order() {
     let start = Instant::now();
     for (name, after) in [(0, 6), (1, 2), (2, 4), (3, 8), (4, 1000 * 3600)] {
         let due = start + Duration::from_millis(after);
-        bench.add(
-            name,
-            Vec::new(),
-            move |events| if events == Events::ALL { Next::WaitUntil(due) } else { Next::Wait },
-        );
+        bench.add(name, Vec::new(), move |cx| if starts(cx) { Next::WaitUntil(due) } else { Next::Wait });
     }
     assert_eq!(bench.round(), (5, vec![0, 1, 2, 3, 4]));
     let mut due = Vec::new();
@@ -262,12 +254,11 @@ fn a_thread_that_fails_loses_its_tasks_and_takes_no_more() {
     drop(bench.worker);
     assert_eq!((running.outcome(), waiting.outcome()), (Some(Outcome::Gone), Some(Outcome::Gone)));
     assert_eq!(bench.inbox.tasks(), 0);
-    let (runner, control, lost) =
-        runner(Script { sources: Vec::new(), run: |_: Events, _: &mut TaskContext| Next::Wait });
+    let (runner, control, lost) = runner(Script { sources: Vec::new(), run: |_: &mut TaskContext| Next::Wait });
     assert!(bench.inbox.put(runner).is_err());
     assert_eq!((control.outcome(), lost.take()), (Some(Outcome::Gone), 1));
     let pool = Pool::default();
     pool.threads.lock().unwrap().push(bench.inbox.clone());
-    let (runner, ..) = self::runner(Script { sources: Vec::new(), run: |_: Events, _: &mut TaskContext| Next::Wait });
+    let (runner, ..) = self::runner(Script { sources: Vec::new(), run: |_: &mut TaskContext| Next::Wait });
     assert!(SharedRuntime(Arc::new(pool)).spawn(runner).is_err());
 }

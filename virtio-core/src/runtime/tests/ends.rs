@@ -9,7 +9,7 @@ fn what_a_task_holds_goes_when_it_ends() {
             let held = Arc::new(());
             let (mine, file) = (held.clone(), Arc::new(event()));
             let sources = vec![Source::Readable(file.clone())];
-            let (control, lost) = spawn(&*runtime, sources, move |_, _| {
+            let (control, lost) = spawn(&*runtime, sources, move |_| {
                 let _ = &mine;
                 if done { Next::Done } else { Next::WaitUntil(Instant::now() + LIMIT) }
             });
@@ -50,7 +50,7 @@ fn tasks_outlive_the_handles_of_their_runtime() {
     let runtime = SharedRuntime::named("test-outlived", 2).unwrap();
     let (bell, seen) = (event(), event());
     let has_run = seen.clone();
-    let (control, _) = spawn(&runtime, vec![Source::Event(bell.clone())], move |_, _| {
+    let (control, _) = spawn(&runtime, vec![Source::Event(bell.clone())], move |_| {
         has_run.signal();
         Next::Wait
     });
@@ -71,7 +71,7 @@ fn a_task_that_nobody_ran_yet_is_served_after_the_last_handle_is_gone() {
         let runtime = SharedRuntime::named("test", 1).unwrap();
         let seen = event();
         let has_run = seen.clone();
-        let (control, _) = spawn(&runtime, Vec::new(), move |_, _| {
+        let (control, _) = spawn(&runtime, Vec::new(), move |_| {
             has_run.signal();
             Next::Done
         });
@@ -86,9 +86,9 @@ fn a_task_that_nobody_ran_yet_is_served_after_the_last_handle_is_gone() {
 fn a_task_may_hold_its_runtime() {
     let runtime = Arc::new(SharedRuntime::named("test-held", 2).unwrap());
     let (held, bell) = (runtime.clone(), event());
-    let (control, _) = spawn(&*runtime, vec![Source::Event(bell.clone())], move |events, _| {
+    let (control, _) = spawn(&*runtime, vec![Source::Event(bell.clone())], move |cx| {
         let _ = &held;
-        if events == Events::ALL { Next::Wait } else { Next::Done }
+        if starts(cx) { Next::Wait } else { Next::Done }
     });
     drop(runtime);
     bell.signal();

@@ -55,7 +55,7 @@ fn tasks_stay_on_their_thread_and_spread_evenly() {
         for _ in 0..8 {
             let (places, bell, seen) = (Places::default(), event(), event());
             let (list, has_run) = (places.0.clone(), seen.clone());
-            let (control, _) = spawn(&*runtime, vec![Source::Event(bell.clone())], move |_, _| {
+            let (control, _) = spawn(&*runtime, vec![Source::Event(bell.clone())], move |_| {
                 places.0.lock().unwrap().push(thread::current().id());
                 has_run.signal();
                 Next::Wait

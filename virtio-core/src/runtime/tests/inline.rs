@@ -3,27 +3,26 @@ use crate::task::{Command, Outcome};
 
 #[test]
 fn inline_tasks_have_deadlines() {
-    use Events;
-
     struct Timer {
         due: Instant,
         fired: u32,
     }
     impl QueueTask for Timer {
-        fn sources(&self, _sources: &mut Sources) {}
-        fn run(&mut self, _events: Events, _cx: &mut TaskContext) -> Next {
+        fn run(&mut self, _cx: &mut TaskContext) -> Next {
             if Instant::now() < self.due {
                 return Next::WaitUntil(self.due);
             }
             self.fired += 1;
             if self.fired == 3 { Next::Wait } else { Next::Again }
         }
-        fn queues(&mut self, _each: &mut dyn FnMut(&mut Virtqueue)) {}
+        fn queues(&mut self) -> &mut [Virtqueue] {
+            &mut []
+        }
     }
     let runtime = InlineRuntime::new();
     let control = Arc::new(TaskControl::new(Event::new().unwrap()));
     let due = Instant::now() + Duration::from_millis(20);
-    let lost = Arc::new(|| panic!("it was told to end"));
+    let lost = || panic!("it was told to end");
     let task = Box::new(Timer { due, fired: 0 });
     runtime.spawn(TaskRunner::new(task, control.clone(), lost, false)).unwrap();
     assert!(!runtime.poll());
@@ -43,19 +42,20 @@ fn whoever_assists_does_not_wait_for_whoever_polls() {
     use std::sync::mpsc;
     struct Slow(mpsc::Sender<()>, mpsc::Receiver<()>);
     impl QueueTask for Slow {
-        fn sources(&self, _sources: &mut Sources) {}
-        fn run(&mut self, _events: Events, _cx: &mut TaskContext) -> Next {
+        fn run(&mut self, _cx: &mut TaskContext) -> Next {
             self.0.send(()).unwrap();
             self.1.recv().unwrap();
             Next::Wait
         }
-        fn queues(&mut self, _each: &mut dyn FnMut(&mut Virtqueue)) {}
+        fn queues(&mut self) -> &mut [Virtqueue] {
+            &mut []
+        }
     }
     let ((entered, wait_entered), (go, wait_go)) = (mpsc::channel(), mpsc::channel());
     let control = Arc::new(TaskControl::new(Event::new().unwrap()));
     let runtime = InlineRuntime::new();
     let task = Box::new(Slow(entered, wait_go));
-    runtime.spawn(TaskRunner::new(task, control, Arc::new(|| ()), false)).unwrap();
+    runtime.spawn(TaskRunner::new(task, control, || (), false)).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| runtime.poll());
         wait_entered.recv().unwrap();

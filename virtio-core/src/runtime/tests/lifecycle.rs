@@ -66,7 +66,7 @@ fn a_task_that_is_lost_asks_for_a_reset() {
 /// A task that is in the middle of a run until it is told to go on.
 fn blocked(runtime: &dyn Runtime) -> (Arc<TaskControl>, mpsc::Sender<()>) {
     let ((entered, wait_entered), (go, wait_go)) = (mpsc::channel(), mpsc::channel());
-    let (control, _) = spawn(runtime, Vec::new(), move |_, _| {
+    let (control, _) = spawn(runtime, Vec::new(), move |_| {
         entered.send(()).unwrap();
         wait_go.recv().unwrap();
         Next::Wait
@@ -102,7 +102,7 @@ fn a_reset_ends_after_the_run_of_another_device_on_the_thread() {
 #[test]
 fn a_reset_ends_beside_a_task_that_never_rests() {
     for runtime in runtimes() {
-        let (control, _) = spawn(&*runtime, Vec::new(), |_, _| Next::Again);
+        let (control, _) = spawn(&*runtime, Vec::new(), |_| Next::Again);
         let (mut live, handle) = live(runtime, USUAL);
         for resets in 1..20 {
             handle.hold(true);

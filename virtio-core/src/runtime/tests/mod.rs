@@ -18,7 +18,7 @@ use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
 use crate::interrupt::Interrupt;
 use crate::task::{Next, Source, TaskControl};
 use crate::testing::{Buffer, SplitDriver, TestDevice, TestHandle, TestMemory};
-use crate::{Event, Events, Features, QueueTask, Sources, TaskContext, VirtioDevice, Virtqueue};
+use crate::{Event, Features, QueueTask, Sources, TaskContext, VirtioDevice, Virtqueue};
 
 /// Longer than anything takes.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
@@ -138,32 +138,39 @@ pub(super) struct Script<R> {
     pub(super) run: R,
 }
 
-impl<R: FnMut(Events, &mut TaskContext) -> Next + Send> QueueTask for Script<R> {
+impl<R: FnMut(&mut TaskContext) -> Next + Send> QueueTask for Script<R> {
     fn sources(&self, sources: &mut Sources) {
-        self.sources.iter().for_each(|source| {
-            sources.add(source.clone());
-        });
+        for (token, source) in (0..).zip(&self.sources) {
+            sources.add(source.clone(), token);
+        }
     }
 
-    fn run(&mut self, events: Events, cx: &mut TaskContext) -> Next {
-        (self.run)(events, cx)
+    fn run(&mut self, cx: &mut TaskContext) -> Next {
+        (self.run)(cx)
     }
 
-    fn queues(&mut self, _each: &mut dyn FnMut(&mut Virtqueue)) {}
+    fn queues(&mut self) -> &mut [Virtqueue] {
+        &mut []
+    }
+}
+
+/// Whether a task is run because it starts: for whatever there could be.
+pub(super) fn starts(cx: &TaskContext) -> bool {
+    cx.is_ready(60) // of no source
 }
 
 /// A task in the hands of a runtime, and the host's end of it; `lost` is signalled where it ends unasked.
 pub(super) fn runner(task: impl QueueTask + 'static) -> (crate::TaskRunner, Arc<TaskControl>, Event) {
     let (control, lost) = (Arc::new(TaskControl::new(Event::new().unwrap())), Event::new().unwrap());
     let told = lost.clone();
-    (crate::TaskRunner::new(Box::new(task), control.clone(), Arc::new(move || told.signal()), false), control, lost)
+    (crate::TaskRunner::new(Box::new(task), control.clone(), move || told.signal(), false), control, lost)
 }
 
 /// Such a task, spawned.
 fn spawn(
     runtime: &dyn Runtime,
     sources: Vec<Source>,
-    run: impl FnMut(Events, &mut TaskContext) -> Next + Send + 'static,
+    run: impl FnMut(&mut TaskContext) -> Next + Send + 'static,
 ) -> (Arc<TaskControl>, Event) {
     let (runner, control, lost) = runner(Script { sources, run });
     runtime.spawn(runner).unwrap();

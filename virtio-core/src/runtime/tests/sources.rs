@@ -12,14 +12,14 @@ struct Duplex {
 
 impl QueueTask for Duplex {
     fn sources(&self, sources: &mut Sources) {
-        sources.add(Source::Readable(self.stream.clone()));
+        sources.add(Source::Readable(self.stream.clone()), 0);
         if self.writes {
-            sources.add(Source::Writable(self.stream.clone()));
+            sources.add(Source::Writable(self.stream.clone()), 1);
         }
     }
 
-    fn run(&mut self, events: Events, cx: &mut TaskContext) -> Next {
-        match [0, 1].map(|place| events.contains(place)) {
+    fn run(&mut self, cx: &mut TaskContext) -> Next {
+        match [0, 1].map(|token| cx.is_ready(token)) {
             [false, true] if self.writes => {
                 self.writes = false;
                 cx.sources_changed();
@@ -34,7 +34,9 @@ impl QueueTask for Duplex {
         Next::Wait
     }
 
-    fn queues(&mut self, _each: &mut dyn FnMut(&mut Virtqueue)) {}
+    fn queues(&mut self) -> &mut [Virtqueue] {
+        &mut []
+    }
 }
 
 fn duplex(paused: bool) -> (TaskRunner, Arc<TaskControl>, UnixStream, [Event; 2]) {
@@ -42,7 +44,7 @@ fn duplex(paused: bool) -> (TaskRunner, Arc<TaskControl>, UnixStream, [Event; 2]
     let control = Arc::new(TaskControl::new(Event::new().unwrap()));
     let seen = [Event::new().unwrap(), Event::new().unwrap()];
     let task = Duplex { stream: Arc::new(stream), writes: true, seen: seen.clone() };
-    (TaskRunner::new(Box::new(task), control.clone(), Arc::new(|| ()), paused), control, peer, seen)
+    (TaskRunner::new(Box::new(task), control.clone(), || (), paused), control, peer, seen)
 }
 
 /// A file that has something would have the runtime spin until the task reads it.
@@ -51,7 +53,7 @@ fn a_task_that_begins_paused_waits_for_no_file() {
     let (mut runner, control, ..) = duplex(true);
     assert_eq!(runner.sources().len(), 0);
     control.request(Command::Resume);
-    runner.step(Ready::NONE);
+    let _ = runner.step(Ready::NONE);
     assert_eq!(runner.sources().len(), 2);
 }
 
@@ -77,11 +79,11 @@ struct Fickle {
 
 impl QueueTask for Fickle {
     fn sources(&self, sources: &mut Sources) {
-        sources.add(Source::Event(self.bells[self.now].clone()));
+        sources.add(Source::Event(self.bells[self.now].clone()), 0);
     }
 
-    fn run(&mut self, events: Events, cx: &mut TaskContext) -> Next {
-        if events == Events::ALL {
+    fn run(&mut self, cx: &mut TaskContext) -> Next {
+        if starts(cx) {
             return Next::Wait;
         }
         self.seen[self.now].signal();
@@ -90,7 +92,9 @@ impl QueueTask for Fickle {
         Next::Wait
     }
 
-    fn queues(&mut self, _each: &mut dyn FnMut(&mut Virtqueue)) {}
+    fn queues(&mut self) -> &mut [Virtqueue] {
+        &mut []
+    }
 }
 
 #[test]
@@ -119,15 +123,13 @@ fn a_source_that_cannot_be_waited_for_costs_its_task_alone() {
     for runtime in runtimes() {
         let (bell, seen) = (event(), event());
         let has_run = seen.clone();
-        let (good, _) = spawn(&*runtime, vec![Source::Event(bell.clone())], move |_, _| {
+        let (good, _) = spawn(&*runtime, vec![Source::Event(bell.clone())], move |_| {
             has_run.signal();
             Next::Wait
         });
         assert!(wait(&seen));
-        let (runner, control, lost) = runner(Script {
-            sources: vec![Source::Readable(file.clone())],
-            run: |_: Events, _: &mut TaskContext| Next::Wait,
-        });
+        let (runner, control, lost) =
+            runner(Script { sources: vec![Source::Readable(file.clone())], run: |_: &mut TaskContext| Next::Wait });
         // A thread of its own says so at once.
         let _ = runtime.spawn(runner);
         assert_eq!(control.wait(LIMIT), Some(Outcome::Gone));
