@@ -196,7 +196,7 @@ pub struct DeviceState {
 }
 
 /// A saved state cannot be taken over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
     /// The state is of a version that is not understood.
@@ -205,6 +205,58 @@ pub enum StateError {
         /// Its version.
         version: u32,
     },
+    /// The state is of another kind of device.
+    #[error("the state is of a device of type {saved:?}, this is {here:?}")]
+    DeviceType {
+        /// What kind it was.
+        saved: DeviceType,
+        /// What kind this is.
+        here: DeviceType,
+    },
+    /// The state is of a device with more queues, or fewer.
+    #[error("the state is of a device with {saved} queues, this has {here}")]
+    QueueCount {
+        /// How many there were.
+        saved: usize,
+        /// How many there are.
+        here: usize,
+    },
+    /// The features that were negotiated cannot be here.
+    #[error("{saved:?} cannot be negotiated where {offered:?} are offered")]
+    Features {
+        /// What was negotiated.
+        saved: Features,
+        /// What is offered here.
+        offered: Features,
+        /// Why that does not do.
+        #[source]
+        refusal: FeatureRefusal,
+    },
+    /// No device has this status.
+    #[error("the status cannot be {status:#04x}")]
+    Status {
+        /// The status.
+        status: u8,
+    },
+    /// Where the status is this, the queue cannot be enabled, reset by itself, or without a position as it is.
+    #[error("queue {queue} cannot be as it is where the status is {status:#04x}")]
+    QueueState {
+        /// The queue's number.
+        queue: u16,
+        /// The status.
+        status: u8,
+    },
+    /// An enabled queue is no ring here.
+    #[error("queue {queue}: {fault}")]
+    Queue {
+        /// The queue's number.
+        queue: u16,
+        /// What is wrong with it.
+        fault: RingFault,
+    },
+    /// The device could not go on.
+    #[error("the device cannot go on")]
+    Activate(#[source] ActivateError),
     /// The state is of a device that is built differently.
     #[error("the state does not fit the device: {what}")]
     Mismatch {

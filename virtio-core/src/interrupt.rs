@@ -1,11 +1,11 @@
-//! Telling the driver.
+//! Telling the driver: see [`TransportHooks`](crate::TransportHooks) for who does.
 
 use crate::event::Event;
 
 /// One way to notify the driver: of used buffers in one queue, or of a change of the configuration.
 ///
 /// Called by queue tasks on their hot path: an implementation takes no lock that is shared between queues, and waits
-/// for nobody.
+/// for nobody. Signals that the driver has not seen yet may be merged: it looks at the ring, not at their number.
 pub trait Interrupt: Send + Sync {
     /// Notifies the driver.
     fn signal(&self);
@@ -47,26 +47,37 @@ pub trait InterruptLine: Send + Sync {
     fn set(&self, asserted: bool);
 }
 
+/// For transports that have a status register, and a line at the level that it asks for.
+impl dyn InterruptLine {
+    /// Brings the line to where `level` says. Called after each change of that, by any thread.
+    ///
+    /// Whoever sets the line looks at the level again: so the last one to set it has seen the last level, whatever
+    /// others did meanwhile. Each further round means that another thread changed the level in this one.
+    pub fn follow(&self, level: impl Fn() -> bool) {
+        loop {
+            let asserted = level();
+            self.set(asserted);
+            if level() == asserted {
+                return;
+            }
+        }
+    }
+
+    /// The same after an event: `true` is said although the line may be asserted.
+    pub fn raise(&self, level: impl Fn() -> bool) {
+        if level() {
+            self.set(true);
+            // Whoever lowered the level meanwhile may have lowered the line before it was raised here.
+            if !level() {
+                self.follow(level);
+            }
+        }
+    }
+}
+
 /// A closure is a line.
 impl<F: Fn(bool) + Send + Sync> InterruptLine for F {
     fn set(&self, asserted: bool) {
         self(asserted);
     }
-}
-
-/// What a transport gives its device's host: how to notify the driver.
-pub trait Interrupts: Send + Sync {
-    /// The interrupt for used buffers of queue `index`. It follows later changes of the routing by itself.
-    fn queue(&self, index: u16) -> std::sync::Arc<dyn Interrupt>;
-
-    /// Tells the driver that the configuration, or the device's need for a reset, has changed.
-    fn config(&self);
-
-    /// Queue `index` has been reset by itself: its vector is unmapped, where it had one of its own.
-    fn queue_reset(&self, index: u16) {
-        let _ = index;
-    }
-
-    /// The device has been reset: what is pending is forgotten, and every vector unmapped.
-    fn reset(&self);
 }

@@ -4,13 +4,13 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use virtio_core::host::HostError;
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
+use virtio_core::host::{HostError, QueueActivity};
 use virtio_core::ring::WrongQueue;
 use virtio_core::task::Ready;
 use virtio_core::testing::suite::USUAL;
 use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestDevice, TestMemory};
-use virtio_core::{DeviceHost, Features, HostBuilder, InlineRuntime, Interrupt, Interrupts, Runtime, TaskRunner};
+use virtio_core::{DeviceHost, Features, HostBuilder, InlineRuntime, Runtime, TaskRunner};
 use virtio_core::{QueueSetup, Virtqueue};
 
 #[macro_use]
@@ -21,30 +21,18 @@ both_layouts! {
     basic_vqreset_01_an_idle_queue_has_no_ring,
 }
 
-struct Silent;
-
-impl Interrupts for Silent {
-    fn queue(&self, _index: u16) -> Arc<dyn Interrupt> {
-        Arc::new(())
-    }
-
-    fn config(&self) {}
-
-    fn reset(&self) {}
-}
-
 fn builder(memory: &TestMemory, runtime: Arc<dyn Runtime>) -> HostBuilder {
     let (device, _) = TestDevice::new(1);
-    DeviceHost::builder(device).memory(memory.ram().clone()).runtime(runtime)
+    DeviceHost::builder(device, memory.ram().clone(), runtime)
 }
 
 fn enable(host: &DeviceHost, driver: &SplitDriver) -> bool {
-    host.configure_queue(0, |registers| {
-        registers.size = driver.size();
-        (registers.descriptor_area, registers.driver_area, registers.device_area) = driver.areas();
+    host.configure_queue(0, |config| {
+        config.size = driver.size();
+        (config.descriptor_area, config.driver_area, config.device_area) = driver.areas();
     });
     host.enable_queue(0);
-    host.queue(0).unwrap().enabled
+    host.queue(0).unwrap().is_enabled()
 }
 
 /// The device may keep tickets longer than the queue lives; what they stand for is not the new queue's.
@@ -101,7 +89,7 @@ fn drv_vqreset_02_a_queue_whose_task_is_lost_is_reset_but_not_enabled_again() {
         }
     }
     let memory = TestMemory::new(1 << 16);
-    let host = builder(&memory, Arc::new(Careless)).build(Arc::new(Silent)).unwrap();
+    let host = builder(&memory, Arc::new(Careless)).build(HostBuilder::OF_TRANSPORTS, Arc::new(())).unwrap();
     host.write_status(ACKNOWLEDGE | DRIVER);
     host.write_features(1, 1 | 1 << 8);
     host.write_status(FEATURES_OK);
@@ -110,8 +98,7 @@ fn drv_vqreset_02_a_queue_whose_task_is_lost_is_reset_but_not_enabled_again() {
     assert_eq!(host.status() & NEEDS_RESET, NEEDS_RESET);
     for _ in 0..2 {
         host.reset_queue(0);
-        let registers = host.queue(0).unwrap();
-        assert_eq!((registers.resetting, registers.enabled), (false, false));
+        assert_eq!(host.queue(0).unwrap().activity, QueueActivity::Off);
         assert!(!enable(&host, &SplitDriver::new(&memory, 16, Features::NONE)));
     }
     assert!(memory.ram().set_log(None).is_complete(), "nobody holds on to guest memory");
@@ -138,7 +125,7 @@ fn a_task_that_is_lost_takes_a_queue_with_it_that_it_has_not_seen() {
     }
     let memory = TestMemory::new(1 << 16);
     let runtime = Fragile::default();
-    let host = builder(&memory, Arc::new(runtime.clone())).build(Arc::new(Silent)).unwrap();
+    let host = builder(&memory, Arc::new(runtime.clone())).build(HostBuilder::OF_TRANSPORTS, Arc::new(())).unwrap();
     host.write_status(ACKNOWLEDGE | DRIVER);
     host.write_features(1, 1 | 1 << 8);
     host.write_status(FEATURES_OK);
@@ -158,7 +145,7 @@ fn basic_feat_04_only_what_queues_understand_is_offered() {
     let memory = TestMemory::new(1 << 16);
     let builder = || builder(&memory, Arc::new(InlineRuntime::new()));
     let rings = Features::INDIRECT_DESC | Features::EVENT_IDX | Features::RING_RESET;
-    let offered = |builder: HostBuilder| builder.build(Arc::new(Silent)).unwrap().offered();
+    let offered = |builder: HostBuilder| builder.build(HostBuilder::OF_TRANSPORTS, Arc::new(())).unwrap().offered();
     let usual = offered(builder());
     assert_eq!(usual - TestDevice::ALPHA - TestDevice::BETA, Features::VERSION_1 | rings);
     let more = Features::NOTIFICATION_DATA | Features::NOTIF_CONFIG_DATA;
@@ -166,13 +153,12 @@ fn basic_feat_04_only_what_queues_understand_is_offered() {
     assert_eq!(offered(builder().with(more).without(more | Features::RING_RESET)), usual - Features::RING_RESET);
     assert_eq!(offered(builder().with(TestDevice::ALPHA | rings)), usual, "they are anyway");
     for bad in [Features::bit(5), Features::SUSPEND, Features::ADMIN_VQ, Features::ACCESS_PLATFORM] {
-        let refused = builder().with(bad | more).build(Arc::new(Silent));
+        let refused = builder().with(bad | more).build(HostBuilder::OF_TRANSPORTS, Arc::new(()));
         assert!(matches!(refused, Err(HostError::Features(features)) if features == bad));
     }
-    let refused = builder().impossible(more).with(more).build(Arc::new(Silent));
+    let refused = builder().with(more).build(Features::RING_RESET, Arc::new(()));
     assert!(matches!(refused, Err(HostError::Features(features)) if features == more));
-    assert_eq!(
-        offered(builder().impossible(TestDevice::ALPHA)) & (TestDevice::ALPHA | TestDevice::BETA),
-        Features::NONE
-    );
+    let unable = builder().build(Features::NONE, Arc::new(())).unwrap().offered();
+    assert_eq!(unable, usual - Features::RING_RESET);
+    assert_eq!(offered(builder().without(TestDevice::ALPHA)) & (TestDevice::ALPHA | TestDevice::BETA), Features::NONE);
 }

@@ -6,27 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use virtio_core::host::QueueActivity;
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 use virtio_core::testing::suite::USUAL;
 use virtio_core::testing::{Buffer, PackedDriver, RingDriver, SplitDriver, TestDevice, TestMemory};
-use virtio_core::{DeviceHost, Features, Interrupt, Interrupts, Runtime, SharedRuntime, ThreadRuntime};
+use virtio_core::{DeviceHost, Features, HostBuilder, Runtime, SharedRuntime, ThreadRuntime};
 
 const FEATURES: Features = Features::from_bits(USUAL.bits() | Features::RING_RESET.bits());
 const IN_ORDER: Features = Features::from_bits(FEATURES.bits() | Features::IN_ORDER.bits());
 const ROUNDS: u32 = 3000;
-
-/// Nobody is interrupted: the driver here looks by itself.
-struct Silent;
-
-impl Interrupts for Silent {
-    fn queue(&self, _index: u16) -> Arc<dyn Interrupt> {
-        Arc::new(())
-    }
-
-    fn config(&self) {}
-
-    fn reset(&self) {}
-}
 
 /// Memory for the data of a queue's requests, used over and over.
 struct Place {
@@ -59,8 +47,8 @@ impl Place {
 /// A device that agrees on features, and waits for its queues.
 fn live(queues: usize, memory: &TestMemory, runtime: Arc<dyn Runtime>, features: Features) -> DeviceHost {
     let (device, _) = TestDevice::new(queues);
-    let builder = DeviceHost::builder(device).with(features - FEATURES).memory(memory.ram().clone()).runtime(runtime);
-    let host = builder.reset_wait(Duration::from_secs(60)).build(Arc::new(Silent)).unwrap();
+    let builder = DeviceHost::builder(device, memory.ram().clone(), runtime).with(features - FEATURES);
+    let host = builder.reset_wait(Duration::from_secs(60)).build(HostBuilder::OF_TRANSPORTS, Arc::new(())).unwrap();
     host.write_status(ACKNOWLEDGE | DRIVER);
     for word in 0..4 {
         host.write_features(word, features.word(word));
@@ -72,12 +60,12 @@ fn live(queues: usize, memory: &TestMemory, runtime: Arc<dyn Runtime>, features:
 
 /// Sets up a queue and enables it.
 fn enable(host: &DeviceHost, queue: u16, driver: &impl RingDriver) {
-    host.configure_queue(queue, |registers| {
-        registers.size = driver.size();
-        (registers.descriptor_area, registers.driver_area, registers.device_area) = driver.areas();
+    host.configure_queue(queue, |config| {
+        config.size = driver.size();
+        (config.descriptor_area, config.driver_area, config.device_area) = driver.areas();
     });
     host.enable_queue(queue);
-    assert!(host.queue(queue).unwrap().enabled);
+    assert!(host.queue(queue).unwrap().is_enabled());
 }
 
 /// Makes so many requests available.
@@ -158,8 +146,7 @@ fn under_load<D: RingDriver>(runtime: Arc<dyn Runtime>, features: Features) {
         scope.spawn(|| {
             while !done.load(SeqCst) {
                 host.notify(0);
-                let registers = host.queue(0).unwrap();
-                assert!(registers.enabled || !registers.resetting);
+                assert!(host.queue(0).is_some());
                 host.reset_queue(7);
                 host.enable_queue(7);
                 host.notify(1);
@@ -185,8 +172,7 @@ fn load<D: RingDriver>(host: &DeviceHost, memory: &TestMemory, place: &Place, mu
             receive(host, place, &mut driver, count, data);
         }
         host.reset_queue(0);
-        let registers = host.queue(0).unwrap();
-        assert_eq!((registers.resetting, registers.enabled), (false, false));
+        assert_eq!(host.queue(0).unwrap().activity, QueueActivity::Off);
         let before = contents(memory, &driver);
         let next = D::new(memory, [64, 4, 256, 2, 128, 16][round as usize % 6], features);
         enable(host, 0, &next);
@@ -233,9 +219,9 @@ fn against_each_other<D: RingDriver>() {
             scope.spawn(move || {
                 for _ in 0..ROUNDS {
                     host.reset_queue(0);
-                    host.configure_queue(0, |registers| {
-                        registers.size = 16;
-                        (registers.descriptor_area, registers.driver_area, registers.device_area) = areas;
+                    host.configure_queue(0, |config| {
+                        config.size = 16;
+                        (config.descriptor_area, config.driver_area, config.device_area) = areas;
                     });
                     host.enable_queue(0);
                     host.notify(0);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use proptest::prelude::*;
-use virtio_core::host::{QueueState, SplitQueueError, SplitQueueState};
+use virtio_core::host::{QueueConfig, QueueState, SplitQueueError, SplitQueueState};
 use virtio_core::testing::{Buffer, SplitDriver, TestMemory};
 use virtio_core::{Features, QueuePosition, Virtqueue};
 use virtio_queue::{Queue, QueueT};
@@ -37,12 +37,14 @@ fn ours() -> impl Strategy<Value = SplitQueueState> {
     let position = prop_oneof![8 => any::<(u16, u16, bool)>().prop_map(split), 1 => any::<u32>().prop_map(packed)];
     (theirs(), prop::option::of(position)).prop_map(|(theirs, position)| SplitQueueState {
         queue: QueueState {
-            size: theirs.size,
-            descriptor_area: theirs.desc_table,
-            driver_area: theirs.avail_ring,
-            device_area: theirs.used_ring,
+            config: QueueConfig {
+                size: theirs.size,
+                descriptor_area: theirs.desc_table,
+                driver_area: theirs.avail_ring,
+                device_area: theirs.used_ring,
+            },
             enabled: theirs.ready,
-            idle: !theirs.ready && theirs.event_idx_enabled,
+            awaits_enable: !theirs.ready && theirs.event_idx_enabled,
             position,
         },
         max_size: theirs.max_size,
@@ -61,7 +63,7 @@ fn begins_anew(mut state: virtio_queue::QueueState) -> virtio_queue::QueueState 
 /// What is lost: whether an interrupt was decided on, that a queue was reset by itself, and a position that nobody goes
 /// on from.
 fn without_what_is_lost(mut state: SplitQueueState) -> SplitQueueState {
-    state.queue.idle = false;
+    state.queue.awaits_enable = false;
     state.queue.position = match state.queue.position {
         _ if !state.queue.enabled => None,
         Some(QueuePosition::Split { available, used, .. }) => {
@@ -173,9 +175,8 @@ impl World {
                 let SplitQueueState { queue, max_size, event_idx } = queue.state().try_into().unwrap();
                 assert_eq!((max_size, event_idx), (256, self.event_idx));
                 let mut setup = self.driver.setup();
-                setup.size = queue.size;
-                setup.position = queue.position;
-                let QueueState { descriptor_area, driver_area, device_area, .. } = queue;
+                let QueueState { config: QueueConfig { size, descriptor_area, driver_area, device_area }, .. } = queue;
+                (setup.size, setup.position) = (size, queue.position);
                 assert_eq!(self.driver.areas(), (descriptor_area, driver_area, device_area));
                 let count = self.interrupts.clone();
                 setup.interrupt = Arc::new(move || {
@@ -186,8 +187,8 @@ impl World {
             Server::Ours(queue) => {
                 let (descriptor_area, driver_area, device_area) = self.driver.areas();
                 let position = Some(queue.position());
-                let (size, enabled, idle) = (16, true, false);
-                let queue = QueueState { size, descriptor_area, driver_area, device_area, enabled, idle, position };
+                let config = QueueConfig { size: 16, descriptor_area, driver_area, device_area };
+                let queue = QueueState { config, enabled: true, awaits_enable: false, position };
                 let state = SplitQueueState { queue, max_size: 256, event_idx: self.event_idx };
                 Server::Theirs(Queue::try_from(virtio_queue::QueueState::try_from(state).unwrap()).unwrap())
             }

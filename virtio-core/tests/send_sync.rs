@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use virtio_core::device::{ActivateError, Activation, DeviceState};
-use virtio_core::host::{HostState, QueueRegisters, QueueState};
+use virtio_core::host::{HostState, QueueConfig, QueueRegisters, QueueState};
 use virtio_core::memory::{DirtyLog, DiscardInhibitor, MemoryBarrier, RawIoSlice, RawRegion};
 use virtio_core::ring::{FaultSink, QueueCounters, Recorder, WrongQueue};
 use virtio_core::task::Ready;
@@ -40,8 +40,8 @@ macro_rules! are {
 fn shared_by_any_threads() {
     are!(true, true: ConfigSpace, DeviceHost, DiscardInhibitor, DoorbellSite, Event, GuestRam, InlineRuntime, LogLimit,
         MemoryBarrier, QueueCounters, QueueSetup, Activation, ActivateError, Source, Sources, TaskContext);
-    are!(true, true: dyn DirtyLog, dyn FaultSink, dyn Interrupt, dyn InterruptLine, dyn Interrupts, dyn Recorder,
-        dyn Runtime);
+    are!(true, true: dyn DirtyLog, dyn FaultSink, dyn Interrupt, dyn InterruptLine, dyn Recorder,
+        dyn Runtime, dyn TransportHooks);
     #[cfg(all(feature = "eventfd", target_os = "linux"))]
     are!(true, true: SharedRuntime, ThreadRuntime);
 }
@@ -60,5 +60,5 @@ fn of_the_thread_that_made_them() {
 #[test]
 fn plain_data() {
     are!(true, true: Buffer, ChainFault, DeviceState, DeviceType, Features, HostState, MemoryError, Next,
-        QueuePosition, QueueRegisters, QueueState, Quiesce, RawIoSlice, Ready, RingFault, Ticket, WrongQueue);
+        QueueConfig, QueuePosition, QueueRegisters, QueueState, Quiesce, RawIoSlice, Ready, RingFault, Ticket, WrongQueue);
 }

@@ -5,6 +5,7 @@
 mod bus;
 mod line;
 mod registers;
+mod selectors;
 mod slot;
 mod state;
 #[cfg(test)]

@@ -35,15 +35,13 @@ impl MmioTransport {
     /// [`StateError::Busy`] for a device that is live, or being reset.
     pub fn save(&self) -> Result<MmioState, StateError> {
         let host = self.host().save()?;
-        let [device_features_sel, driver_features_sel, queue_sel, shm_sel] = self.selectors();
-        let interrupt_status = self.interrupt_status();
         Ok(MmioState {
             version: VERSION,
-            interrupt_status,
-            device_features_sel,
-            driver_features_sel,
-            queue_sel,
-            shm_sel,
+            interrupt_status: self.interrupt_status(),
+            device_features_sel: self.selectors.device_features.get(),
+            driver_features_sel: self.selectors.driver_features.get(),
+            queue_sel: self.selectors.queue.get(),
+            shm_sel: self.selectors.shared_memory.get(),
             host,
         })
     }
@@ -52,15 +50,30 @@ impl MmioTransport {
     /// that the driver has not acknowledged.
     ///
     /// # Errors
-    /// [`StateError`]; the device has been reset then.
+    /// [`StateError::Busy`] for a device whose status is not zero: it goes on. Any other [`StateError`]: the device has
+    /// been reset.
     pub fn restore(&self, state: &MmioState) -> Result<(), StateError> {
+        if self.host().status() != 0 {
+            return Err(StateError::Busy);
+        }
+        let result = self.try_restore(state);
+        if result.is_err() {
+            self.host().write_status(0);
+        }
+        result
+    }
+
+    fn try_restore(&self, state: &MmioState) -> Result<(), StateError> {
         let MmioState { version, interrupt_status, device_features_sel, driver_features_sel, queue_sel, shm_sel, host } =
             state;
         if *version != VERSION {
             return Err(StateError::Version { version: *version });
         }
         self.host().restore(host)?;
-        self.set_selectors([*device_features_sel, *driver_features_sel, *queue_sel, *shm_sel]);
+        self.selectors.device_features.set(*device_features_sel);
+        self.selectors.driver_features.set(*driver_features_sel);
+        self.selectors.queue.set(*queue_sel);
+        self.selectors.shared_memory.set(*shm_sel);
         self.raise(*interrupt_status);
         Ok(())
     }

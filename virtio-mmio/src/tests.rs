@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
+use virtio_core::device::StateError;
 use virtio_core::host::HostBuilder;
 use virtio_core::testing::suite::{Port, USUAL, World};
 use virtio_core::testing::{TestDevice, TestMemory};
 use virtio_core::{DeviceHost, Features};
 
 use crate::registers::*;
-use crate::{EmptySlot, MmioTransport, SharedMemory};
+use crate::{EmptySlot, MmioState, MmioTransport, SharedMemory};
 
 /// A driver that knows nothing but the window.
 struct MmioPort {
@@ -42,6 +43,8 @@ impl MmioPort {
 }
 
 impl Port for MmioPort {
+    type State = MmioState;
+
     fn connect(host: HostBuilder) -> MmioPort {
         let (line, raised) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
         let (level, count) = (line.clone(), raised.clone());
@@ -123,15 +126,25 @@ impl Port for MmioPort {
         self.write(QUEUE_NOTIFY, queue.into());
     }
 
+    fn hold_interrupts(&self) {}
+
     fn take_interrupts(&self) -> (bool, bool) {
         let status = self.read(INTERRUPT_STATUS);
         assert_eq!(self.line(), status != 0, "the line follows the status");
         self.write(INTERRUPT_ACK, status);
         (status & USED_BUFFER != 0, status & CONFIG_CHANGE != 0)
     }
+
+    fn save(&self) -> Result<MmioState, StateError> {
+        self.transport.save()
+    }
+
+    fn restore(&self, state: &MmioState) -> Result<(), StateError> {
+        self.transport.restore(state)
+    }
 }
 
-virtio_core::conformance_suite!(MmioPort);
+virtio_core::conformance_suite!(window: MmioPort);
 
 /// What a driver negotiates that resets queues.
 const RESETTABLE: Features = Features::from_bits(USUAL.bits() | Features::RING_RESET.bits());
@@ -358,7 +371,7 @@ fn mmio_reg_19_shared_memory_registers() {
     let memory = TestMemory::new(1 << 16);
     let (device, _) = TestDevice::new(1);
     let runtime = Arc::new(virtio_core::InlineRuntime::new());
-    let host = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(runtime);
+    let host = DeviceHost::builder(device, memory.ram().clone(), runtime);
     let region = SharedMemory { id: 7, base: 0x12_3456_7000, len: 0x1_0000_2000 };
     let transport = MmioTransport::new(host, |_: bool| {}).unwrap().with_shared_memory(vec![region]);
     let port = MmioPort { transport, line: Arc::default(), raised: Arc::default() };
@@ -553,18 +566,42 @@ fn a_saved_window_goes_on_elsewhere() {
     assert_eq!((state.interrupt_status, state.queue_sel), (USED_BUFFER, 1));
 
     let (device, _) = TestDevice::new(2);
-    let host = DeviceHost::builder(device).memory(one.memory.ram().clone()).runtime(Arc::new(one.runtime.clone()));
+    let host = DeviceHost::builder(device, one.memory.ram().clone(), Arc::new(one.runtime.clone()));
     let other = MmioPort::connect(host);
-    let bad = crate::MmioState { version: 2, ..state.clone() };
+    let bad = MmioState { version: 2, ..state.clone() };
     assert!(other.transport.restore(&bad).is_err());
-    let odd = crate::MmioState { interrupt_status: u32::MAX, ..state.clone() };
+    let odd = MmioState { interrupt_status: u32::MAX, ..state.clone() };
     other.transport.restore(&odd).unwrap();
     assert_eq!(other.read(INTERRUPT_STATUS), 3, "there are no other events");
     other.set_status(0);
     other.transport.restore(&state).unwrap();
-    assert_eq!(other.transport.save().as_ref(), Ok(&state));
+    assert_eq!(other.transport.save().unwrap(), state);
     assert!(other.line(), "the driver has not acknowledged yet");
     assert_eq!(other.take_interrupts(), (true, false));
+}
+
+#[test]
+fn a_reset_sets_the_selectors_back() {
+    let world = world();
+    let fresh = world.port.transport.save().unwrap();
+    for selector in [DEVICE_FEATURES_SEL, DRIVER_FEATURES_SEL, QUEUE_SEL, SHM_SEL] {
+        world.port.write(selector, 1);
+    }
+    assert_ne!(world.port.transport.save().unwrap(), fresh);
+    world.port.set_status(0);
+    assert_eq!(world.port.transport.save().unwrap(), fresh);
+    // While a reset goes on none is written that its end would take back.
+    let mut driver = world.live(USUAL);
+    world.device.hold(true);
+    world.device.stubborn(true);
+    world.request(&mut driver, b"slow");
+    world.kick();
+    world.port.set_status(0);
+    world.port.write(QUEUE_SEL, 1);
+    assert_ne!(world.port.status(), 0);
+    world.device.hold(false);
+    world.port.write(QUEUE_SEL, 1);
+    assert_eq!((world.port.status(), world.port.transport.save().unwrap().queue_sel), (0, 1));
 }
 
 #[test]
@@ -626,7 +663,7 @@ fn basic_notf_02_without_the_feature_a_doorbell_is_the_queues_number() {
 fn notif_config_data_cannot_be_offered() {
     let World { memory, runtime, .. } = world();
     let (device, _) = TestDevice::new(1);
-    let host = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(Arc::new(runtime));
+    let host = DeviceHost::builder(device, memory.ram().clone(), Arc::new(runtime));
     let refused = MmioTransport::new(host.with(Features::NOTIF_CONFIG_DATA), |_: bool| {});
     assert!(matches!(refused, Err(virtio_core::host::HostError::Features(Features::NOTIF_CONFIG_DATA))));
 }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-use virtio_core::host::{HostError, QueueRegisters};
+use virtio_core::host::{HostError, QueueConfig, QueueRegisters, set_high, set_low};
 use virtio_core::{DeviceHost, DoorbellSite, Features, HostBuilder, InterruptLine};
 
-use crate::line::{Line, LineInterrupts};
+use crate::line::{Hooks, Line};
 use crate::registers::*;
+use crate::selectors::{Selector, Selectors};
 
 /// Bytes of the register window that every device has; its configuration space begins in it at 0x100 and may need
 /// more.
@@ -35,10 +35,7 @@ pub struct MmioTransport {
     line: Arc<Line>,
     vendor: u32,
     shared_memory: Vec<SharedMemory>,
-    device_features_sel: AtomicU32,
-    driver_features_sel: AtomicU32,
-    queue_sel: AtomicU32,
-    shm_sel: AtomicU32,
+    pub(crate) selectors: Arc<Selectors>,
 }
 
 impl MmioTransport {
@@ -47,18 +44,16 @@ impl MmioTransport {
     /// # Errors
     /// [`HostError`] where the device cannot be hosted as it was put together.
     pub fn new(host: HostBuilder, line: impl InterruptLine + 'static) -> Result<MmioTransport, HostError> {
-        let line = Arc::new(Line::new(line));
-        // MMIO-REG-22, FEAT-RSVD-10: not of this transport.
-        let host = host.impossible(Features::ADMIN_VQ | Features::SR_IOV | Features::NOTIF_CONFIG_DATA);
+        let (line, selectors) = (Arc::new(Line::new(line)), Arc::<Selectors>::default());
+        // MMIO-REG-22 FEAT-RSVD-10: not NOTIF_CONFIG_DATA, ADMIN_VQ or SR_IOV.
+        let can = Features::RING_RESET | Features::NOTIFICATION_DATA;
+        let hooks = Hooks { line: line.clone(), selectors: selectors.clone() };
         Ok(MmioTransport {
-            host: host.build(Arc::new(LineInterrupts(line.clone())))?,
+            host: host.build(can, Arc::new(hooks))?,
             line,
             vendor: 0,
             shared_memory: Vec::new(),
-            device_features_sel: AtomicU32::new(0),
-            driver_features_sel: AtomicU32::new(0),
-            queue_sel: AtomicU32::new(0),
-            shm_sel: AtomicU32::new(0),
+            selectors,
         })
     }
 
@@ -122,19 +117,6 @@ impl MmioTransport {
         }
     }
 
-    /// The selectors of device features, driver features, queues and shared memory.
-    pub(crate) fn selectors(&self) -> [u32; 4] {
-        [&self.device_features_sel, &self.driver_features_sel, &self.queue_sel, &self.shm_sel]
-            .map(|selector| selector.load(SeqCst))
-    }
-
-    pub(crate) fn set_selectors(&self, values: [u32; 4]) {
-        let selectors = [&self.device_features_sel, &self.driver_features_sel, &self.queue_sel, &self.shm_sel];
-        for (selector, value) in selectors.into_iter().zip(values) {
-            selector.store(value, SeqCst);
-        }
-    }
-
     pub(crate) fn interrupt_status(&self) -> u32 {
         self.line.status()
     }
@@ -156,13 +138,13 @@ impl MmioTransport {
             DEVICE_ID => self.host.device_type().0,
             VENDOR_ID => self.vendor,
             // MMIO-REG-15, DRV-MMIO-08
-            DEVICE_FEATURES => self.host.offered().word(self.device_features_sel.load(SeqCst)),
+            DEVICE_FEATURES => self.host.offered().word(self.selectors.device_features.get()),
             // MMIO-REG-16, DRV-MMIO-05
             QUEUE_SIZE_MAX => self.selected().map_or(0, |queue| u32::from(self.host.queue_max_size(queue))),
             // MMIO-REG-17
-            QUEUE_READY => self.queue().is_some_and(|queue| queue.enabled).into(),
+            QUEUE_READY => self.queue().is_some_and(|queue| queue.is_enabled()).into(),
             // MMIO-REG-12: never without RING_RESET
-            QUEUE_RESET => self.queue().is_some_and(|queue| queue.resetting).into(),
+            QUEUE_RESET => self.queue().is_some_and(|queue| queue.is_resetting()).into(),
             INTERRUPT_STATUS => self.line.status(),
             STATUS => self.host.status().into(),
             SHM_LEN_LOW => self.shared_memory().1 as u32,
@@ -178,10 +160,10 @@ impl MmioTransport {
 
     fn write_register(&self, offset: u64, value: u32) {
         match offset {
-            DEVICE_FEATURES_SEL => self.device_features_sel.store(value, SeqCst),
-            DRIVER_FEATURES => self.host.write_features(self.driver_features_sel.load(SeqCst), value),
-            DRIVER_FEATURES_SEL => self.driver_features_sel.store(value, SeqCst),
-            QUEUE_SEL => self.queue_sel.store(value, SeqCst),
+            DEVICE_FEATURES_SEL => self.select(&self.selectors.device_features, value),
+            DRIVER_FEATURES => self.host.write_features(self.selectors.driver_features.get(), value),
+            DRIVER_FEATURES_SEL => self.select(&self.selectors.driver_features, value),
+            QUEUE_SEL => self.select(&self.selectors.queue, value),
             // DRV-MMIO-03: a size that cannot be is kept as 0, which no queue is enabled with.
             QUEUE_SIZE => self.configure(|queue| queue.size = u16::try_from(value).unwrap_or(0)),
             QUEUE_READY => self.write_ready(value),
@@ -196,15 +178,22 @@ impl MmioTransport {
             QUEUE_DEVICE_LOW => self.configure(|queue| set_low(&mut queue.device_area, value)),
             QUEUE_DEVICE_HIGH => self.configure(|queue| set_high(&mut queue.device_area, value)),
             QUEUE_RESET => self.write_reset(value),
-            SHM_SEL => self.shm_sel.store(value, SeqCst),
+            SHM_SEL => self.select(&self.selectors.shared_memory, value),
             // DRV-MMIO-02: read-only, or absent.
             _ => {}
         }
     }
 
+    /// Nothing is selected that the end of a reset would take back.
+    fn select(&self, selector: &Selector, value: u32) {
+        if self.host.settle() {
+            selector.set(value);
+        }
+    }
+
     /// The selected queue, if it exists.
     fn selected(&self) -> Option<u16> {
-        let queue = u16::try_from(self.queue_sel.load(SeqCst)).ok()?;
+        let queue = u16::try_from(self.selectors.queue.get()).ok()?;
         (queue < self.host.queue_count()).then_some(queue)
     }
 
@@ -212,7 +201,7 @@ impl MmioTransport {
         self.host.queue(self.selected()?)
     }
 
-    fn configure(&self, change: impl FnOnce(&mut QueueRegisters)) {
+    fn configure(&self, change: impl FnOnce(&mut QueueConfig)) {
         if let Some(queue) = self.selected() {
             self.host.configure_queue(queue, change);
         }
@@ -250,18 +239,10 @@ impl MmioTransport {
 
     /// Base and length of the selected region; all ones where there is none (MMIO-REG-19, DRV-MMIO-11).
     fn shared_memory(&self) -> (u64, u64) {
-        let id = self.shm_sel.load(SeqCst);
+        let id = self.selectors.shared_memory.get();
         let region = self.shared_memory.iter().find(|region| u32::from(region.id) == id);
         region.map_or((u64::MAX, u64::MAX), |region| (region.base, region.len))
     }
-}
-
-fn set_low(address: &mut u64, value: u32) {
-    *address = *address & !0xffff_ffff | u64::from(value);
-}
-
-fn set_high(address: &mut u64, value: u32) {
-    *address = *address & 0xffff_ffff | u64::from(value) << 32;
 }
 
 impl fmt::Debug for MmioTransport {

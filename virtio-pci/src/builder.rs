@@ -9,10 +9,11 @@ use virtio_core::{DeviceType, Features, HostBuilder, InterruptLine};
 
 use crate::bars::Bar;
 use crate::capabilities;
+use crate::common::Selectors;
 use crate::function::VirtioPci;
 use crate::header::{Identity, Image};
 use crate::ids;
-use crate::interrupts::{PciInterrupts, Routing};
+use crate::interrupts::{Hooks, Routing};
 use crate::intx::Intx;
 use crate::layout::{MSIX_BAR, STRUCTURES_BAR, Structures};
 use crate::msix::Msix;
@@ -148,12 +149,24 @@ impl Builder {
 
         let intx = Intx::new(line, Arc::clone(msix.enabled()));
         let routing = Arc::new(Routing::new(intx, msix, queues));
-        // PCI-COMMON-17, -18: no administration queues. No SR-IOV capability either.
-        let host = host.impossible(Features::ADMIN_VQ | Features::SR_IOV);
-        let host = host.build(Arc::new(PciInterrupts(Arc::clone(&routing))))?;
+        // PCI-COMMON-17 PCI-COMMON-18: no administration queues. No SR-IOV capability either.
+        let can = Features::RING_RESET | Features::NOTIFICATION_DATA | Features::NOTIF_CONFIG_DATA;
+        let selectors = Arc::new(Selectors::default());
+        let hooks = Hooks { routing: Arc::clone(&routing), selectors: Arc::clone(&selectors) };
+        let host = host.build(can, Arc::new(hooks))?;
         let config = Mutex::new(image.clone());
         let notify_config_data = (0..queue_count).map(notify_config_data).collect();
-        Ok(VirtioPci { host, routing, config, power_on: image, places, structures, bars, notify_config_data })
+        Ok(VirtioPci {
+            host,
+            routing,
+            selectors,
+            config,
+            power_on: image,
+            places,
+            structures,
+            bars,
+            notify_config_data,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ mod tests;
 
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
-use virtio_core::host::QueueRegisters;
+use virtio_core::host::{QueueConfig, QueueRegisters, set_high, set_low};
 use virtio_core::{DeviceHost, Features};
 
 use crate::access;
@@ -32,6 +32,7 @@ impl Selectors {
 pub(crate) struct Common<'a> {
     pub(crate) host: &'a DeviceHost,
     pub(crate) routing: &'a Routing,
+    pub(crate) selectors: &'a Selectors,
     /// What the doorbell of each queue carries with NOTIF_CONFIG_DATA.
     pub(crate) notify_config_data: &'a [u16],
 }
@@ -65,27 +66,19 @@ fn high(value: u64) -> u32 {
     (value >> 32) as u32
 }
 
-fn set_low(field: &mut u64, value: u32) {
-    *field = *field & !0xffff_ffff | u64::from(value);
-}
-
-fn set_high(field: &mut u64, value: u32) {
-    *field = *field & 0xffff_ffff | u64::from(value) << 32;
-}
-
 const DEVICE_STATUS: u64 = 0x14;
 
 #[rustfmt::skip]
 static REGISTERS: &[Register] = &[
     // device_feature_select, device_feature: PCI-COMMON-03
-    register(0x00, 4, |c| c.selectors().device_feature.load(Ordering::SeqCst),
-                      |c, value| c.selectors().device_feature.store(value, Ordering::SeqCst)),
-    register(0x04, 4, |c| c.host.offered().word(c.selectors().device_feature.load(Ordering::SeqCst)), read_only),
+    register(0x00, 4, |c| c.selectors.device_feature.load(Ordering::SeqCst),
+                      |c, value| c.selectors.device_feature.store(value, Ordering::SeqCst)),
+    register(0x04, 4, |c| c.host.offered().word(c.selectors.device_feature.load(Ordering::SeqCst)), read_only),
     // driver_feature_select, driver_feature: PCI-COMMON-04, -05
-    register(0x08, 4, |c| c.selectors().driver_feature.load(Ordering::SeqCst),
-                      |c, value| c.selectors().driver_feature.store(value, Ordering::SeqCst)),
-    register(0x0c, 4, |c| c.host.accepted().word(c.selectors().driver_feature.load(Ordering::SeqCst)),
-                      |c, value| c.host.write_features(c.selectors().driver_feature.load(Ordering::SeqCst), value)),
+    register(0x08, 4, |c| c.selectors.driver_feature.load(Ordering::SeqCst),
+                      |c, value| c.selectors.driver_feature.store(value, Ordering::SeqCst)),
+    register(0x0c, 4, |c| c.host.accepted().word(c.selectors.driver_feature.load(Ordering::SeqCst)),
+                      |c, value| c.host.write_features(c.selectors.driver_feature.load(Ordering::SeqCst), value)),
     // config_msix_vector: PCI-MSIX-06
     register(0x10, 2, |c| c.routing.config_vector().into(), |c, value| c.routing.set_config_vector(value as u16)),
     // num_queues: PCI-COMMON-19
@@ -95,33 +88,33 @@ static REGISTERS: &[Register] = &[
     // config_generation: PCI-COMMON-06
     register(0x15, 1, |c| c.host.config_generation() & 0xff, read_only),
     // queue_select
-    register(0x16, 2, |c| c.selected().into(), |c, value| c.selectors().queue.store(value as u16, Ordering::SeqCst)),
+    register(0x16, 2, |c| c.selected().into(), |c, value| c.selectors.queue.store(value as u16, Ordering::SeqCst)),
     // queue_size: PCI-COMMON-15, -16, -20
-    register(0x18, 2, |c| c.of_queue(|queue| queue.size.into()), |c, value| c.set_queue_size(value as u16)),
+    register(0x18, 2, |c| c.of_queue(|queue| queue.config.size.into()), |c, value| c.set_queue_size(value as u16)),
     // queue_msix_vector: PCI-MSIX-06
     register(0x1a, 2, |c| c.routing.queue_vector(c.selected()).into(),
                       |c, value| c.routing.set_queue_vector(c.selected(), value as u16)),
     // queue_enable: PCI-COMMON-09
-    register(0x1c, 2, |c| c.of_queue(|queue| queue.enabled.into()), |c, value| c.set_queue_enable(value as u16)),
+    register(0x1c, 2, |c| c.of_queue(|queue| queue.is_enabled().into()), |c, value| c.set_queue_enable(value as u16)),
     // queue_notify_off: each queue has a doorbell of its own
     register(0x1e, 2, |c| c.of_queue(|_| c.selected().into()), read_only),
     // queue_desc, queue_driver, queue_device
-    register(0x20, 4, |c| c.of_queue(|queue| low(queue.descriptor_area)),
+    register(0x20, 4, |c| c.of_queue(|queue| low(queue.config.descriptor_area)),
                       |c, value| c.configure(|queue| set_low(&mut queue.descriptor_area, value))),
-    register(0x24, 4, |c| c.of_queue(|queue| high(queue.descriptor_area)),
+    register(0x24, 4, |c| c.of_queue(|queue| high(queue.config.descriptor_area)),
                       |c, value| c.configure(|queue| set_high(&mut queue.descriptor_area, value))),
-    register(0x28, 4, |c| c.of_queue(|queue| low(queue.driver_area)),
+    register(0x28, 4, |c| c.of_queue(|queue| low(queue.config.driver_area)),
                       |c, value| c.configure(|queue| set_low(&mut queue.driver_area, value))),
-    register(0x2c, 4, |c| c.of_queue(|queue| high(queue.driver_area)),
+    register(0x2c, 4, |c| c.of_queue(|queue| high(queue.config.driver_area)),
                       |c, value| c.configure(|queue| set_high(&mut queue.driver_area, value))),
-    register(0x30, 4, |c| c.of_queue(|queue| low(queue.device_area)),
+    register(0x30, 4, |c| c.of_queue(|queue| low(queue.config.device_area)),
                       |c, value| c.configure(|queue| set_low(&mut queue.device_area, value))),
-    register(0x34, 4, |c| c.of_queue(|queue| high(queue.device_area)),
+    register(0x34, 4, |c| c.of_queue(|queue| high(queue.config.device_area)),
                       |c, value| c.configure(|queue| set_high(&mut queue.device_area, value))),
     // queue_notif_config_data: PCI-COMMON-21
     register(0x38, 2, |c| c.notify_config_data().into(), read_only),
     // queue_reset: PCI-COMMON-10, -11, -13, -14: never 1 without RING_RESET
-    register(0x3a, 2, |c| c.of_queue(|queue| queue.resetting.into()), |c, value| c.set_queue_reset(value as u16)),
+    register(0x3a, 2, |c| c.of_queue(|queue| queue.is_resetting().into()), |c, value| c.set_queue_reset(value as u16)),
     // admin_queue_index, admin_queue_num: ADMIN_VQ is not offered
     register(0x3c, 2, absent, read_only),
     register(0x3e, 2, absent, read_only),
@@ -149,12 +142,8 @@ impl Common<'_> {
         }
     }
 
-    fn selectors(&self) -> &Selectors {
-        &self.routing.selectors
-    }
-
     fn selected(&self) -> u16 {
-        self.selectors().queue.load(Ordering::SeqCst)
+        self.selectors.queue.load(Ordering::SeqCst)
     }
 
     /// PCI-COMMON-15, DRV-PCI-09: everything about a queue that does not exist reads zero.
@@ -163,7 +152,7 @@ impl Common<'_> {
     }
 
     /// DRV-PCI-05, DRV-PCI-09: the host ignores it for a queue that is enabled, or does not exist.
-    fn configure(&self, change: impl FnOnce(&mut QueueRegisters)) {
+    fn configure(&self, change: impl FnOnce(&mut QueueConfig)) {
         self.host.configure_queue(self.selected(), change);
     }
 

@@ -9,7 +9,7 @@ use crate::access;
 use crate::bars::{self, Bar, BarChange, BarPlacement};
 use crate::builder::Builder;
 use crate::capabilities::Places;
-use crate::common::Common;
+use crate::common::{Common, Selectors};
 use crate::doorbells;
 use crate::header::{BUS_MASTER, COMMAND, INTERRUPT, INTX_DISABLE, Image, STATUS};
 use crate::interrupts::Routing;
@@ -29,6 +29,7 @@ use crate::layout::{MSIX_BAR, STRUCTURES_BAR, Structures};
 pub struct VirtioPci {
     pub(crate) host: DeviceHost,
     pub(crate) routing: Arc<Routing>,
+    pub(crate) selectors: Arc<Selectors>,
     pub(crate) config: Mutex<Image>,
     /// The configuration space after a reset of the function.
     pub(crate) power_on: Image,
@@ -211,8 +212,8 @@ impl VirtioPci {
     }
 
     fn common(&self) -> Common<'_> {
-        let VirtioPci { host, routing, notify_config_data, .. } = self;
-        Common { host, routing, notify_config_data }
+        let VirtioPci { host, routing, selectors, notify_config_data, .. } = self;
+        Common { host, routing, selectors, notify_config_data }
     }
 
     pub(crate) fn placements(&self, config: &Image) -> Vec<BarPlacement> {

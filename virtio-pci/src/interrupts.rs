@@ -6,7 +6,7 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use virtio_core::{Event, Interrupt, Interrupts};
+use virtio_core::{Event, Interrupt, TransportHooks};
 
 use crate::common::Selectors;
 use crate::intx::{ISR_CONFIG, ISR_QUEUE, Intx};
@@ -16,7 +16,6 @@ use crate::msix::{Msix, NO_VECTOR};
 pub(crate) struct Routing {
     pub(crate) intx: Intx,
     pub(crate) msix: Msix,
-    pub(crate) selectors: Selectors,
     config: AtomicU16,
     queues: Box<[AtomicU16]>,
 }
@@ -24,7 +23,7 @@ pub(crate) struct Routing {
 impl Routing {
     pub(crate) fn new(intx: Intx, msix: Msix, queues: usize) -> Routing {
         let queues = (0..queues).map(|_| AtomicU16::new(NO_VECTOR)).collect();
-        Routing { intx, msix, selectors: Selectors::default(), config: AtomicU16::new(NO_VECTOR), queues }
+        Routing { intx, msix, config: AtomicU16::new(NO_VECTOR), queues }
     }
 
     pub(crate) fn config_vector(&self) -> u16 {
@@ -80,35 +79,39 @@ impl Routing {
 
     /// PCI-MSIX-07: what a reset of the device does here. The PCI side of the function stays as it is.
     fn reset(&self) {
-        let Routing { intx, msix, selectors, config, queues } = self;
+        let Routing { intx, msix, config, queues } = self;
         for vector in queues.iter().chain([config]) {
             vector.store(NO_VECTOR, Ordering::SeqCst);
         }
         msix.clear();
         intx.set_status(0);
-        selectors.reset();
     }
 }
 
-/// The host's end of a [`Routing`].
-pub(crate) struct PciInterrupts(pub(crate) Arc<Routing>);
+/// The host's end of the function.
+pub(crate) struct Hooks {
+    pub(crate) routing: Arc<Routing>,
+    pub(crate) selectors: Arc<Selectors>,
+}
 
-impl Interrupts for PciInterrupts {
-    fn queue(&self, index: u16) -> Arc<dyn Interrupt> {
-        Arc::new(QueueInterrupt { routing: Arc::clone(&self.0), index })
+impl TransportHooks for Hooks {
+    fn queue_interrupt(&self, index: u16) -> Arc<dyn Interrupt> {
+        Arc::new(QueueInterrupt { routing: Arc::clone(&self.routing), index })
     }
 
-    fn config(&self) {
-        self.0.config_interrupt();
+    fn config_interrupt(&self) {
+        self.routing.config_interrupt();
     }
 
     /// As for a queue that was never set up: a driver that enables it again sets its vector again.
     fn queue_reset(&self, index: u16) {
-        self.0.set_queue_vector(index, NO_VECTOR);
+        self.routing.set_queue_vector(index, NO_VECTOR);
     }
 
     fn reset(&self) {
-        self.0.reset();
+        let Hooks { routing, selectors } = self;
+        routing.reset();
+        selectors.reset();
     }
 }
 

@@ -32,15 +32,8 @@ impl Intx {
     pub(crate) fn raise(&self, bits: u8) {
         // PCI-ISR-02, PCI-ISR-03: before the interrupt, so that its handler finds them.
         self.isr.fetch_or(bits, Ordering::SeqCst);
-        let Some(line) = &self.line else {
-            return;
-        };
-        if self.level() {
-            line.set(true);
-            // Whoever cleared the status meanwhile may have lowered the line before it was raised here.
-            if !self.level() {
-                self.sync();
-            }
+        if let Some(line) = &self.line {
+            line.raise(|| self.level());
         }
     }
 
@@ -79,19 +72,9 @@ impl Intx {
     }
 
     /// Has the pin follow what may have changed.
-    ///
-    /// Each thread that changes something sets the line afterwards, and looks again after that: the last one to set the
-    /// line has seen the last change, or sets it again.
     pub(crate) fn sync(&self) {
-        let Some(line) = &self.line else {
-            return;
-        };
-        loop {
-            let level = self.level();
-            line.set(level);
-            if self.level() == level {
-                break;
-            }
+        if let Some(line) = &self.line {
+            line.follow(|| self.level());
         }
     }
 }

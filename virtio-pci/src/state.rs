@@ -74,7 +74,7 @@ impl VirtioPci {
             masked: entry.masked,
             pending,
         });
-        let selectors = &routing.selectors;
+        let selectors = &self.selectors;
         Ok(PciState {
             version: VERSION,
             host,
@@ -97,7 +97,8 @@ impl VirtioPci {
     /// Returns the BARs that answer somewhere now, as [`write_config`](Self::write_config) does.
     ///
     /// # Errors
-    /// [`StateError`]; the function has been reset then, unless it was in use.
+    /// [`StateError::Busy`] for a device whose status is not zero: it goes on, and nothing of the function has changed.
+    /// Any other [`StateError`]: the function has been reset.
     pub fn restore(&self, state: &PciState) -> Result<Vec<BarChange>, StateError> {
         if self.host.status() != 0 {
             return Err(StateError::Busy);
@@ -125,7 +126,7 @@ impl VirtioPci {
         self.restore_msix(msix)?;
 
         let routing = &self.routing;
-        let selectors = &routing.selectors;
+        let selectors = &self.selectors;
         selectors.device_feature.store(*device_feature_select, Ordering::SeqCst);
         selectors.driver_feature.store(*driver_feature_select, Ordering::SeqCst);
         selectors.queue.store(*queue_select, Ordering::SeqCst);
@@ -148,7 +149,7 @@ impl VirtioPci {
             return Err(StateError::Mismatch { what: "the number of vectors is another" });
         }
         if queue_vectors.len() != usize::from(self.host.queue_count()) {
-            return Err(StateError::Mismatch { what: "the number of queues is another" });
+            return Err(StateError::QueueCount { saved: queue_vectors.len(), here: self.host.queue_count().into() });
         }
         if table.iter().any(|entry| entry.address & 3 != 0) {
             return Err(StateError::Corrupt { what: "the address of a message" });

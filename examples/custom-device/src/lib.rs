@@ -8,7 +8,7 @@
 //! # fn host(memory: GuestRam) -> std::io::Result<HostBuilder> {
 //! let device = Entropy::open()?; // or Entropy::new(any_reader)
 //! # Ok(
-//! DeviceHost::builder(device).memory(memory).runtime(Arc::new(ThreadRuntime::new()))
+//! DeviceHost::builder(device, memory, Arc::new(ThreadRuntime::new()))
 //! # )
 //! # }
 //! ```

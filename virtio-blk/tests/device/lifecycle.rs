@@ -5,10 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use virtio_blk::{Block, MemoryBackend};
-use virtio_core::ThreadRuntime;
 use virtio_core::host::PauseError;
 use virtio_core::memory::DirtyLog;
 use virtio_core::testing::{SplitDriver, TestMemory};
+use virtio_core::{DeviceHost, InlineRuntime, ThreadRuntime};
 
 use crate::held::Held;
 use crate::rig::*;
@@ -205,9 +205,10 @@ fn payload_of_writes_is_not_marked<P: Port>() {
 fn queues_on_threads_of_their_own<P: Port + Sync>() {
     let disk = MemoryBackend::zeroed(512 * 64);
     let block = Block::builder(disk.clone()).queues(4).build().expect("a device");
-    let rig = Rig::<P>::with(block, TestMemory::new(32 << 20), |host| {
-        host.runtime(Arc::new(ThreadRuntime::new())).reset_wait(Duration::from_secs(20))
-    });
+    let (handle, memory) = (block.handle(), TestMemory::new(32 << 20));
+    let host = DeviceHost::builder(block, memory.ram().clone(), Arc::new(ThreadRuntime::new()));
+    let port = P::connect(host.reset_wait(Duration::from_secs(20)));
+    let rig = Rig { port, handle, memory, runtime: InlineRuntime::new() };
     assert!(rig.negotiate(USUAL));
     let drivers: Vec<_> = (0..4).map(|index| rig.enable(index, 16, USUAL)).collect();
     rig.go();

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use virtio_core::device::StateError;
 use virtio_core::testing::suite::Port;
 use virtio_core::{DeviceHost, HostBuilder};
-use virtio_mmio::MmioTransport;
-use virtio_pci::VirtioPci;
+use virtio_mmio::{MmioState, MmioTransport};
+use virtio_pci::{PciState, VirtioPci};
 
 /// The level of an interrupt line.
 #[derive(Clone, Default)]
@@ -51,6 +52,8 @@ impl Mmio {
 }
 
 impl Port for Mmio {
+    type State = MmioState;
+
     fn connect(host: HostBuilder) -> Mmio {
         let line = Line::default();
         let level = line.clone();
@@ -129,11 +132,21 @@ impl Port for Mmio {
         self.set(0x50, queue.into());
     }
 
+    fn hold_interrupts(&self) {}
+
     fn take_interrupts(&self) -> (bool, bool) {
         let level = self.line.level();
         let bits = self.get(0x60);
         self.set(0x64, bits);
         reasons(level, bits)
+    }
+
+    fn save(&self) -> Result<MmioState, StateError> {
+        self.transport.save()
+    }
+
+    fn restore(&self, state: &MmioState) -> Result<(), StateError> {
+        self.transport.restore(state)
     }
 }
 
@@ -221,6 +234,8 @@ impl Pci {
 }
 
 impl Port for Pci {
+    type State = PciState;
+
     fn connect(host: HostBuilder) -> Pci {
         let line = Line::default();
         let level = line.clone();
@@ -307,9 +322,19 @@ impl Port for Pci {
         self.set(self.notify, self.doorbells[usize::from(queue)], &queue.to_le_bytes());
     }
 
+    fn hold_interrupts(&self) {}
+
     fn take_interrupts(&self) -> (bool, bool) {
         let level = self.line.level();
         let [bits] = self.get(self.isr, 0);
         reasons(level, bits.into())
+    }
+
+    fn save(&self) -> Result<PciState, StateError> {
+        self.function.save()
+    }
+
+    fn restore(&self, state: &PciState) -> Result<(), StateError> {
+        self.function.restore(state).map(|_| ())
     }
 }

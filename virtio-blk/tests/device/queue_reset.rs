@@ -95,9 +95,11 @@ fn a_queue_that_is_reset_is_served_elsewhere<P: Port>() {
     rig.port.host().pause(Duration::from_secs(1)).expect("paused");
     let state = rig.port.host().save().expect("it is paused");
     let held = Held::new(512 * 64);
-    let host = DeviceHost::builder(Block::builder(held.clone()).build().expect("a device"))
-        .memory(rig.memory.ram().clone())
-        .runtime(Arc::new(rig.runtime.clone()));
+    let host = DeviceHost::builder(
+        Block::builder(held.clone()).build().expect("a device"),
+        rig.memory.ram().clone(),
+        Arc::new(rig.runtime.clone()),
+    );
     let rig = Rig { port: P::connect(host), ..rig };
     rig.port.host().restore(&state).expect("a good state");
     rig.port.host().resume();

@@ -61,9 +61,7 @@ impl<P: Port> Rig<P> {
     pub(crate) fn with(block: Block, memory: TestMemory, change: impl FnOnce(HostBuilder) -> HostBuilder) -> Rig<P> {
         let handle = block.handle();
         let runtime = InlineRuntime::new();
-        let builder = DeviceHost::builder(block)
-            .memory(memory.ram().clone())
-            .runtime(Arc::new(runtime.clone()))
+        let builder = DeviceHost::builder(block, memory.ram().clone(), Arc::new(runtime.clone()))
             .reset_wait(Duration::from_millis(1))
             .reset_limit(Duration::from_millis(20));
         Rig { port: P::connect(change(builder)), handle, memory, runtime }

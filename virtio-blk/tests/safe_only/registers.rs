@@ -12,7 +12,7 @@ use virtio_pci::VirtioPci;
 
 fn device(memory: &TestMemory, runtime: &InlineRuntime) -> HostBuilder {
     let block = Block::builder(MemoryBackend::zeroed(1 << 16)).queues(2).build().unwrap();
-    DeviceHost::builder(block).memory(memory.ram().clone()).runtime(Arc::new(runtime.clone()))
+    DeviceHost::builder(block, memory.ram().clone(), Arc::new(runtime.clone()))
 }
 
 /// A place, an offset and what to write there; at every third place it is only read.

@@ -4,12 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use super::{Control, Counters, DeviceHost, HostError, Phase, QueueHandles, QueueRegisters, Shared};
+use super::{Control, Counters, DeviceHost, HostError, Phase, QueueHandles, QueueRegisters, Shared, TransportHooks};
 use crate::config::ConfigListener;
 use crate::device::VirtioDevice;
 use crate::event::Event;
 use crate::features::Features;
-use crate::interrupt::Interrupts;
 use crate::log_limit::LogLimit;
 use crate::memory::GuestRam;
 use crate::ring::Virtqueue;
@@ -20,39 +19,33 @@ use crate::runtime::Runtime;
 /// Send, not Sync. No call blocks longer than a short mutex.
 #[must_use]
 pub struct HostBuilder {
+    name: String,
     device: Box<dyn VirtioDevice>,
-    memory: Option<GuestRam>,
-    runtime: Option<Arc<dyn Runtime>>,
+    memory: GuestRam,
+    runtime: Arc<dyn Runtime>,
     with: Features,
     without: Features,
-    impossible: Features,
     reset_wait: Duration,
     reset_limit: Duration,
 }
 
 impl HostBuilder {
-    pub(super) fn new(device: Box<dyn VirtioDevice>) -> HostBuilder {
+    pub(super) fn new(device: Box<dyn VirtioDevice>, memory: GuestRam, runtime: Arc<dyn Runtime>) -> HostBuilder {
         HostBuilder {
+            name: format!("{:?}", device.device_type()),
             device,
-            memory: None,
-            runtime: None,
+            memory,
+            runtime,
             with: Features::NONE,
             without: Features::NONE,
-            impossible: Features::NONE,
             reset_wait: Duration::from_millis(10),
             reset_limit: Duration::from_secs(5),
         }
     }
 
-    /// The guest memory that the device may access. Needed.
-    pub fn memory(mut self, memory: GuestRam) -> HostBuilder {
-        self.memory = Some(memory);
-        self
-    }
-
-    /// What runs the device's tasks. Needed.
-    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> HostBuilder {
-        self.runtime = Some(runtime);
+    /// What log lines call the device, such as "disk0": the name of its type unless said otherwise.
+    pub fn name(mut self, name: impl Into<String>) -> HostBuilder {
+        self.name = name.into();
         self
     }
 
@@ -69,12 +62,6 @@ impl HostBuilder {
     /// To ask for what the device's queues or the transport do not understand is an error.
     pub fn with(mut self, features: Features) -> HostBuilder {
         self.with |= features;
-        self
-    }
-
-    /// Features that the transport does not have: not offered, and to ask for them is an error. For transports.
-    pub fn impossible(mut self, features: Features) -> HostBuilder {
-        self.impossible |= features;
         self
     }
 
@@ -97,19 +84,35 @@ impl HostBuilder {
         self.reset_limit = limit;
         self
     }
+}
+
+/// For transports.
+impl HostBuilder {
+    /// The features that take a transport's part. Behind one that does not say that it [can](Self::build) they are not
+    /// offered.
+    pub const OF_TRANSPORTS: Features = Features::from_bits(
+        Features::RING_RESET.bits()
+            | Features::NOTIFICATION_DATA.bits()
+            | Features::NOTIF_CONFIG_DATA.bits()
+            | Features::ADMIN_VQ.bits()
+            | Features::SR_IOV.bits(),
+    );
 
     /// The device, for a transport that asks before it builds.
     pub fn device(&self) -> &dyn VirtioDevice {
         &*self.device
     }
 
-    /// The host, which notifies the driver through `interrupts`. For transports.
+    /// The host, which tells the driver through `hooks`, behind a transport that can do its part for the features `can`:
+    /// - RING_RESET: drivers can ask for [`DeviceHost::reset_queue`], and see when it has ended.
+    /// - NOTIFICATION_DATA: doorbells are rung whatever stands beside the queue's number.
+    /// - NOTIF_CONFIG_DATA: each queue has a value that its doorbells carry, and drivers can read it.
     ///
     /// # Errors
     /// [`HostError`].
-    pub fn build(self, interrupts: Arc<dyn Interrupts>) -> Result<DeviceHost, HostError> {
-        let HostBuilder { device, memory, runtime, with, without, impossible, reset_wait, reset_limit } = self;
-        let offered = offered(&*device, with, without, impossible)?;
+    pub fn build(self, can: Features, hooks: Arc<dyn TransportHooks>) -> Result<DeviceHost, HostError> {
+        let HostBuilder { name, device, memory, runtime, with, without, reset_wait, reset_limit } = self;
+        let offered = offered(&*device, with, without, HostBuilder::OF_TRANSPORTS - can)?;
         let sizes = device.queue_sizes();
         if sizes.len() > usize::from(u16::MAX) {
             return Err(HostError::TooManyQueues(sizes.len()));
@@ -122,12 +125,14 @@ impl HostBuilder {
             queues.push(QueueHandles { max_size: size, doorbell: Event::new()?, counters: Arc::default() });
         }
         let shared = Arc::new(Shared {
+            name,
             status: AtomicU8::new(0),
             resetting: AtomicBool::new(false),
             config_pending: AtomicBool::new(false),
             telling: Mutex::new(()),
-            interrupts,
+            hooks,
             counters: Counters::default(),
+            last_fault: Mutex::new(None),
             log: LogLimit::default(),
         });
         let config = device.config();
@@ -137,8 +142,8 @@ impl HostBuilder {
             device_type: device.device_type(),
             offered,
             config,
-            memory: memory.ok_or(HostError::NoMemory)?,
-            runtime: runtime.ok_or(HostError::NoRuntime)?,
+            memory,
+            runtime,
             reset_wait,
             reset_limit,
             control: Mutex::new(Control {
@@ -158,16 +163,16 @@ fn offered(
     device: &dyn VirtioDevice,
     with: Features,
     without: Features,
-    impossible: Features,
+    cannot: Features,
 ) -> Result<Features, HostError> {
-    let understood = (device.ring_features() | device.features()) - impossible;
+    let understood = (device.ring_features() | device.features()) - cannot;
     let stray = with - understood;
     if !stray.is_empty() {
         return Err(HostError::Features(stray));
     }
     let rings = device.ring_features() & Virtqueue::USUAL;
     // BASIC-FEAT-01
-    let offered = device.consistent((device.features() | rings | with) - impossible - without);
+    let offered = device.consistent((device.features() | rings | with) - cannot - without);
     // FEAT-RSVD-01
     Ok(offered | Features::VERSION_1)
 }

@@ -8,12 +8,6 @@ use crate::features::Features;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
-    /// The builder was not given guest memory.
-    #[error("the device has no guest memory")]
-    NoMemory,
-    /// The builder was not given a runtime: nobody would serve the queues.
-    #[error("the device has no runtime to run its tasks")]
-    NoRuntime,
     /// A queue's largest size is not a power of two up to 32768.
     #[error("queue {queue} cannot have the largest size {size}")]
     QueueSize {

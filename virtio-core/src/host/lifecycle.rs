@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::Level;
 
 use super::status::{DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET, PLAIN};
-use super::{Control, DeviceHost, PauseError, Phase, QueueRegisters, Task};
-use crate::deadline;
+use super::{Control, DeviceHost, PauseError, Phase, QueueActivity, QueueConfig, QueueRegisters, Task};
+use crate::deadline::Deadline;
 use crate::device::{ActivateError, Activation, FeatureRefusal};
 use crate::event::Event;
 use crate::features::Features;
@@ -48,8 +48,11 @@ impl DeviceHost {
         }
         self.shared.status.fetch_or(value & PLAIN, Ordering::SeqCst);
         let newly = |bit| value & bit != 0 && self.shared.status() & bit == 0;
-        if newly(FEATURES_OK) {
-            self.negotiate(&mut control);
+        if newly(FEATURES_OK)
+            && let Err(refusal) = self.negotiate(&mut control)
+        {
+            self.shared.log(Level::Debug, format_args!("features refused: {refusal}"));
+            self.shared.counters.features_refused.fetch_add(1, Ordering::Relaxed);
         }
         // DRV-STATUS-01, DRV-INIT-03: never live without an agreement on features.
         if newly(DRIVER_OK) && self.shared.status() & (FEATURES_OK | NEEDS_RESET) == FEATURES_OK {
@@ -66,19 +69,11 @@ impl DeviceHost {
     }
 
     /// BASIC-FEAT-03
-    fn negotiate(&self, control: &mut Control) {
-        let refused =
-            check_features(self.offered, control.accepted).and_then(|()| control.device.negotiate(control.accepted));
-        match refused {
-            Ok(()) => {
-                self.shared.status.fetch_or(FEATURES_OK, Ordering::SeqCst);
-            }
-            Err(refusal) => {
-                let line = format_args!("{:?}: features refused: {refusal}", self.device_type);
-                self.shared.log.log(Level::Debug, line);
-                self.shared.counters.features_refused.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+    pub(super) fn negotiate(&self, control: &mut Control) -> Result<(), FeatureRefusal> {
+        check_features(self.offered, control.accepted)?;
+        control.device.negotiate(control.accepted)?;
+        self.shared.status.fetch_or(FEATURES_OK, Ordering::SeqCst);
+        Ok(())
     }
 
     fn go_live(&self, control: &mut Control) {
@@ -87,7 +82,7 @@ impl DeviceHost {
         match self.start_tasks(control, &[], false) {
             Ok(tasks) => control.phase = Phase::Live(tasks),
             Err(error) => {
-                self.shared.log.log(Level::Error, format_args!("{:?} cannot start: {error}", self.device_type));
+                self.shared.log(Level::Error, format_args!("cannot start: {error}"));
                 self.shared.needs_reset();
             }
         }
@@ -103,11 +98,16 @@ impl DeviceHost {
         paused: bool,
     ) -> Result<Vec<Task>, ActivateError> {
         let mut queues = Vec::new();
-        for (index, registers) in
-            (0..).zip(&control.queues).filter(|(_, registers)| registers.enabled || registers.idle)
-        {
-            let setup = self.setup(control, index, *registers);
+        for (index, registers) in (0..).zip(&control.queues) {
+            // What the driver has written since it reset a queue counts when it enables it.
+            let config = match *registers {
+                QueueRegisters { awaits_enable: true, .. } => QueueConfig::after_reset(self.queue_max_size(index)),
+                QueueRegisters { activity: QueueActivity::Off, .. } => continue,
+                QueueRegisters { config, .. } => config,
+            };
+            let setup = self.setup(control, index, config);
             let mut setup = setup.map_err(|fault| ActivateError::Queue { queue: index, fault })?;
+            setup.idle = registers.awaits_enable;
             setup.position = positions.iter().find(|(queue, _)| *queue == index).map(|(_, position)| *position);
             queues.push(setup);
         }
@@ -134,7 +134,7 @@ impl DeviceHost {
         self.runtime.spawn(TaskRunner::new(task, control, on_lost, paused))
     }
 
-    fn begin_reset(&self, control: &mut Control) {
+    pub(super) fn begin_reset(&self, control: &mut Control) {
         let tasks = match std::mem::replace(&mut control.phase, Phase::Idle) {
             Phase::Idle => Vec::new(),
             Phase::Live(tasks) | Phase::Paused(tasks, _) | Phase::Resetting(tasks) => tasks,
@@ -151,28 +151,27 @@ impl DeviceHost {
 
     /// Waits for a reset that has begun; says whether there is none any more.
     fn wait_reset(&self, control: &mut Control, limit: Duration) -> bool {
-        let deadline = deadline::after(limit);
+        let deadline = Deadline::after(limit);
         if let Phase::Resetting(tasks) = &control.phase {
             for task in tasks {
-                self.wait_for(&task.control, deadline.saturating_duration_since(Instant::now()));
+                self.wait_for(&task.control, deadline);
             }
         }
         self.try_end_reset(control)
     }
 
     /// Waits for a task's answer; tasks that run in their callers run meanwhile.
-    pub(super) fn wait_for(&self, task: &TaskControl, limit: Duration) -> Option<Outcome> {
-        self.wait_until(limit, |slice| task.wait(slice))
+    pub(super) fn wait_for(&self, task: &TaskControl, deadline: Deadline) -> Option<Outcome> {
+        self.wait_until(deadline, |slice| task.wait(slice))
     }
 
     /// Waits for what `wait` waits for, in slices.
-    pub(super) fn wait_until<T>(&self, limit: Duration, wait: impl Fn(Duration) -> Option<T>) -> Option<T> {
-        let deadline = deadline::after(limit);
+    pub(super) fn wait_until<T>(&self, deadline: Deadline, wait: impl Fn(Duration) -> Option<T>) -> Option<T> {
         loop {
             self.runtime.assist();
-            let left = deadline.saturating_duration_since(Instant::now());
-            let found = wait(left.min(SLICE));
-            if found.is_some() || left.is_zero() {
+            let left = deadline.left();
+            let found = wait(left.unwrap_or_default().min(SLICE));
+            if found.is_some() || left.is_none() {
                 return found;
             }
         }
@@ -195,7 +194,7 @@ impl DeviceHost {
     }
 
     /// Ends a reset whose tasks are gone; says whether none is left.
-    fn try_end_reset(&self, control: &mut Control) -> bool {
+    pub(super) fn try_end_reset(&self, control: &mut Control) -> bool {
         if let Phase::Resetting(tasks) = &control.phase {
             if tasks.iter().any(|task| task.control.outcome() != Some(Outcome::Gone)) {
                 return false;
@@ -218,7 +217,7 @@ impl DeviceHost {
         *phase = Phase::Idle;
         let _telling = self.shared.telling();
         self.shared.config_pending.store(false, Ordering::SeqCst);
-        self.shared.interrupts.reset();
+        self.shared.hooks.reset();
         // BASIC-RESET-01, -02: last, for it says that nothing is touched any more.
         self.shared.status.store(0, Ordering::SeqCst);
         self.shared.resetting.store(false, Ordering::SeqCst);
@@ -243,11 +242,10 @@ impl DeviceHost {
         for task in tasks {
             task.control.request(Command::Pause);
         }
-        let deadline = deadline::after(limit);
+        let deadline = Deadline::after(limit);
         let mut positions = Vec::new();
         for task in tasks {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let error = match self.wait_for(&task.control, left) {
+            let error = match self.wait_for(&task.control, deadline) {
                 Some(Outcome::Paused(queues)) => {
                     positions.extend(queues);
                     continue;
@@ -263,7 +261,7 @@ impl DeviceHost {
         for index in 0..self.queue_count() {
             self.note_stop(&mut control, index);
         }
-        let enabled = |index| control.queues.get(usize::from(index)).is_some_and(|queue| queue.enabled);
+        let enabled = |index| control.queues.get(usize::from(index)).is_some_and(QueueRegisters::is_enabled);
         positions.retain(|(queue, _)| enabled(*queue));
         positions.sort_by_key(|(queue, _)| *queue);
         if let Phase::Live(tasks) = std::mem::replace(&mut control.phase, Phase::Idle) {
@@ -295,7 +293,7 @@ impl Drop for DeviceHost {
         self.begin_reset(&mut control);
         // What cannot be cancelled keeps the memory that it uses mapped by itself.
         if !self.wait_reset(&mut control, self.reset_limit) {
-            log::error!("{:?}: something in flight outlives the device", self.device_type);
+            log::error!("{}: something in flight outlives the device", self.name());
         }
     }
 }

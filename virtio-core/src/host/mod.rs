@@ -3,6 +3,7 @@
 
 mod builder;
 mod error;
+mod hooks;
 mod lifecycle;
 mod queues;
 #[cfg(feature = "virtio-queue")]
@@ -22,7 +23,6 @@ use crate::device::VirtioDevice;
 use crate::device_type::DeviceType;
 use crate::event::Event;
 use crate::features::Features;
-use crate::interrupt::Interrupts;
 use crate::log_limit::LogLimit;
 use crate::memory::GuestRam;
 use crate::ring::{FaultSink, QueueCounters, QueueCounts, QueuePosition, RingFault};
@@ -31,7 +31,8 @@ use crate::task::TaskControl;
 
 pub use builder::HostBuilder;
 pub use error::{HostError, PauseError};
-pub use queues::QueueRegisters;
+pub use hooks::TransportHooks;
+pub use queues::{QueueActivity, QueueConfig, QueueRegisters, set_high, set_low};
 #[cfg(feature = "virtio-queue")]
 pub use rust_vmm::{SplitQueueError, SplitQueueState};
 pub use snapshot::{HostState, QueueState};
@@ -62,6 +63,8 @@ pub struct DeviceHost {
 
 /// What tasks, the configuration space and the host have in common; nothing in it waits.
 struct Shared {
+    /// What the embedder calls the device.
+    name: String,
     status: AtomicU8,
     /// A reset has begun and not ended.
     resetting: AtomicBool,
@@ -69,8 +72,9 @@ struct Shared {
     config_pending: AtomicBool,
     /// Held while the driver is told of a change, and while a reset ends: so that none is told after it.
     telling: Mutex<()>,
-    interrupts: Arc<dyn Interrupts>,
+    hooks: Arc<dyn TransportHooks>,
     counters: Counters,
+    last_fault: Mutex<Option<(u16, RingFault)>>,
     /// For what a driver can cause.
     log: LogLimit,
 }
@@ -138,9 +142,14 @@ struct Task {
 }
 
 impl DeviceHost {
-    /// A host for `device`, to be given to a transport.
-    pub fn builder(device: impl VirtioDevice + 'static) -> HostBuilder {
-        HostBuilder::new(Box::new(device))
+    /// A host for `device`, which may access `memory` and whose tasks `runtime` runs: to be given to a transport.
+    pub fn builder(device: impl VirtioDevice + 'static, memory: GuestRam, runtime: Arc<dyn Runtime>) -> HostBuilder {
+        HostBuilder::new(Box::new(device), memory, runtime)
+    }
+
+    /// What log lines call the device.
+    pub fn name(&self) -> &str {
+        &self.shared.name
     }
 
     /// What kind of device it is.
@@ -167,15 +176,20 @@ impl DeviceHost {
         if self.shared.status() & FEATURES_OK != 0 { control.accepted } else { Features::NONE }
     }
 
-    /// The names of the negotiated features, for people.
+    /// The names of the negotiated features, for people; none before that.
     pub fn feature_names(&self) -> Vec<String> {
         let control = self.control();
-        control.accepted.names(|bit| control.device.feature_name(bit))
+        self.negotiated_in(&control).names(|bit| control.device.feature_name(bit))
     }
 
     /// The guest memory that the device works on.
     pub fn memory(&self) -> &GuestRam {
         &self.memory
+    }
+
+    /// Bytes of configuration that the device has.
+    pub fn config_len(&self) -> usize {
+        self.config.len()
     }
 
     /// The driver reads the configuration space: any offset, any width.
@@ -208,6 +222,12 @@ impl DeviceHost {
         }
     }
 
+    /// The last fault of a ring, by its queue, since the host was made: why the device asked for a reset, if it was for
+    /// that.
+    pub fn last_fault(&self) -> Option<(u16, RingFault)> {
+        *self.shared.last_fault()
+    }
+
     /// What queue `index` has counted; none for a queue that does not exist.
     pub fn queue_counts(&self, index: u16) -> Option<QueueCounts> {
         Some(self.queues.get(usize::from(index))?.counters.read())
@@ -237,7 +257,7 @@ impl Shared {
         if before & NEEDS_RESET == 0 {
             self.counters.needs_reset.fetch_add(1, Ordering::Relaxed);
             if before & DRIVER_OK != 0 {
-                self.interrupts.config();
+                self.hooks.config_interrupt();
             }
         }
     }
@@ -245,8 +265,7 @@ impl Shared {
 
 impl FaultSink for Shared {
     fn ring_fault(&self, index: u16, fault: RingFault) {
-        self.log.log(Level::Debug, format_args!("queue {index} is broken: {fault}"));
-        self.needs_reset();
+        self.fault(index, fault, "is broken");
     }
 }
 
@@ -267,8 +286,23 @@ impl Shared {
     fn send_config_change(&self) {
         let _telling = self.telling();
         if self.status() & DRIVER_OK != 0 && self.config_pending.swap(false, Ordering::SeqCst) {
-            self.interrupts.config();
+            self.hooks.config_interrupt();
         }
+    }
+
+    /// Queue `index` cannot be used: `what` of it is told to people, and the need for a reset to the driver.
+    fn fault(&self, index: u16, fault: RingFault, what: &str) {
+        *self.last_fault() = Some((index, fault));
+        self.log(Level::Warn, format_args!("queue {index} {what}: {fault}"));
+        self.needs_reset();
+    }
+
+    fn last_fault(&self) -> MutexGuard<'_, Option<(u16, RingFault)>> {
+        self.last_fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self, level: Level, line: fmt::Arguments<'_>) {
+        self.log.log(level, format_args!("{}: {line}", self.name));
     }
 
     fn telling(&self) -> MutexGuard<'_, ()> {
@@ -279,6 +313,7 @@ impl Shared {
 impl fmt::Debug for DeviceHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeviceHost")
+            .field("name", &self.shared.name)
             .field("device_type", &self.device_type)
             .field("offered", &self.offered)
             .field("status", &format_args!("{:#04x}", self.shared.status()))

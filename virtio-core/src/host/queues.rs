@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use log::Level;
+use serde::{Deserialize, Serialize};
 
 use super::status::{DRIVER_OK, FEATURES_OK};
 use super::{Control, DeviceHost, Phase};
+use crate::deadline::Deadline;
 use crate::event::Event;
 use crate::features::Features;
 use crate::ring::{QueueSetup, RingFault, Virtqueue};
 use crate::task::Quiesce;
 
-/// What the driver has configured of one queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct QueueRegisters {
-    /// Descriptors in the ring; the largest possible after a reset. Checked when the queue is enabled.
+/// What the driver configures of one queue. Checked when the queue is enabled, and frozen then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueConfig {
+    /// Descriptors in the ring; the largest possible after a reset.
     pub size: u16,
     /// Address of the descriptor area.
     pub descriptor_area: u64,
@@ -23,19 +23,61 @@ pub struct QueueRegisters {
     pub driver_area: u64,
     /// Address of the device area.
     pub device_area: u64,
-    /// Whether the queue is enabled; the rest is frozen then.
-    pub enabled: bool,
-    /// Whether a reset of the queue goes on. It is still enabled then.
-    pub resetting: bool,
-    /// Its task waits for it: it was reset while the device was live, and can be enabled again.
-    pub(super) idle: bool,
+}
+
+impl QueueConfig {
+    pub(super) fn after_reset(size: u16) -> QueueConfig {
+        QueueConfig { size, descriptor_area: 0, driver_area: 0, device_area: 0 }
+    }
+}
+
+/// Writes the low half of an address, for transports whose drivers write it in halves.
+pub fn set_low(address: &mut u64, value: u32) {
+    *address = *address & !0xffff_ffff | u64::from(value);
+}
+
+/// Writes the high half of an address, as [`set_low`] the other.
+pub fn set_high(address: &mut u64, value: u32) {
+    *address = *address & 0xffff_ffff | u64::from(value) << 32;
+}
+
+/// Whether a queue is enabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueActivity {
+    /// It is not: the driver can configure it.
+    Off,
+    /// It is.
+    On,
+    /// It is still: a reset of the queue goes on.
+    Resetting,
+}
+
+/// The registers of one queue, as the driver reads them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueRegisters {
+    /// What the driver has configured.
+    pub config: QueueConfig,
+    /// Whether the queue is enabled.
+    pub activity: QueueActivity,
+    /// It was reset by itself while the device was live: its task waits for it, and it can be enabled again.
+    pub(super) awaits_enable: bool,
 }
 
 impl QueueRegisters {
     pub(super) fn after_reset(size: u16) -> QueueRegisters {
-        let (descriptor_area, driver_area, device_area) = (0, 0, 0);
-        let (enabled, resetting, idle) = (false, false, false);
-        QueueRegisters { size, descriptor_area, driver_area, device_area, enabled, resetting, idle }
+        let config = QueueConfig::after_reset(size);
+        QueueRegisters { config, activity: QueueActivity::Off, awaits_enable: false }
+    }
+
+    /// Whether the queue is enabled; while it is being reset, too.
+    pub fn is_enabled(&self) -> bool {
+        self.activity != QueueActivity::Off
+    }
+
+    /// Whether a reset of the queue goes on.
+    pub fn is_resetting(&self) -> bool {
+        self.activity == QueueActivity::Resetting
     }
 }
 
@@ -71,8 +113,8 @@ impl DeviceHost {
         control.queues.get(usize::from(index)).copied()
     }
 
-    /// The driver changes registers of queue `index`: ignored while it is enabled, or where there is no such queue.
-    pub fn configure_queue(&self, index: u16, change: impl FnOnce(&mut QueueRegisters)) {
+    /// The driver configures queue `index`: ignored while it is enabled, or where there is no such queue.
+    pub fn configure_queue(&self, index: u16, change: impl FnOnce(&mut QueueConfig)) {
         let mut control = self.control();
         if !self.end_reset(&mut control) {
             return;
@@ -80,11 +122,9 @@ impl DeviceHost {
         self.note_stop(&mut control, index);
         // DRV-MMIO-04, DRV-PCI-05: frozen while it is enabled.
         if let Some(queue) = control.queues.get_mut(usize::from(index))
-            && !queue.enabled
+            && !queue.is_enabled()
         {
-            let QueueRegisters { idle, .. } = *queue;
-            change(queue);
-            (queue.enabled, queue.resetting, queue.idle) = (false, false, idle);
+            change(&mut queue.config);
         }
     }
 
@@ -103,19 +143,14 @@ impl DeviceHost {
         };
         let live = self.shared.status() & DRIVER_OK != 0;
         // DRV-PCI-11, DRV-MMIO-09: not while it is being reset, when it is enabled still.
-        if registers.enabled || live && !registers.idle {
+        if registers.is_enabled() || live && !registers.awaits_enable {
             return;
         }
         // DRV-VQRESET-02: nothing that was there before makes up for what is not right now.
-        let checked = QueueRegisters { idle: false, ..registers };
-        let checked = self.setup(&control, index, checked).and_then(Virtqueue::new);
-        match checked {
+        match self.setup(&control, index, registers.config).and_then(Virtqueue::new) {
             Ok(queue) if live => control.restart(queue),
-            Ok(_) => control.queues[usize::from(index)].enabled = true,
-            Err(fault) => {
-                self.shared.log.log(Level::Debug, format_args!("queue {index} cannot be enabled: {fault}"));
-                self.shared.needs_reset();
-            }
+            Ok(_) => control.queues[usize::from(index)].activity = QueueActivity::On,
+            Err(fault) => self.shared.fault(index, fault, "cannot be enabled"),
         }
     }
 
@@ -124,7 +159,9 @@ impl DeviceHost {
     /// of the device.
     pub fn disable_queue(&self, index: u16) {
         let mut control = self.control();
-        if self.end_reset(&mut control) && control.queues.get(usize::from(index)).is_some_and(|queue| queue.enabled) {
+        if self.end_reset(&mut control)
+            && control.queues.get(usize::from(index)).is_some_and(QueueRegisters::is_enabled)
+        {
             self.stop_queue(&mut control, index, Quiesce::Drain);
         }
     }
@@ -135,7 +172,7 @@ impl DeviceHost {
     ///
     /// Waits for the end as the write that resets the device does, see
     /// [`HostBuilder::reset_wait`](crate::HostBuilder::reset_wait). Until then the queue is shown as
-    /// [resetting](QueueRegisters::resetting) and enabled; afterwards as neither.
+    /// [resetting](QueueActivity::Resetting); afterwards as off.
     pub fn reset_queue(&self, index: u16) {
         let mut control = self.control();
         if !self.end_reset(&mut control) || !self.negotiated_in(&control).contains(Features::RING_RESET) {
@@ -145,14 +182,10 @@ impl DeviceHost {
         let Some(queue) = control.queues.get_mut(usize::from(index)) else {
             return;
         };
-        if queue.resetting {
-            return;
-        }
-        queue.resetting = true;
-        if queue.enabled {
-            self.stop_queue(&mut control, index, Quiesce::Cancel);
-        } else {
-            self.finish_stop(&mut control, index);
+        match std::mem::replace(&mut queue.activity, QueueActivity::Resetting) {
+            QueueActivity::Off => self.finish_stop(&mut control, index),
+            QueueActivity::On => self.stop_queue(&mut control, index, Quiesce::Cancel),
+            QueueActivity::Resetting => {}
         }
     }
 
@@ -162,7 +195,7 @@ impl DeviceHost {
             return self.finish_stop(control, index);
         };
         task.stop_queue(index, how);
-        self.wait_until(self.reset_wait, |slice| task.wait_stopped(index, slice));
+        self.wait_until(Deadline::after(self.reset_wait), |slice| task.wait_stopped(index, slice));
         self.note_stop(control, index);
     }
 
@@ -186,12 +219,11 @@ impl DeviceHost {
         let (Some(queue), Some(handles)) = (control.queues.get_mut(usize::from(index)), handles) else {
             return;
         };
-        queue.enabled = false;
-        if queue.resetting {
-            // BASIC-VQRESET-02, MMIO-REG-13, PCI-COMMON-14
-            let idle = queue.idle || stopped;
-            *queue = QueueRegisters { idle, ..QueueRegisters::after_reset(handles.max_size) };
-            self.shared.interrupts.queue_reset(index);
+        if std::mem::replace(&mut queue.activity, QueueActivity::Off) == QueueActivity::Resetting {
+            // BASIC-VQRESET-02 MMIO-REG-13 PCI-COMMON-14
+            queue.config = QueueConfig::after_reset(handles.max_size);
+            queue.awaits_enable |= stopped;
+            self.shared.hooks.queue_reset(index);
         }
         if let Phase::Paused(_, positions) = &mut control.phase {
             positions.retain(|(queue, _)| *queue != index);
@@ -199,22 +231,11 @@ impl DeviceHost {
     }
 
     /// What a device is handed for queue `index`.
-    pub(super) fn setup(
-        &self,
-        control: &Control,
-        index: u16,
-        registers: QueueRegisters,
-    ) -> Result<QueueSetup, RingFault> {
-        let handles = self.queues.get(usize::from(index));
-        let handles = handles.ok_or(RingFault::Size { size: registers.size })?;
-        let idle = registers.idle;
-        // What the driver may have written since it reset the queue counts when it enables it.
-        let registers = if idle { QueueRegisters::after_reset(handles.max_size) } else { registers };
-        let QueueRegisters { size, descriptor_area, driver_area, device_area, .. } = registers;
-        // DRV-PCI-04, DRV-MMIO-03
-        if size == 0 || size > handles.max_size {
-            return Err(RingFault::Size { size });
-        }
+    pub(super) fn setup(&self, control: &Control, index: u16, config: QueueConfig) -> Result<QueueSetup, RingFault> {
+        let QueueConfig { size, descriptor_area, driver_area, device_area } = config;
+        // DRV-PCI-04 DRV-MMIO-03
+        let handles = self.queues.get(usize::from(index)).filter(|queue| (1..=queue.max_size).contains(&size));
+        let handles = handles.ok_or(RingFault::Size { size })?;
         Ok(QueueSetup {
             index,
             size,
@@ -223,10 +244,10 @@ impl DeviceHost {
             device_area,
             features: control.accepted,
             position: None,
-            idle,
+            idle: false,
             memory: self.memory.clone(),
             doorbell: handles.doorbell.clone(),
-            interrupt: self.shared.interrupts.queue(index),
+            interrupt: self.shared.hooks.queue_interrupt(index),
             counters: handles.counters.clone(),
             faults: Arc::clone(&self.shared) as _,
             recorder: None,
@@ -243,7 +264,7 @@ impl Control {
         };
         // A task that is gone has had the device ask for a reset.
         if self.phase.task_of(index).is_some_and(|task| task.start_queue(queue)) {
-            (registers.enabled, registers.idle) = (true, false);
+            (registers.activity, registers.awaits_enable) = (QueueActivity::On, false);
             if let Phase::Paused(_, positions) = &mut self.phase {
                 positions.push((index, position));
                 positions.sort_by_key(|(queue, _)| *queue);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::QueueState;
+use super::{QueueConfig, QueueState};
 use crate::ring::QueuePosition;
 
 /// The state of a queue in the split layout, with what a [`virtio_queue::QueueState`] has beside it. Converts from one, and
@@ -83,7 +83,8 @@ impl TryFrom<virtio_queue::QueueState> for SplitQueueState {
         if enabled {
             check_position(available, used, size)?;
         }
-        let queue = QueueState { size, descriptor_area, driver_area, device_area, enabled, idle: false, position };
+        let config = QueueConfig { size, descriptor_area, driver_area, device_area };
+        let queue = QueueState { config, enabled, awaits_enable: false, position };
         Ok(SplitQueueState { queue, max_size, event_idx })
     }
 }
@@ -93,7 +94,8 @@ impl TryFrom<SplitQueueState> for virtio_queue::QueueState {
 
     fn try_from(state: SplitQueueState) -> Result<virtio_queue::QueueState, SplitQueueError> {
         let SplitQueueState { queue, max_size, event_idx } = state;
-        let QueueState { size, descriptor_area, driver_area, device_area, enabled, idle: _, position } = queue;
+        let QueueState { config, enabled, awaits_enable: _, position } = queue;
+        let QueueConfig { size, descriptor_area, driver_area, device_area } = config;
         check_sizes(size, max_size)?;
         let (next_avail, next_used) = match position {
             Some(position @ QueuePosition::Packed { .. }) => return Err(SplitQueueError::Packed { position }),

@@ -4,14 +4,15 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::status::{DRIVER_OK, FEATURES_OK};
-use super::{DeviceHost, Phase, QueueRegisters};
+use super::status::{DRIVER_OK, FEATURES_OK, NEEDS_RESET, PLAIN};
+use super::{Control, DeviceHost, Phase, QueueActivity, QueueConfig, QueueRegisters};
 use crate::device::{DeviceState, StateError};
+use crate::device_type::DeviceType;
 use crate::features::Features;
-use crate::ring::QueuePosition;
+use crate::ring::{QueuePosition, Virtqueue};
 
 /// The version that [`DeviceHost::save`] writes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What of a host, its queues and its device a driver could notice. Plain data; restored through validation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,18 +40,12 @@ pub struct HostState {
 /// The state of one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueState {
-    /// Descriptors in the ring.
-    pub size: u16,
-    /// Address of the descriptor area.
-    pub descriptor_area: u64,
-    /// Address of the driver area.
-    pub driver_area: u64,
-    /// Address of the device area.
-    pub device_area: u64,
+    /// What the driver has configured.
+    pub config: QueueConfig,
     /// Whether the queue is enabled.
     pub enabled: bool,
-    /// Whether the driver has reset the queue of a live device and not enabled it again.
-    pub idle: bool,
+    /// Whether the driver has reset the queue of a live device by itself and not enabled it again.
+    pub awaits_enable: bool,
     /// Where a live queue stands.
     pub position: Option<QueuePosition>,
 }
@@ -65,7 +60,7 @@ impl DeviceHost {
         for index in 0..self.queue_count() {
             self.note_stop(&mut control, index);
         }
-        if control.queues.iter().any(|registers| registers.resetting) {
+        if control.queues.iter().any(QueueRegisters::is_resetting) {
             return Err(StateError::Busy);
         }
         let positions = match &control.phase {
@@ -75,10 +70,8 @@ impl DeviceHost {
         };
         let position = |queue| positions.iter().find(|(index, _)| *index == queue).map(|(_, position)| *position);
         let queues = (0..).zip(&control.queues).map(|(index, registers)| {
-            let QueueRegisters { size, descriptor_area, driver_area, device_area, enabled, resetting: _, idle } =
-                *registers;
-            let position = position(index);
-            QueueState { size, descriptor_area, driver_area, device_area, enabled, idle, position }
+            let QueueRegisters { config, activity: _, awaits_enable } = *registers;
+            QueueState { config, enabled: registers.is_enabled(), awaits_enable, position: position(index) }
         });
         Ok(HostState {
             version: VERSION,
@@ -96,90 +89,94 @@ impl DeviceHost {
     /// Takes over a saved state. A device that was live is paused afterwards: [`resume`](Self::resume) lets it go on.
     ///
     /// # Errors
-    /// [`StateError`]; the device has been reset then.
+    /// [`StateError::Busy`] for a device whose status is not zero: it goes on. Any other [`StateError`]: the device has
+    /// been reset.
     pub fn restore(&self, state: &HostState) -> Result<(), StateError> {
-        let result = self.try_restore(state);
+        let mut control = self.control();
+        if !self.try_end_reset(&mut control) || self.shared.status() != 0 {
+            return Err(StateError::Busy);
+        }
+        let result = self
+            .check(state)
+            .and_then(|()| self.restore_registers(&mut control, state))
+            .and_then(|()| self.restore_device(&mut control, state))
+            .and_then(|()| self.go_on_paused(&mut control, state));
         if result.is_err() {
-            self.write_status(0);
+            self.begin_reset(&mut control);
         }
         result
     }
 
-    fn try_restore(&self, state: &HostState) -> Result<(), StateError> {
-        let HostState {
-            version,
-            device_type,
-            status,
-            accepted,
-            config,
-            config_generation,
-            config_pending,
-            queues,
-            device,
-        } = state;
-        if *version != VERSION {
-            return Err(StateError::Version { version: *version });
+    /// What can be said of a state by itself.
+    fn check(&self, state: &HostState) -> Result<(), StateError> {
+        let HostState { version, device_type, status, accepted, ref queues, .. } = *state;
+        if version != VERSION {
+            return Err(StateError::Version { version });
         }
-        if *device_type != self.device_type.0 {
-            return Err(StateError::Mismatch { what: "the device type is another" });
+        if device_type != self.device_type.0 {
+            return Err(StateError::DeviceType { saved: DeviceType(device_type), here: self.device_type });
         }
         if queues.len() != self.queues.len() {
-            return Err(StateError::Mismatch { what: "the number of queues is another" });
+            return Err(StateError::QueueCount { saved: queues.len(), here: self.queues.len() });
         }
-        if self.shared.status() != 0 {
-            return Err(StateError::Busy);
+        let (agreed, live) = (status & FEATURES_OK != 0, status & DRIVER_OK != 0);
+        if live && !agreed {
+            return Err(StateError::Status { status });
         }
-        let accepted = Features::from_bits(*accepted);
-        for word in 0..4 {
-            self.write_features(word, accepted.word(word));
+        let resettable = live && Features::from_bits(accepted).contains(Features::RING_RESET);
+        let possible = |queue: &QueueState| match *queue {
+            QueueState { awaits_enable: true, enabled, position, .. } => resettable && !enabled && position.is_none(),
+            QueueState { enabled: true, position, .. } => agreed && (!live || position.is_some()),
+            QueueState { enabled: false, .. } => true,
+        };
+        match (0..).zip(queues).find(|(_, queue)| !possible(queue)) {
+            Some((queue, _)) => Err(StateError::QueueState { queue, status }),
+            None => Ok(()),
         }
-        // Zero would be a reset, and undo what the transport has restored already.
-        if status & !(DRIVER_OK | super::status::NEEDS_RESET) != 0 {
-            self.write_status(status & !(DRIVER_OK | super::status::NEEDS_RESET));
+    }
+
+    /// What the driver wrote before it said DRIVER_OK.
+    fn restore_registers(&self, control: &mut Control, state: &HostState) -> Result<(), StateError> {
+        let accepted = Features::from_bits(state.accepted);
+        control.accepted = accepted;
+        self.shared.status.fetch_or(state.status & PLAIN, Ordering::SeqCst);
+        if state.status & FEATURES_OK != 0 {
+            let refused = |refusal| StateError::Features { saved: accepted, offered: self.offered, refusal };
+            self.negotiate(control).map_err(refused)?;
         }
-        if status & FEATURES_OK != self.shared.status() & FEATURES_OK {
-            return Err(StateError::Corrupt { what: "the features cannot have been accepted" });
-        }
-        for (index, queue) in (0..).zip(queues) {
-            let QueueState { size, descriptor_area, driver_area, device_area, enabled, idle: _, position: _ } = *queue;
-            self.configure_queue(index, |registers| {
-                registers.size = size;
-                (registers.descriptor_area, registers.driver_area, registers.device_area) =
-                    (descriptor_area, driver_area, device_area);
-            });
+        for (index, queue) in (0..).zip(&state.queues) {
+            let QueueState { config, enabled, awaits_enable, position: _ } = *queue;
             if enabled {
-                self.enable_queue(index);
+                let checked = self.setup(control, index, config).and_then(Virtqueue::new);
+                checked.map_err(|fault| StateError::Queue { queue: index, fault })?;
             }
-            if self.queue(index).is_none_or(|registers| registers.enabled != enabled) {
-                return Err(StateError::Corrupt { what: "a queue cannot have been enabled" });
+            let activity = if enabled { QueueActivity::On } else { QueueActivity::Off };
+            if let Some(registers) = control.queues.get_mut(usize::from(index)) {
+                *registers = QueueRegisters { config, activity, awaits_enable };
             }
         }
-        let may_be_idle = status & DRIVER_OK != 0 && accepted.contains(Features::RING_RESET);
-        if queues.iter().any(|queue| queue.idle && (queue.enabled || queue.position.is_some() || !may_be_idle)) {
-            return Err(StateError::Corrupt { what: "a queue cannot have been reset by itself" });
-        }
-        let mut control = self.control();
-        for (registers, queue) in control.queues.iter_mut().zip(queues) {
-            registers.idle = queue.idle;
-        }
-        control.device.restore(device)?;
+        Ok(())
+    }
+
+    fn restore_device(&self, control: &mut Control, state: &HostState) -> Result<(), StateError> {
+        control.device.restore(&state.device)?;
         // The driver may be in the middle of reading what is different here, and has to be told of it.
-        let differs = self.config.go_on(*config_generation, config);
-        self.shared.config_pending.store(*config_pending || differs, Ordering::SeqCst);
-        if status & DRIVER_OK != 0 {
-            if status & FEATURES_OK == 0 {
-                return Err(StateError::Corrupt { what: "live without an agreement on features" });
-            }
-            if queues.iter().any(|queue| queue.enabled && queue.position.is_none()) {
-                return Err(StateError::Corrupt { what: "a live queue without a position" });
-            }
-            let positions: Vec<_> = (0..).zip(queues).filter_map(|(i, queue)| Some((i, queue.position?))).collect();
+        let differs = self.config.go_on(state.config_generation, &state.config);
+        self.shared.config_pending.store(state.config_pending || differs, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// A device that was live has its tasks again, which rest.
+    fn go_on_paused(&self, control: &mut Control, state: &HostState) -> Result<(), StateError> {
+        if state.status & DRIVER_OK != 0 {
+            let position =
+                |(index, queue): (u16, &QueueState)| Some((index, queue.position.filter(|_| queue.enabled)?));
+            let positions: Vec<_> = (0..).zip(&state.queues).filter_map(position).collect();
             self.shared.status.fetch_or(DRIVER_OK, Ordering::SeqCst);
-            let tasks = self.start_tasks(&mut control, &positions, true);
-            let tasks = tasks.map_err(|_| StateError::Corrupt { what: "the device cannot go on from there" })?;
+            let tasks = self.start_tasks(control, &positions, true).map_err(StateError::Activate)?;
             control.phase = Phase::Paused(tasks, positions);
         }
-        self.shared.status.fetch_or(status & super::status::NEEDS_RESET, Ordering::SeqCst);
+        self.shared.status.fetch_or(state.status & NEEDS_RESET, Ordering::SeqCst);
         Ok(())
     }
 }

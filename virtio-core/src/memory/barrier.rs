@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::deadline;
+use crate::deadline::Deadline;
 
 type Callback = Box<dyn FnOnce() + Send>;
 
@@ -126,13 +126,12 @@ impl MemoryBarrier {
     ///
     /// Must not be called from a queue task: it would wait for itself.
     pub fn wait(&self, timeout: Duration) -> bool {
-        let deadline = deadline::after(timeout);
+        let deadline = Deadline::after(timeout);
         let mut state = self.versions.state();
         while !state.reached(self.target) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let Some(left) = deadline.left() else {
                 return false;
-            }
+            };
             let waited = self.versions.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }

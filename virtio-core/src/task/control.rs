@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::deadline;
+use crate::deadline::Deadline;
 use crate::event::Event;
 use crate::ring::{QueuePosition, Virtqueue};
 use crate::task::Quiesce;
@@ -143,17 +143,13 @@ impl TaskControl {
     }
 
     fn wait_until<T>(&self, timeout: Duration, look: impl Fn(&State) -> Option<T>) -> Option<T> {
-        let deadline = deadline::after(timeout);
+        let deadline = Deadline::after(timeout);
         let mut state = self.state();
         loop {
             if let Some(found) = look(&state) {
                 return Some(found);
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            let waited = self.changed.wait_timeout(state, left);
+            let waited = self.changed.wait_timeout(state, deadline.left()?);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }

@@ -8,8 +8,8 @@ use virtio_core::device::ActivateError;
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
 use virtio_core::testing::{Buffer, SplitDriver};
 use virtio_core::{
-    Activation, ConfigSpace, DeviceHost, DeviceType, Event, Features, InlineRuntime, Interrupt, Interrupts, Next,
-    QueueTask, Quiesce, Runtime, Source, Sources, TaskContext, VirtioDevice, Virtqueue,
+    Activation, ConfigSpace, DeviceHost, DeviceType, Event, Features, InlineRuntime, Next, QueueTask, Quiesce, Runtime,
+    Source, Sources, TaskContext, VirtioDevice, Virtqueue,
 };
 
 use crate::rig::{Memory, PLUGGED};
@@ -151,24 +151,13 @@ impl Drop for Task {
     }
 }
 
-struct Silent;
-
-impl Interrupts for Silent {
-    fn queue(&self, _index: u16) -> Arc<dyn Interrupt> {
-        Arc::new(())
-    }
-    fn config(&self) {}
-    fn reset(&self) {}
-}
-
 /// Brings a device to life again and again, has it work, and takes it away while its task lives.
 fn run(wrong: Wrong, runtime: Arc<dyn Runtime>, poll: impl Fn()) {
     let (memory, kept) = (Memory::new(), Kept::default());
     memory.plug();
-    let builder =
-        DeviceHost::builder(Device { wrong, kept: kept.clone() }).memory(memory.ram().clone()).runtime(runtime);
+    let builder = DeviceHost::builder(Device { wrong, kept: kept.clone() }, memory.ram().clone(), runtime);
     let builder = builder.reset_wait(Duration::from_millis(1)).reset_limit(Duration::from_millis(2));
-    let host = builder.build(Arc::new(Silent)).unwrap();
+    let host = builder.build(Features::NONE, Arc::new(())).unwrap();
     // What a task panics with reaches the caller of a runtime that runs in its callers.
     let quietly = |call: &dyn Fn()| drop(catch_unwind(AssertUnwindSafe(call)));
     for _ in 0..3 {

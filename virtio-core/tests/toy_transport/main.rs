@@ -6,6 +6,8 @@ mod transport;
 use std::cell::Cell;
 use std::sync::mpsc::{Receiver, channel};
 
+use virtio_core::device::StateError;
+use virtio_core::host::{HostError, HostState};
 use virtio_core::testing::suite::{Port, World};
 use virtio_core::testing::{SplitDriver, TestDevice};
 use virtio_core::{DeviceHost, DeviceType, Features, HostBuilder};
@@ -48,6 +50,8 @@ impl MessagePort {
 }
 
 impl Port for MessagePort {
+    type State = HostState;
+
     fn connect(host: HostBuilder) -> MessagePort {
         let (sender, notices) = channel();
         let transport = MessageTransport::new(host, sender).unwrap();
@@ -119,6 +123,8 @@ impl Port for MessagePort {
         self.does(Request::Kick(queue));
     }
 
+    fn hold_interrupts(&self) {}
+
     fn take_interrupts(&self) -> (bool, bool) {
         self.notices.try_iter().fold((false, false), |(used, config), notice| match notice {
             Notice::Used(_) => (true, config),
@@ -126,9 +132,26 @@ impl Port for MessagePort {
             Notice::Forget => (false, false),
         })
     }
+
+    fn save(&self) -> Result<HostState, StateError> {
+        self.transport.host().save()
+    }
+
+    fn restore(&self, state: &HostState) -> Result<(), StateError> {
+        self.transport.host().restore(state)
+    }
 }
 
-virtio_core::conformance_suite!(MessagePort);
+virtio_core::conformance_suite!(messages: MessagePort);
+
+#[test]
+fn what_takes_a_transports_part_is_offered_only_where_it_can() {
+    let world = World::<MessagePort, SplitDriver>::new();
+    for features in [Features::NOTIFICATION_DATA, Features::NOTIF_CONFIG_DATA, Features::ADMIN_VQ, Features::SR_IOV] {
+        let refused = MessageTransport::new(world.another().0.with(features), channel().0);
+        assert!(matches!(refused, Err(HostError::Features(refused)) if refused == features));
+    }
+}
 
 #[test]
 fn a_driver_learns_what_there_is() {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use virtio_core::host::HostError;
-use virtio_core::{DeviceHost, DeviceType, Features, HostBuilder, Interrupt, Interrupts};
+use virtio_core::host::{HostError, QueueConfig};
+use virtio_core::{DeviceHost, DeviceType, Features, HostBuilder, Interrupt, TransportHooks};
 
 /// From the driver to the device.
 pub(crate) enum Request {
@@ -72,8 +72,7 @@ pub(crate) struct MessageTransport {
 
 impl MessageTransport {
     pub(crate) fn new(host: HostBuilder, notices: Sender<Notice>) -> Result<MessageTransport, HostError> {
-        let unknown = Features::NOTIFICATION_DATA | Features::NOTIF_CONFIG_DATA | Features::ADMIN_VQ | Features::SR_IOV;
-        Ok(MessageTransport { host: host.impossible(unknown).build(Arc::new(Notices(notices)))? })
+        Ok(MessageTransport { host: host.build(Features::RING_RESET, Arc::new(Notices(notices)))? })
     }
 
     pub(crate) fn host(&self) -> &DeviceHost {
@@ -94,16 +93,13 @@ impl MessageTransport {
             Request::WriteConfig { offset, bytes } => host.write_config(offset, &bytes),
             Request::GetQueue(queue) => {
                 let (max_size, registers) = (host.queue_max_size(queue), host.queue(queue));
-                let (enabled, resetting) = registers.map_or((false, false), |queue| (queue.enabled, queue.resetting));
+                let (enabled, resetting) =
+                    registers.map_or((false, false), |queue| (queue.is_enabled(), queue.is_resetting()));
                 return Reply::Queue { max_size, enabled, resetting };
             }
             Request::SetQueue { queue, size, descriptor_area, driver_area, device_area } => {
-                host.configure_queue(queue, |registers| {
-                    registers.size = size;
-                    registers.descriptor_area = descriptor_area;
-                    registers.driver_area = driver_area;
-                    registers.device_area = device_area;
-                });
+                let config = QueueConfig { size, descriptor_area, driver_area, device_area };
+                host.configure_queue(queue, |registers| *registers = config);
             }
             Request::EnableQueue(queue) => host.enable_queue(queue),
             Request::ResetQueue(queue) => host.reset_queue(queue),
@@ -135,15 +131,18 @@ impl Notices {
     }
 }
 
-impl Interrupts for Notices {
-    fn queue(&self, index: u16) -> Arc<dyn Interrupt> {
+impl TransportHooks for Notices {
+    fn queue_interrupt(&self, index: u16) -> Arc<dyn Interrupt> {
         let notices = Notices(self.0.clone());
         Arc::new(move || notices.send(Notice::Used(index)))
     }
 
-    fn config(&self) {
+    fn config_interrupt(&self) {
         self.send(Notice::Config);
     }
+
+    /// What was told of the queue cannot be taken back: a driver that resets it looks past it.
+    fn queue_reset(&self, _index: u16) {}
 
     fn reset(&self) {
         self.send(Notice::Forget);

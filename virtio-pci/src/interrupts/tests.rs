@@ -26,7 +26,7 @@ fn an_interrupt_during_the_change_to_msix_is_not_lost() {
     routing.set_queue_vector(0, 1);
     routing.msix.write(16 + 12, &[0]);
     late.set(Arc::downgrade(&routing)).unwrap();
-    PciInterrupts(routing).queue(0).signal();
+    Hooks { routing, selectors: Arc::default() }.queue_interrupt(0).signal();
     assert_eq!(sent.take(), 1);
 }
 
@@ -35,7 +35,7 @@ fn a_queue_gives_away_an_event_only_where_a_message_has_one() {
     let msix = Msix::new(2, Some(&|_| Ok(Arc::new(crate::SentVector::new(|_, _| ())) as _))).unwrap();
     let intx = Intx::new(None, Arc::clone(msix.enabled()));
     let routing = Arc::new(Routing::new(intx, msix, 1));
-    let queue = PciInterrupts(routing.clone()).queue(0);
+    let queue = Hooks { routing: routing.clone(), selectors: Arc::default() }.queue_interrupt(0);
     assert!(queue.event().is_none());
     routing.msix.set_control(ENABLE);
     assert!(queue.event().is_none());

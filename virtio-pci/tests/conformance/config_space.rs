@@ -41,9 +41,11 @@ fn pci_id_01_vendor_device_and_revision_are_those_of_a_modern_function() {
 fn pci_id_04_a_type_without_a_device_id_has_no_function() {
     for number in [0, 0x40, 0x10001] {
         let memory = virtio_core::testing::TestMemory::new(1 << 16);
-        let host = DeviceHost::builder(Idle::new(DeviceType(number), 0, 1))
-            .memory(memory.ram().clone())
-            .runtime(Arc::new(InlineRuntime::new()));
+        let host = DeviceHost::builder(
+            Idle::new(DeviceType(number), 0, 1),
+            memory.ram().clone(),
+            Arc::new(InlineRuntime::new()),
+        );
         assert!(matches!(VirtioPci::builder(host).build(), Err(BuildError::DeviceType(_))));
     }
 }
@@ -57,7 +59,7 @@ fn pci_id_03_subsystem_ids_are_the_embedders_from_0x40_on() {
     let harness = Harness::build(device(), |host| host, |builder, _| builder.subsystem_ids(0x1234, 0x40));
     assert_eq!(harness.config(0x2c, 4), 0x0040_1234);
     let memory = virtio_core::testing::TestMemory::new(1 << 16);
-    let host = DeviceHost::builder(device()).memory(memory.ram().clone()).runtime(Arc::new(InlineRuntime::new()));
+    let host = DeviceHost::builder(device(), memory.ram().clone(), Arc::new(InlineRuntime::new()));
     let refused = VirtioPci::builder(host).subsystem_ids(0x1af4, 2).build();
     assert!(matches!(refused, Err(BuildError::Subsystem(2))));
 }

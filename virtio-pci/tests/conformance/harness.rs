@@ -133,10 +133,20 @@ impl Harness {
         adapt: impl FnOnce(Builder, Messages) -> Builder,
     ) -> Harness {
         let (memory, runtime) = (TestMemory::new(1 << 20), InlineRuntime::new());
+        let builder = DeviceHost::builder(device, memory.ram().clone(), Arc::new(runtime.clone()));
+        Harness::hosting(host(builder), memory, runtime, adapt)
+    }
+
+    /// A function for the device of `host`, which has this memory.
+    pub(crate) fn hosting(
+        host: HostBuilder,
+        memory: TestMemory,
+        runtime: InlineRuntime,
+        adapt: impl FnOnce(Builder, Messages) -> Builder,
+    ) -> Harness {
         let (sent, pin) = (Messages::default(), Arc::new(AtomicBool::new(false)));
-        let builder = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(Arc::new(runtime.clone()));
         let line = pin.clone();
-        let builder = VirtioPci::builder(host(builder)).intx(move |level: bool| line.store(level, Ordering::SeqCst));
+        let builder = VirtioPci::builder(host).intx(move |level: bool| line.store(level, Ordering::SeqCst));
         let function = adapt(builder, sent.clone()).build().unwrap();
         Harness { function, memory, runtime, sent, pin }
     }

@@ -30,9 +30,11 @@ fn pci_msix_01_there_is_a_vector_for_each_queue_and_the_configuration() {
     }
     for count in [0, 1, 2049] {
         let memory = TestMemory::new(1 << 16);
-        let host = DeviceHost::builder(Idle::new(DeviceType::NET, 24, 3))
-            .memory(memory.ram().clone())
-            .runtime(Arc::new(InlineRuntime::new()));
+        let host = DeviceHost::builder(
+            Idle::new(DeviceType::NET, 24, 3),
+            memory.ram().clone(),
+            Arc::new(InlineRuntime::new()),
+        );
         let refused = VirtioPci::builder(host).msix(|_| Err(io::ErrorKind::Other.into())).vectors(count).build();
         assert!(matches!(refused, Err(BuildError::VectorCount(_))), "{count}");
     }
@@ -41,9 +43,8 @@ fn pci_msix_01_there_is_a_vector_for_each_queue_and_the_configuration() {
 #[test]
 fn pci_msix_02_a_vector_that_cannot_be_made_is_an_error() {
     let memory = TestMemory::new(1 << 16);
-    let host = DeviceHost::builder(Idle::new(DeviceType::NET, 24, 3))
-        .memory(memory.ram().clone())
-        .runtime(Arc::new(InlineRuntime::new()));
+    let host =
+        DeviceHost::builder(Idle::new(DeviceType::NET, 24, 3), memory.ram().clone(), Arc::new(InlineRuntime::new()));
     let refused = VirtioPci::builder(host).msix(|_| Err(io::ErrorKind::Other.into())).build();
     assert!(matches!(refused, Err(BuildError::Vector(_))));
 }
@@ -282,17 +283,15 @@ fn drv_pci_16_a_vector_without_route_stays_masked_until_it_has_one() {
 fn drv_pci_16_no_wake_up_is_lost_between_threads() {
     let (messages, received) = std::sync::mpsc::channel();
     let (device, _) = TestDevice::new(1);
-    let harness = Harness::build(
-        device,
-        |host| host.runtime(Arc::new(virtio_core::ThreadRuntime::new())),
-        |builder, _| {
-            builder.msix(move |_| {
-                let messages = messages.clone();
-                let send = move |_, data| messages.send(data).unwrap_or_default();
-                Ok(Arc::new(SentVector::new(send)) as Arc<dyn MessageVector>)
-            })
-        },
-    );
+    let memory = TestMemory::new(1 << 20);
+    let host = DeviceHost::builder(device, memory.ram().clone(), Arc::new(virtio_core::ThreadRuntime::new()));
+    let harness = Harness::hosting(host, memory, InlineRuntime::new(), |builder, _| {
+        builder.msix(move |_| {
+            let messages = messages.clone();
+            let send = move |_, data| messages.send(data).unwrap_or_default();
+            Ok(Arc::new(SentVector::new(send)) as Arc<dyn MessageVector>)
+        })
+    });
     harness.place();
     harness.enable_msix();
     let mut driver = harness.go_live(0, 1);

@@ -105,7 +105,7 @@ fn a_function_with_a_queue_that_is_reset_goes_on_elsewhere() {
     let (target, _) = Harness::new(2);
     target.function.reset();
     target.function.restore(&state).unwrap();
-    assert_eq!(target.function.save(), Ok(state));
+    assert_eq!(target.function.save().unwrap(), state);
     target.function.host().resume();
     let mut driver = target.enable_queue(0, 2);
     target.complete_one(&mut driver);

@@ -69,7 +69,7 @@ proptest! {
             let (target, _) = Harness::new(2);
             target.function.reset();
             prop_assert!(target.function.restore(&state).is_ok());
-            prop_assert_eq!(target.function.save(), Ok(state));
+            prop_assert_eq!(target.function.save().unwrap(), state);
         }
         harness.function.reset();
         harness.place();

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use virtio_core::device::StateError;
 use virtio_core::testing::TestMemory;
 use virtio_core::testing::suite::Port;
 use virtio_core::{DeviceHost, HostBuilder, InlineRuntime};
-use virtio_pci::VirtioPci;
+use virtio_pci::{PciState, VirtioPci};
 
 use crate::harness::{DEVICE_CFG, Harness, Messages, NO_VECTOR, message, reg, with_msix};
 
@@ -50,6 +51,8 @@ impl Intx {
 }
 
 impl Port for Intx {
+    type State = PciState;
+
     fn connect(host: HostBuilder) -> Intx {
         Intx::new(host, false)
     }
@@ -120,15 +123,27 @@ impl Port for Intx {
         self.harness.write(*doorbell, &queue.to_le_bytes());
     }
 
+    fn hold_interrupts(&self) {}
+
     fn take_interrupts(&self) -> (bool, bool) {
         let asserted = self.harness.pin();
         let isr = self.harness.isr();
         assert_eq!(asserted, isr != 0, "the pin follows the register");
         (isr & 1 != 0, isr & 2 != 0)
     }
+
+    fn save(&self) -> Result<PciState, StateError> {
+        self.harness.function.save()
+    }
+
+    fn restore(&self, state: &PciState) -> Result<(), StateError> {
+        self.harness.function.restore(state).map(|_| ())
+    }
 }
 
 impl Port for Msix {
+    type State = PciState;
+
     fn connect(host: HostBuilder) -> Msix {
         let port = Intx::new(host, true);
         port.harness.enable_msix();
@@ -200,17 +215,25 @@ impl Port for Msix {
         self.0.notify(queue);
     }
 
+    fn hold_interrupts(&self) {
+        self.0.harness.set_msix_control(0xc000);
+    }
+
     fn take_interrupts(&self) -> (bool, bool) {
+        self.0.harness.set_msix_control(0x8000);
         let sent = self.0.harness.sent.take();
         assert!(!self.0.harness.pin(), "the pin is not used");
         (sent.contains(&message(1)), sent.contains(&message(0)))
     }
+
+    fn save(&self) -> Result<PciState, StateError> {
+        self.0.save()
+    }
+
+    fn restore(&self, state: &PciState) -> Result<(), StateError> {
+        self.0.restore(state)
+    }
 }
 
-mod by_pin {
-    virtio_core::conformance_suite!(super::Intx);
-}
-
-mod by_message {
-    virtio_core::conformance_suite!(super::Msix);
-}
+virtio_core::conformance_suite!(by_pin: Intx);
+virtio_core::conformance_suite!(by_message: Msix);

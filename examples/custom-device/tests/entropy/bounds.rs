@@ -74,8 +74,9 @@ fn small_reads_are_enough<F: Front, D: RingDriver>() {
 
 fn urandom_gives_bytes<F: Front, D: RingDriver>() {
     let (memory, runtime) = (TestMemory::new(1 << 20), virtio_core::InlineRuntime::new());
-    let host = virtio_core::DeviceHost::builder(Entropy::open().expect("/dev/urandom"));
-    let front = F::connect(host.memory(memory.ram().clone()).runtime(Arc::new(runtime.clone())).with(D::LAYOUT));
+    let device = Entropy::open().expect("/dev/urandom");
+    let host = virtio_core::DeviceHost::builder(device, memory.ram().clone(), Arc::new(runtime.clone()));
+    let front = F::connect(host.with(D::LAYOUT));
     let mut rig = Rig::<F, D> { driver: start(&front, &memory), front, memory, runtime };
     let rooms = [rig.room(32), rig.room(32)];
     assert_eq!((rig.answer(&rooms[..1]), rig.answer(&rooms[1..])), (Some(32), Some(32)));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use virtio_core::{DeviceHost, HostBuilder, Interrupt, Interrupts};
+use virtio_core::{DeviceHost, Features, HostBuilder, Interrupt, TransportHooks};
 use virtio_mmio::MmioTransport;
 use virtio_pci::VirtioPci;
 
@@ -37,15 +37,17 @@ impl Line {
     }
 }
 
-impl Interrupts for Line {
-    fn queue(&self, _index: u16) -> Arc<dyn Interrupt> {
+impl TransportHooks for Line {
+    fn queue_interrupt(&self, _index: u16) -> Arc<dyn Interrupt> {
         let raise = self.raise();
         Arc::new(move || raise(true))
     }
 
-    fn config(&self) {
+    fn config_interrupt(&self) {
         self.raise()(true);
     }
+
+    fn queue_reset(&self, _index: u16) {}
 
     fn reset(&self) {
         self.raise()(false);
@@ -58,7 +60,7 @@ pub(crate) struct Bare(DeviceHost, Line);
 impl Front for Bare {
     fn connect(host: HostBuilder) -> Bare {
         let line = Line::default();
-        Bare(host.build(Arc::new(line.clone())).expect("a host"), line)
+        Bare(host.build(Features::NONE, Arc::new(line.clone())).expect("a host"), line)
     }
 
     fn host(&self) -> &DeviceHost {

@@ -25,7 +25,7 @@ pub(crate) fn connect<F: Front, D: RingDriver>(
     runtime: impl Runtime + 'static,
 ) -> F {
     let device = Entropy::new(source.clone());
-    let host = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(Arc::new(runtime));
+    let host = DeviceHost::builder(device, memory.ram().clone(), Arc::new(runtime));
     F::connect(host.with(D::LAYOUT | Features::IN_ORDER))
 }
 

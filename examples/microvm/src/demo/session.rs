@@ -50,7 +50,7 @@ pub(crate) fn over_pci(image: &Image) -> Result<Report, DemoError> {
 fn builder(image: &Image, runtime: &InlineRuntime) -> Result<HostBuilder, DemoError> {
     let block = Block::builder(FileBackend::open(image.path())?).serial(SERIAL).build()?;
     let memory = DriverMemory::ram()?;
-    Ok(DeviceHost::builder(block).memory(memory).runtime(Arc::new(runtime.clone())))
+    Ok(DeviceHost::builder(block, memory, Arc::new(runtime.clone())))
 }
 
 fn drive<T: Transport>(

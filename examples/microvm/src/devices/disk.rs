@@ -27,7 +27,7 @@ pub(crate) fn attach(board: &mut Board, controls: &mut Controls, disk: &Disk, bl
     }
     let memory = GuestRam::from_vm_memory(&board.memory).map_err(bad(disk))?;
     let runtime = Arc::new(ThreadRuntime::named("virtio-blk"));
-    let host = DeviceHost::builder(block).memory(memory).runtime(runtime).with(disk.features);
+    let host = DeviceHost::builder(block, memory, runtime).name(disk.path.to_string_lossy()).with(disk.features);
     super::attach::attach(board, disk.transport, host, bad(disk))
 }
 

@@ -17,7 +17,8 @@ use crate::error::Error;
 pub(crate) fn attach(board: &mut Board, rng: &Rng, entropy: Entropy) -> Result<(), Error> {
     let memory = GuestRam::from_vm_memory(&board.memory).map_err(bad(rng))?;
     let runtime = Arc::new(ThreadRuntime::named("virtio-rng"));
-    put(board, rng.transport, DeviceHost::builder(entropy).memory(memory).runtime(runtime), bad(rng))
+    let host = DeviceHost::builder(entropy, memory, runtime).name(rng.source.to_string_lossy());
+    put(board, rng.transport, host, bad(rng))
 }
 
 /// Opens the source of `rng` as an entropy device. There need not be a machine yet.

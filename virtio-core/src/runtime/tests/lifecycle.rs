@@ -80,9 +80,9 @@ fn blocked(runtime: &dyn Runtime) -> (Arc<TaskControl>, mpsc::Sender<()>) {
 fn a_reset_ends_after_the_run_of_another_device_on_the_thread() {
     let runtime = shared(1);
     let (device, handle) = TestDevice::new(1);
-    let builder = DeviceHost::builder(device).runtime(runtime.clone()).reset_wait(Duration::ZERO);
     let memory = TestMemory::new(1 << 20);
-    let host = builder.memory(memory.ram().clone()).build(Arc::new(Interrupted(event()))).unwrap();
+    let builder = DeviceHost::builder(device, memory.ram().clone(), runtime.clone()).reset_wait(Duration::ZERO);
+    let host = builder.build(Features::NONE, Arc::new(Interrupted(event()))).unwrap();
     let driver = SplitDriver::new(&memory, 64, USUAL);
     let mut live = Live { host, driver, memory, interrupt: event() };
     live.start(USUAL);

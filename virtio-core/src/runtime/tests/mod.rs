@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::host::DeviceHost;
+use crate::host::TransportHooks;
 use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
-use crate::interrupt::{Interrupt, Interrupts};
+use crate::interrupt::Interrupt;
 use crate::task::{Next, Source, TaskControl};
 use crate::testing::{Buffer, SplitDriver, TestDevice, TestHandle, TestMemory};
 use crate::{Event, Features, QueueTask, Sources, TaskContext, VirtioDevice, Virtqueue};
@@ -34,12 +35,14 @@ fn shared(threads: usize) -> Arc<SharedRuntime> {
 /// Interrupts as events that a driver thread can wait for.
 struct Interrupted(Event);
 
-impl Interrupts for Interrupted {
-    fn queue(&self, _index: u16) -> Arc<dyn Interrupt> {
+impl TransportHooks for Interrupted {
+    fn queue_interrupt(&self, _index: u16) -> Arc<dyn Interrupt> {
         Arc::new(self.0.clone())
     }
 
-    fn config(&self) {}
+    fn config_interrupt(&self) {}
+
+    fn queue_reset(&self, _index: u16) {}
 
     fn reset(&self) {
         self.0.take();
@@ -63,8 +66,8 @@ impl Live {
         memory: TestMemory,
     ) -> Live {
         let interrupt = Event::new().unwrap();
-        let builder = DeviceHost::builder(device).memory(memory.ram().clone()).runtime(runtime);
-        let host = builder.reset_wait(LIMIT).build(Arc::new(Interrupted(interrupt.clone()))).unwrap();
+        let builder = DeviceHost::builder(device, memory.ram().clone(), runtime);
+        let host = builder.reset_wait(LIMIT).build(Features::NONE, Arc::new(Interrupted(interrupt.clone()))).unwrap();
         let driver = SplitDriver::new(&memory, 64, features);
         let mut live = Live { host, driver, memory, interrupt };
         live.start(features);

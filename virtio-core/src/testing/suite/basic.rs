@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Port, USUAL, World};
+use crate::device::StateError;
 use crate::features::Features;
 use crate::host::HostState;
 use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET};
@@ -33,12 +34,14 @@ pub fn basic_status_02_no_interrupt_before_driver_ok<P: Port, D: RingDriver>(wor
 // spec: BASIC-STATUS-04
 pub fn basic_status_03_a_corrupt_ring_sets_needs_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut driver = world.live(USUAL);
+    assert_eq!(world.port.host().last_fault(), None);
     driver.break_ring();
     world.kick();
     assert_eq!(world.port.status() & NEEDS_RESET, NEEDS_RESET);
     assert_eq!(world.port.take_interrupts(), (false, true));
     assert_eq!(world.port.host().counts().needs_reset, 1);
     assert!(world.recovers());
+    assert!(matches!(world.port.host().last_fault(), Some((0, _))), "the embedder can still ask why");
 }
 
 pub fn basic_status_05_status_reads_zero_at_the_start_and_after_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
@@ -96,10 +99,14 @@ pub fn basic_feat_05_a_choice_is_accepted_again_after_reset<P: Port, D: RingDriv
 }
 
 pub fn basic_feat_06_the_choice_is_frozen_by_features_ok<P: Port, D: RingDriver>(world: &World<P, D>) {
+    world.port.accept(0, USUAL.word(0));
+    assert!(world.port.host().feature_names().is_empty(), "nothing is negotiated");
     assert!(world.negotiate(USUAL));
+    let names = world.port.host().feature_names();
     world.port.accept(0, 0);
     world.port.accept(1, 0);
     assert_eq!(world.port.host().accepted(), USUAL | D::LAYOUT);
+    assert!(!names.is_empty() && world.port.host().feature_names() == names);
 }
 
 // spec: BASIC-RESET-01
@@ -146,6 +153,22 @@ pub fn basic_reset_02_nothing_is_touched_after_reset<P: Port, D: RingDriver>(wor
     assert_eq!(world.memory.bytes(to, 9), [0; 9]);
     assert_eq!(world.port.take_interrupts(), (false, false));
     assert!(world.recovers());
+}
+
+pub fn basic_reset_02_nothing_is_pending_after_reset<P: Port, D: RingDriver>(world: &World<P, D>) {
+    for reset in [false, true] {
+        let mut driver = world.live(USUAL);
+        world.port.hold_interrupts();
+        assert!(world.echoes(&mut driver));
+        world.device.config().update(|bytes| bytes[0] ^= 1);
+        if reset {
+            world.port.set_status(0);
+        }
+        assert_eq!(world.port.take_interrupts(), (!reset, !reset));
+        assert!(world.recovers());
+        world.port.set_status(0);
+        world.port.take_interrupts();
+    }
 }
 
 pub fn basic_reset_02_a_stubborn_request_holds_the_reset_and_status_never_lies<P: Port, D: RingDriver>(
@@ -317,15 +340,16 @@ pub fn a_device_that_cannot_start_asks_for_a_reset<P: Port, D: RingDriver>(world
 pub fn a_saved_device_goes_on_elsewhere<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut driver = world.live(USUAL);
     assert!(world.echoes(&mut driver));
-    assert!(world.port.host().save().is_err(), "it is live");
+    assert!(world.port.save().is_err(), "it is live");
     world.port.host().pause(Duration::from_millis(5)).expect("nothing is in flight");
-    let state = world.port.host().save().expect("it is paused");
+    let state = world.port.save().expect("it is paused");
     let to = world.request(&mut driver, b"meanwhile");
 
     let (host, _) = world.another();
     let other = P::connect(host);
-    other.host().restore(&state).expect("a good state");
-    assert_eq!(other.host().save().as_ref(), Ok(&state), "a round trip keeps everything");
+    other.restore(&state).expect("a good state");
+    let state = world.port.host().save().expect("it is paused");
+    assert_eq!(other.host().save().expect("it is paused"), state, "a round trip keeps everything");
     other.host().resume();
     assert!(!other.take_interrupts().1, "the configuration is as it was");
     world.runtime.poll();
@@ -341,30 +365,51 @@ pub fn a_corrupt_snapshot_is_refused<P: Port, D: RingDriver>(world: &World<P, D>
     world.port.host().pause(Duration::from_millis(5)).expect("nothing is in flight");
     let good = world.port.host().save().expect("it is paused");
     world.port.set_status(0);
-    let spoil: [fn(&mut HostState, QueuePosition); 12] = [
-        |state, _| state.version += 1,
-        |state, _| state.device_type = 2,
-        |state, _| state.queues.truncate(1),
-        |state, _| state.queues[0].position = None,
-        |state, far| state.queues[0].position = Some(far),
-        |state, _| state.queues[0].size = 257,
-        |state, _| state.queues[0].size = 0,
-        |state, _| state.queues[0].descriptor_area = u64::MAX,
-        |state, _| state.queues[0].device_area += 1,
-        |state, _| state.accepted |= 1 << 100,
-        |state, _| state.status &= !FEATURES_OK,
-        |state, _| state.device.data.truncate(3),
+    type Spoil = (fn(&mut HostState, QueuePosition), fn(&StateError) -> bool);
+    let spoil: [Spoil; 12] = [
+        (|state, _| state.version += 1, |error| matches!(error, StateError::Version { version: 4 })),
+        (|state, _| state.device_type = 2, |error| matches!(error, StateError::DeviceType { .. })),
+        (|state, _| state.queues.truncate(1), |error| matches!(error, StateError::QueueCount { saved: 1, here: 2 })),
+        (|state, _| state.queues[0].position = None, |error| matches!(error, StateError::QueueState { queue: 0, .. })),
+        (|state, far| state.queues[0].position = Some(far), |error| matches!(error, StateError::Activate(_))),
+        (|state, _| state.queues[0].config.size = 257, bad_ring),
+        (|state, _| state.queues[0].config.size = 0, bad_ring),
+        (|state, _| state.queues[0].config.descriptor_area = u64::MAX, bad_ring),
+        (|state, _| state.queues[0].config.device_area += 1, bad_ring),
+        (|state, _| state.accepted |= 1 << 100, |error| matches!(error, StateError::Features { .. })),
+        (|state, _| state.status &= !FEATURES_OK, |error| matches!(error, StateError::Status { .. })),
+        (|state, _| state.device.data.truncate(3), |error| matches!(error, StateError::Corrupt { .. })),
     ];
-    for (number, spoil) in spoil.into_iter().enumerate() {
+    for (number, (spoil, expected)) in spoil.into_iter().enumerate() {
         let mut bad = good.clone();
         spoil(&mut bad, far_from(&good));
-        assert!(world.port.host().restore(&bad).is_err(), "number {number}");
+        let refused = world.port.host().restore(&bad).expect_err("a bad state");
+        assert!(expected(&refused), "number {number}: {refused:?}");
         assert_eq!(world.port.status(), 0, "number {number}");
     }
     world.port.host().restore(&good).expect("a good state");
     world.port.host().resume();
     assert!(world.echoes(&mut driver));
     assert!(world.recovers());
+}
+
+pub fn a_device_in_use_is_not_restored_onto<P: Port, D: RingDriver>(world: &World<P, D>) {
+    let mut driver = world.live(USUAL);
+    world.port.host().pause(Duration::from_millis(5)).expect("nothing is in flight");
+    let (state, mut bad) = (world.port.save().expect("it is paused"), world.port.host().save().expect("it is paused"));
+    world.port.host().resume();
+    assert!(world.echoes(&mut driver));
+    bad.version += 1;
+    assert!(matches!(world.port.restore(&state), Err(StateError::Busy)));
+    assert!(matches!(world.port.host().restore(&bad), Err(StateError::Busy)));
+    assert!(world.port.take_interrupts().0, "what was pending is pending");
+    assert!(world.echoes(&mut driver), "it goes on where it was");
+    assert_eq!(world.device.resets(), 0);
+    assert!(world.recovers());
+}
+
+fn bad_ring(error: &StateError) -> bool {
+    matches!(error, StateError::Queue { queue: 0, .. })
 }
 
 /// A position with more in flight than there is room for.

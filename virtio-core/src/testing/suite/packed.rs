@@ -117,7 +117,7 @@ pub fn ring_packed_17_sizes_need_not_be_powers_of_two<P: Port>(world: &Packed<P>
         world.port.set_queue(0, size, (0x10000, 0x20000, 0x30000));
         world.port.enable(0);
         let refused = !world.port.is_enabled(0);
-        let kept = world.port.host().queue(0).is_some_and(|queue| queue.size == 256);
+        let kept = world.port.host().queue(0).is_some_and(|queue| queue.config.size == 256);
         assert!(refused || kept, "size {size}");
         world.port.set_status(0);
     }

@@ -31,7 +31,7 @@ pub fn ring_split_01_sizes_are_powers_of_two<P: Port>(world: &World<P>) {
         // Where the size is not taken over, the register keeps the one before; where it is, enabling refuses it.
         world.port.enable(0);
         let refused = !world.port.is_enabled(0);
-        let kept = world.port.host().queue(0).is_some_and(|queue| queue.size == 256);
+        let kept = world.port.host().queue(0).is_some_and(|queue| queue.config.size == 256);
         assert!(refused || kept, "size {size}");
         world.port.set_status(0);
     }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use super::Port;
-use crate::host::{DeviceHost, HostBuilder};
-use crate::interrupt::{Interrupt, Interrupts};
+use crate::device::StateError;
+use crate::features::Features;
+use crate::host::TransportHooks;
+use crate::host::{DeviceHost, HostBuilder, HostState};
+use crate::interrupt::Interrupt;
 
 /// A transport whose registers are the host's methods.
 struct Direct {
@@ -22,15 +25,17 @@ struct Flags {
 
 struct DirectInterrupts(Arc<Flags>);
 
-impl Interrupts for DirectInterrupts {
-    fn queue(&self, _index: u16) -> Arc<dyn Interrupt> {
+impl TransportHooks for DirectInterrupts {
+    fn queue_interrupt(&self, _index: u16) -> Arc<dyn Interrupt> {
         let flags = self.0.clone();
         Arc::new(move || flags.used.store(true, SeqCst))
     }
 
-    fn config(&self) {
+    fn config_interrupt(&self) {
         self.0.config.store(true, SeqCst);
     }
+
+    fn queue_reset(&self, _index: u16) {}
 
     fn reset(&self) {
         self.0.used.store(false, SeqCst);
@@ -39,9 +44,11 @@ impl Interrupts for DirectInterrupts {
 }
 
 impl Port for Direct {
+    type State = HostState;
+
     fn connect(host: HostBuilder) -> Direct {
         let flags = Arc::<Flags>::default();
-        Direct { host: host.build(Arc::new(DirectInterrupts(flags.clone()))).unwrap(), flags }
+        Direct { host: host.build(Features::RING_RESET, Arc::new(DirectInterrupts(flags.clone()))).unwrap(), flags }
     }
 
     fn host(&self) -> &DeviceHost {
@@ -81,9 +88,9 @@ impl Port for Direct {
     }
 
     fn set_queue(&self, queue: u16, size: u16, areas: (u64, u64, u64)) {
-        self.host.configure_queue(queue, |registers| {
-            registers.size = size;
-            (registers.descriptor_area, registers.driver_area, registers.device_area) = areas;
+        self.host.configure_queue(queue, |config| {
+            config.size = size;
+            (config.descriptor_area, config.driver_area, config.device_area) = areas;
         });
     }
 
@@ -92,19 +99,37 @@ impl Port for Direct {
     }
 
     fn is_enabled(&self, queue: u16) -> bool {
-        self.host.queue(queue).is_some_and(|queue| queue.enabled)
+        self.host.queue(queue).is_some_and(|queue| queue.is_enabled())
+    }
+
+    fn reset_queue(&self, queue: u16) {
+        self.host.reset_queue(queue);
+    }
+
+    fn is_resetting(&self, queue: u16) -> bool {
+        self.host.queue(queue).is_some_and(|queue| queue.is_resetting())
     }
 
     fn notify(&self, queue: u16) {
         self.host.notify(queue);
     }
 
+    fn hold_interrupts(&self) {}
+
     fn take_interrupts(&self) -> (bool, bool) {
         (self.flags.used.swap(false, SeqCst), self.flags.config.swap(false, SeqCst))
     }
+
+    fn save(&self) -> Result<HostState, StateError> {
+        self.host.save()
+    }
+
+    fn restore(&self, state: &HostState) -> Result<(), StateError> {
+        self.host.restore(state)
+    }
 }
 
-crate::conformance_suite!(Direct);
+crate::conformance_suite!(direct: Direct);
 
 #[test]
 fn every_rule_of_the_suite_is_in_its_list() {
