@@ -1,26 +1,18 @@
 //! What runs the tasks.
 
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
-mod contain;
+mod epoll;
 mod inline;
-#[cfg(all(feature = "eventfd", target_os = "linux"))]
-mod poll;
-#[cfg(all(feature = "eventfd", target_os = "linux"))]
-mod shared;
 #[cfg(all(test, feature = "eventfd", target_os = "linux"))]
 mod tests;
-#[cfg(all(feature = "eventfd", target_os = "linux"))]
-mod thread;
 
 use std::io;
 
 use crate::task::TaskRunner;
 
+#[cfg(all(feature = "eventfd", target_os = "linux"))]
+pub use epoll::{SharedRuntime, ThreadRuntime};
 pub use inline::InlineRuntime;
-#[cfg(all(feature = "eventfd", target_os = "linux"))]
-pub use shared::SharedRuntime;
-#[cfg(all(feature = "eventfd", target_os = "linux"))]
-pub use thread::ThreadRuntime;
 
 /// Runs tasks: on threads of its own, on an event loop, or in the caller.
 ///

@@ -1,20 +1,17 @@
 //! Many tasks on few threads.
 
-mod inbox;
 #[cfg(test)]
 mod tests;
-mod worker;
 
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::Runtime;
+use super::inbox::Inbox;
+use super::worker::Worker;
+use crate::runtime::Runtime;
 use crate::task::TaskRunner;
-
-use inbox::Inbox;
-use worker::Worker;
 
 /// Runs all tasks on a fixed number of threads, which sleep in epoll while there is nothing to do.
 ///

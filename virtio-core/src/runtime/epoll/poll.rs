@@ -12,12 +12,12 @@ use crate::task::{Source, TaskRunner};
 /// The files that tasks wait for. Each task has a number, which whoever owns this gives it.
 pub(super) struct Poll {
     epoll: Epoll,
-    watches: HashMap<RawFd, Watch>,
+    pub(super) watches: HashMap<RawFd, Watch>,
     events: Vec<EpollEvent>,
 }
 
 /// One file: the set takes it once, whoever waits for it, and whatever for.
-struct Watch {
+pub(super) struct Watch {
     /// What the kernel was told to wait for.
     set: EventSet,
     users: Vec<User>,
@@ -83,11 +83,6 @@ impl Poll {
             // What else is waited for on the file is in the set already, at most with too much.
             let _ = self.update(file);
         }
-    }
-
-    #[cfg(test)]
-    pub(super) fn files(&self) -> usize {
-        self.watches.len()
     }
 
     fn add(&mut self, task: usize, place: Option<usize>, source: Source) -> RawFd {
