@@ -99,6 +99,8 @@ fn drv_vqreset_02_a_queue_whose_task_is_lost_is_reset_but_not_enabled_again() {
             drop(runner);
             Ok(())
         }
+
+        fn assist(&self) {}
     }
     let memory = TestMemory::new(1 << 16);
     let host = builder(&memory, Arc::new(Careless)).build(Arc::new(Silent)).unwrap();

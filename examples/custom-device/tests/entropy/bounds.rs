@@ -44,6 +44,8 @@ impl Runtime for Steps {
         *self.0.lock().unwrap() = Some(runner);
         Ok(())
     }
+
+    fn assist(&self) {}
 }
 
 fn one_run_moves_at_most_256_kib<F: Front, D: RingDriver>() {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::inbox::Inbox;
+use super::poll::Poll;
 use super::worker::Worker;
 use crate::runtime::Runtime;
 use crate::task::TaskRunner;
@@ -56,7 +57,7 @@ impl SharedRuntime {
         let pool = Pool::default();
         for _ in 0..threads {
             let inbox = Arc::new(Inbox::new()?);
-            let worker = Worker::new(inbox.clone())?;
+            let worker = Worker::new(inbox.clone(), Poll::new()?)?;
             thread::Builder::new().name(name.clone()).spawn(move || worker.serve())?;
             pool.threads.lock().unwrap_or_else(PoisonError::into_inner).push(inbox);
         }
@@ -74,6 +75,8 @@ impl Runtime for SharedRuntime {
             None => Err(io::Error::other("no thread is left")),
         }
     }
+
+    fn assist(&self) {}
 }
 
 impl Drop for Pool {

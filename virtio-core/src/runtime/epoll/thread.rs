@@ -40,6 +40,8 @@ impl Runtime for ThreadRuntime {
         thread::Builder::new().name(name.to_owned()).spawn(move || serve(runner, poll, watched))?;
         Ok(())
     }
+
+    fn assist(&self) {}
 }
 
 /// The number of the only task.

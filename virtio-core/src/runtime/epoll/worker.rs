@@ -45,8 +45,7 @@ struct Slot {
 const INBOX: usize = usize::MAX;
 
 impl Worker {
-    pub(super) fn new(inbox: Arc<Inbox>) -> io::Result<Worker> {
-        let mut poll = Poll::new()?;
+    pub(super) fn new(inbox: Arc<Inbox>, mut poll: Poll) -> io::Result<Worker> {
         poll.wake_by(INBOX, Source::Event(inbox.arrived.clone()))?;
         Ok(Worker {
             inbox,

@@ -23,7 +23,7 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let inbox = Arc::new(Inbox::new().unwrap());
-        Bench { worker: Worker::new(inbox.clone()).unwrap(), inbox, log: Arc::default() }
+        Bench { worker: Worker::new(inbox.clone(), Poll::new().unwrap()).unwrap(), inbox, log: Arc::default() }
     }
 
     /// A task that says what it wants next.
