@@ -15,7 +15,7 @@ use std::cell::Cell;
 use ports::{Mmio, Pci};
 use rig::*;
 use virtio_blk::{Block, BlockBackend, FileBackend, MemoryBackend};
-use virtio_core::testing::SplitDriver;
+use virtio_core::testing::{RingDriver, SplitDriver};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };

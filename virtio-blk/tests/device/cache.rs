@@ -5,6 +5,7 @@ use virtio_core::Features;
 
 use crate::held::Held;
 use crate::rig::*;
+use virtio_core::testing::RingDriver;
 
 each_transport! {
     blk_stable_01_stable_writes_are_durable,

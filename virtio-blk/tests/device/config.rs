@@ -2,7 +2,7 @@
 
 use virtio_blk::{Block, BuildError, MemoryBackend, ResizeError, Topology};
 use virtio_core::Features;
-use virtio_core::testing::TestMemory;
+use virtio_core::testing::{RingDriver, TestMemory};
 
 use crate::rig::*;
 

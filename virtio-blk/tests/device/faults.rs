@@ -3,7 +3,7 @@
 use std::io;
 
 use virtio_blk::{Block, MemoryBackend};
-use virtio_core::testing::Buffer;
+use virtio_core::testing::{Buffer, RingDriver};
 
 use crate::held::Held;
 use crate::rig::*;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use virtio_blk::{Block, MemoryBackend};
-use virtio_core::testing::{Buffer, TestMemory};
+use virtio_core::testing::{Buffer, RingDriver, TestMemory};
 
 use crate::rig::*;
 

@@ -8,7 +8,7 @@ use virtio_blk::{Block, MemoryBackend};
 use virtio_core::ThreadRuntime;
 use virtio_core::host::PauseError;
 use virtio_core::memory::DirtyLog;
-use virtio_core::testing::{SplitDriver, TestMemory};
+use virtio_core::testing::{RingDriver, SplitDriver, TestMemory};
 
 use crate::held::Held;
 use crate::rig::*;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use virtio_blk::Block;
-use virtio_core::testing::SplitDriver;
+use virtio_core::testing::{RingDriver, SplitDriver};
 use virtio_core::{DeviceHost, Features};
 
 use crate::held::Held;

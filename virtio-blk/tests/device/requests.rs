@@ -2,7 +2,7 @@
 
 use virtio_blk::{Block, MemoryBackend};
 use virtio_core::Features;
-use virtio_core::testing::Buffer;
+use virtio_core::testing::{Buffer, RingDriver};
 
 use crate::rig::*;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use virtio_blk::{Block, BlockHandle};
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 pub(crate) use virtio_core::testing::suite::Port;
-use virtio_core::testing::{Buffer, SplitDriver, TestMemory, Used};
+use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory, Used};
 use virtio_core::{DeviceHost, Features, HostBuilder, InlineRuntime};
 
 /// Request types.

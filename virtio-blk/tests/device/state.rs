@@ -7,6 +7,7 @@ use virtio_core::device::StateError;
 use virtio_core::host::HostState;
 
 use crate::rig::*;
+use virtio_core::testing::RingDriver;
 
 each_transport! {
     a_device_goes_on_elsewhere,

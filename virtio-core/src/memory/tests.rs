@@ -8,7 +8,7 @@ use ::vm_memory::bitmap::{AtomicBitmap, Bitmap};
 use ::vm_memory::{GuestAddress, GuestMemoryMmap, GuestMemoryRegion};
 
 use super::*;
-use crate::testing::{Buffer, SplitDriver, TestMemory};
+use crate::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
 use crate::{Features, Virtqueue};
 
 fn two_that_touch() -> TestMemory {

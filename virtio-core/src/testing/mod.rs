@@ -1,8 +1,8 @@
 //! The driver's side, for tests: guest memory with a simple allocator, and rings of both layouts that can be driven
-//! well or badly. [`RingDriver`] is what tests need that are written once for both.
+//! well, by what is in [`RingDriver`], or badly.
 //!
 //! ```
-//! use virtio_core::testing::{Buffer, SplitDriver, TestMemory};
+//! use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
 //! use virtio_core::{Features, Virtqueue};
 //!
 //! let memory = TestMemory::new(1 << 20);

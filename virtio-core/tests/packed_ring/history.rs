@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use proptest::prelude::*;
-use virtio_core::testing::{PackedDriver, TestMemory, Wish};
+use virtio_core::testing::{PackedDriver, RingDriver, TestMemory, Wish};
 use virtio_core::{Chain, Event, Features, QueuePosition, Ticket, Virtqueue};
 
 use crate::common::{self, Part};

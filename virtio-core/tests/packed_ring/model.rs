@@ -1,6 +1,6 @@
 //! A packed ring that is plain and slow: what virtio 1.4, section 2.8 says, word by word.
 
-use virtio_core::testing::PackedDriver;
+use virtio_core::testing::{PackedDriver, RingDriver};
 use virtio_core::{Features, GuestRam};
 
 const NEXT: u16 = 1;

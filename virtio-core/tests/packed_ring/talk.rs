@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use virtio_core::Features;
-use virtio_core::testing::{Buffer, PackedDriver, TestMemory, Used};
+use virtio_core::testing::{Buffer, PackedDriver, RingDriver, TestMemory, Used};
 
 use crate::common;
 use crate::model::{At, Model, ModelChain};

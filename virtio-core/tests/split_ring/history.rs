@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use proptest::prelude::*;
-use virtio_core::testing::{SplitDriver, TestMemory};
+use virtio_core::testing::{RingDriver, SplitDriver, TestMemory};
 use virtio_core::{Event, Features, Ticket, Virtqueue};
 
 use crate::common::{self, Part};

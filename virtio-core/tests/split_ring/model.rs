@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use virtio_core::testing::SplitDriver;
+use virtio_core::testing::{RingDriver, SplitDriver};
 use virtio_core::{Features, GuestRam, QueuePosition};
 
 /// A chain as the model sees it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use virtio_core::device::{ActivateError, Activation, VirtioDevice};
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
-use virtio_core::testing::{Buffer, SplitDriver, TestDevice, TestHandle, TestMemory};
+use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestDevice, TestHandle, TestMemory};
 use virtio_core::{ConfigSpace, DeviceHost, DeviceType, Features, HostBuilder, InlineRuntime, QueueTask};
 use virtio_pci::{Builder, MessageVector, SentVector, VirtioPci};
 

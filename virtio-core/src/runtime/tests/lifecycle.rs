@@ -3,6 +3,7 @@ use std::sync::mpsc;
 use super::*;
 use crate::host::PauseError;
 use crate::task::{Command, Outcome};
+use crate::testing::RingDriver;
 use crate::testing::suite::USUAL;
 
 #[test]

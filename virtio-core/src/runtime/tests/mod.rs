@@ -19,7 +19,7 @@ use crate::host::DeviceHost;
 use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
 use crate::interrupt::{Interrupt, Interrupts};
 use crate::task::{Next, Source, TaskControl};
-use crate::testing::{Buffer, SplitDriver, TestDevice, TestHandle, TestMemory};
+use crate::testing::{Buffer, RingDriver, SplitDriver, TestDevice, TestHandle, TestMemory};
 use crate::{Event, Features, QueueTask, Sources, TaskContext, VirtioDevice, Virtqueue};
 
 /// Longer than anything takes.

@@ -2,7 +2,7 @@
 
 use super::{Port, USUAL, World};
 use crate::features::Features;
-use crate::testing::{Buffer, PackedDriver, Used, Wish};
+use crate::testing::{Buffer, PackedDriver, RingDriver, Used, Wish};
 
 /// A world whose queues are packed.
 type Packed<P> = World<P, PackedDriver>;

@@ -4,7 +4,7 @@ use super::hostile::breaks;
 use super::{Port, USUAL, World};
 use crate::features::Features;
 use crate::host::status::NEEDS_RESET;
-use crate::testing::{Buffer, PackedDriver, Used};
+use crate::testing::{Buffer, PackedDriver, RingDriver, Used};
 
 /// A world whose queues are packed.
 type Packed<P> = World<P, PackedDriver>;

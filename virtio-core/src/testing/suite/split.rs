@@ -2,7 +2,7 @@
 
 use super::{Port, USUAL, World};
 use crate::features::Features;
-use crate::testing::{Buffer, SplitDriver, Used};
+use crate::testing::{Buffer, RingDriver, SplitDriver, Used};
 
 /// What the suite's driver negotiates to test suppression by flags.
 const WITHOUT_EVENT_IDX: Features = Features::from_bits(USUAL.bits() & !Features::EVENT_IDX.bits());

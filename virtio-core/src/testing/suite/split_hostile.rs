@@ -3,7 +3,7 @@
 use super::hostile::breaks;
 use super::{Port, USUAL, World};
 use crate::features::Features;
-use crate::testing::{Buffer, SplitDriver, Used};
+use crate::testing::{Buffer, RingDriver, SplitDriver, Used};
 
 const NEXT: u16 = SplitDriver::NEXT;
 const WRITE: u16 = SplitDriver::WRITE;

@@ -9,7 +9,7 @@ use super::*;
 use crate::runtime::tests::{Script, event, runner, starts};
 use crate::task::{CHAINS_PER_RUN, Command, Next, Outcome, Source, TaskControl};
 use crate::testing::suite::USUAL;
-use crate::testing::{Buffer, SplitDriver, TestMemory};
+use crate::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
 use crate::{Event, QueueTask, TaskContext, Virtqueue};
 
 /// A worker that runs in the test.
