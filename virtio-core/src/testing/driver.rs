@@ -72,7 +72,7 @@ pub trait RingDriver: Send + Sized {
     /// Says when the driver wants to be interrupted.
     fn want(&mut self, wish: Wish);
     /// Makes something available that breaks the ring's structure: an index that is too far ahead (split layout), or the
-    /// beginning of a list whose next descriptor is not available (packed layout).
+    /// beginning of a list whose next descriptor is not available (packed layout). Nothing that is published later mends it.
     fn break_ring(&mut self);
 }
 

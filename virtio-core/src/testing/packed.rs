@@ -379,6 +379,10 @@ impl RingDriver for PackedDriver {
         // Flags of zero are available nowhere.
         self.set_flags(self.next.on(1, self.size).slot, 0);
         self.set_descriptor(slot, 0x2000, 4, 0, PackedDriver::NEXT | PackedDriver::available(wrap));
+        // Those two never come back, so that nothing is ever written over them.
+        self.next = self.next.on(2, self.size);
+        self.free = self.free.saturating_sub(2);
+        self.filled += 2;
     }
 }
 

@@ -32,6 +32,8 @@ pub struct SplitDriver {
     next_available: u16,
     /// The available index that was published.
     published: u16,
+    /// The index that the device sees is further on than that by more than there is room for.
+    broken: bool,
     /// The next entry of the used ring to read.
     next_used: u16,
 }
@@ -67,6 +69,11 @@ impl SplitDriver {
         self.set_available(self.next_available, head);
         self.next_available = self.next_available.wrapping_add(1);
         head
+    }
+
+    fn show_index(&self) {
+        let ahead = if self.broken { self.size + 1 } else { 0 };
+        self.set_index(self.published.wrapping_add(ahead));
     }
 
     fn take(&mut self) -> Option<Used> {
@@ -176,6 +183,7 @@ impl RingDriver for SplitDriver {
             wish: Wish::Always,
             next_available: 0,
             published: 0,
+            broken: false,
             next_used: 0,
         }
     }
@@ -246,7 +254,7 @@ impl RingDriver for SplitDriver {
     fn publish(&mut self) -> bool {
         let before = std::mem::replace(&mut self.published, self.next_available);
         fence(Ordering::Release);
-        self.set_index(self.published);
+        self.show_index();
         fence(Ordering::SeqCst);
         if self.features.contains(Features::EVENT_IDX) {
             let event = self.read_u16(self.used + 4 + 8 * u64::from(self.size));
@@ -285,7 +293,8 @@ impl RingDriver for SplitDriver {
     }
 
     fn break_ring(&mut self) {
-        self.set_index(self.published.wrapping_add(self.size).wrapping_add(1));
+        self.broken = true;
+        self.show_index();
     }
 }
 
