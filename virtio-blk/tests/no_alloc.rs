@@ -61,7 +61,7 @@ fn allocations_of<P: Port>(backend: impl BlockBackend + 'static) -> u64 {
     for round in 0..20 {
         submit(&rig, driver);
         let before = ALLOCATIONS.get();
-        rig.kick();
+        rig.kick(driver);
         if round >= 2 {
             counted += ALLOCATIONS.get() - before;
         }

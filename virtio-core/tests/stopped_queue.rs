@@ -19,7 +19,7 @@ fn a_stopped_queue_is_not_written<D: RingDriver>() {
     let mut driver = D::new(&memory, 16, Features::NONE);
     let mut queue = Virtqueue::new(driver.setup()).unwrap();
     driver.add(&[Buffer::readable(memory.place(b"late"), 4)]);
-    driver.publish();
+    driver.show();
     let before = memory.bytes(0x1000, 0xf000);
     queue.stop();
     queue.disarm();
@@ -42,7 +42,7 @@ fn a_broken_ring_is_not_mended_by_what_comes_later<D: RingDriver>() {
     let mut driver = D::new(&memory, 16, Features::NONE);
     driver.break_ring();
     driver.add(&[Buffer::readable(memory.place(b"late"), 4)]);
-    driver.publish();
+    driver.show();
     let mut queue = Virtqueue::new(driver.setup()).unwrap();
     assert!(queue.pop().is_none());
     assert!(queue.fault().is_some());

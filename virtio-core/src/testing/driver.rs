@@ -61,7 +61,18 @@ pub trait RingDriver: Send + Sized {
     fn add_pointer(&mut self, table: u64, len: u32) -> Option<u16>;
     /// Shows the device what was added, all at once: it sees none of it before it sees the first. Whether it wants a
     /// doorbell for that.
+    #[must_use = "a device may sleep until the doorbell that it wants"]
     fn publish(&mut self) -> bool;
+    /// Publishes, and rings if the device wants that.
+    fn kick(&mut self, ring: impl FnOnce()) {
+        if self.publish() {
+            ring();
+        }
+    }
+    /// Publishes, for a device that looks without having been told.
+    fn show(&mut self) {
+        let _ = self.publish();
+    }
     /// The next buffer that came back, whose descriptors are free again. Asks to be interrupted for the one after it,
     /// unless [`want`](Self::want) said otherwise.
     ///

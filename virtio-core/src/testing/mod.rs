@@ -12,7 +12,7 @@
 //! let question = memory.place(b"what?");
 //! let answer = memory.alloc(8, 1);
 //! driver.add(&[Buffer::readable(question, 5), Buffer::writable(answer, 8)]);
-//! driver.publish();
+//! driver.show();
 //!
 //! let chain = queue.pop().unwrap();
 //! assert_eq!(&chain.reader().read_array::<5>()?, b"what?");

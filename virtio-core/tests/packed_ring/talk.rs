@@ -168,7 +168,7 @@ fn ids_are_not_slots_and_only_the_last_one_counts() {
     let memory = TestMemory::new(1 << 16);
     let mut driver = PackedDriver::new(&memory, 4, Features::NONE);
     let id = driver.add(&[Buffer::readable(0x1000, 1); 3]).unwrap();
-    driver.publish();
+    driver.show();
     assert_eq!(id, 3);
     let ids = [0, 1, 2].map(|slot| driver.descriptor(slot).2);
     assert_eq!(ids, [!id, !id, id]);
@@ -183,7 +183,7 @@ fn a_list_over_the_end_of_the_ring_changes_the_wrap_counter() {
     assert_eq!([0, 1, 2].map(|slot| driver.flags(slot)), [0x8080, 0x8080, 0]);
     driver.add(&[Buffer::writable(0x1000, 1); 2]).unwrap();
     assert_eq!([0, 2].map(|slot| driver.flags(slot)), [0x8002, 0], "the first descriptor's flags come last");
-    driver.publish();
+    driver.show();
     assert_eq!([0, 2].map(|slot| driver.flags(slot)), [0x8002, 0x83]);
     assert_eq!(driver.next(), (1, false));
 }

@@ -79,7 +79,7 @@ proptest! {
             }
             for driver in &mut drivers {
                 driver.set_used_event(driver.used_index().wrapping_add(*ahead));
-                driver.publish();
+                driver.show();
             }
             let mut any = false;
             while let Some(mut chain) = theirs.pop_descriptor_chain(&mmaps[1]) {

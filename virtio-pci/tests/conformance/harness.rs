@@ -341,7 +341,7 @@ impl Harness {
     pub(crate) fn request(&self, driver: &mut SplitDriver) {
         let (question, answer) = (self.memory.place(b"what?"), self.memory.alloc(8, 1));
         driver.add(&[Buffer::readable(question, 5), Buffer::writable(answer, 8)]).expect("free descriptors");
-        driver.publish();
+        driver.show();
     }
 
     /// Has queue 0 serve a request: so there is a reason to interrupt.

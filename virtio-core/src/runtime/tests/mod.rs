@@ -132,8 +132,7 @@ impl Live {
     pub(super) fn send(&mut self) {
         let (from, to) = (self.memory.place(b"data"), self.memory.alloc(4, 1));
         self.driver.add(&[Buffer::readable(from, 4), Buffer::writable(to, 4)]);
-        self.driver.publish();
-        self.host.notify(0);
+        self.driver.kick(|| self.host.notify(0));
     }
 
     /// Waits for the answer to what was sent.

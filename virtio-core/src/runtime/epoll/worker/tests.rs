@@ -108,7 +108,7 @@ impl QueueTask for Bottomless {
             self.queue.publish();
             while self.driver.used().is_some() {}
             self.driver.add(&[Buffer::readable(4096, 4)]);
-            self.driver.publish();
+            self.driver.show();
         }
         Next::Wait
     }
@@ -122,7 +122,7 @@ fn queues_that_are_always_full_are_served_in_turn() {
     let counts = [0, 1].map(|_| {
         let mut driver = SplitDriver::new(&memory, 16, USUAL);
         while driver.add(&[Buffer::readable(4096, 4)]).is_some() {}
-        driver.publish();
+        driver.show();
         let (queue, taken) = (Virtqueue::new(driver.setup()).unwrap(), Arc::new(AtomicU32::new(0)));
         let (runner, ..) = runner(Bottomless { queue, driver, taken: taken.clone() });
         bench.inbox.put(runner).unwrap();
