@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use virtio_core::Features;
 use virtio_core::testing::{Buffer, PackedDriver, RingDriver, TestMemory, Used};
 
-use crate::common;
-use crate::model::{At, Model, ModelChain};
+use crate::common::{self, Model, ModelChain};
+use crate::model::PackedModel;
 
 /// What one chain was added with, in the order of their numbers.
 struct Added {
@@ -17,7 +17,7 @@ struct Added {
 
 struct Talk {
     driver: PackedDriver,
-    model: Model,
+    model: PackedModel,
     added: Vec<Added>,
     out: Vec<ModelChain>,
 }
@@ -27,10 +27,8 @@ impl Talk {
         let memory = TestMemory::new(1 << 20);
         let mut driver = PackedDriver::new(&memory, size, features);
         driver.start_after(start);
-        let mut model = Model::new(memory.ram(), &driver, features);
-        let (slot, wrap) = driver.next();
-        let at = At { slot, wrap };
-        model.restore((at, at, false));
+        let mut model = PackedModel::new(memory.ram(), &driver, features);
+        model.restore(driver.position(false));
         Talk { driver, model, added: Vec::new(), out: Vec::new() }
     }
 
@@ -54,7 +52,7 @@ impl Talk {
     fn take(&mut self) {
         while let Some(chain) = self.model.pop().unwrap() {
             let Added { id, buffers, .. } = &self.added[chain.number as usize];
-            assert_eq!((chain.id, chain.faulty), (*id, false));
+            assert_eq!((chain.name, chain.faulty), (*id, false));
             let part = |writable| {
                 let part = buffers.iter().filter(move |buffer| buffer.writable == writable);
                 part.map(|buffer| (buffer.address, buffer.len)).collect::<Vec<_>>()
@@ -151,14 +149,14 @@ proptest! {
                     interrupted |= interrupt;
                     prop_assert!(interrupted || talk.driver.waiting() == before);
                     rung = false;
-                    asleep = !talk.model.arm();
+                    asleep = !talk.model.arm().unwrap();
                 }
                 Say::Reap => {
                     talk.reap(in_order);
                     interrupted = false;
                 }
             }
-            prop_assert!(!asleep || rung || !talk.model.arm(), "it sleeps through what is available");
+            prop_assert!(!asleep || rung || !talk.model.arm().unwrap(), "it sleeps through what is available");
         }
     }
 }
