@@ -74,7 +74,7 @@ static REGISTERS: &[Register] = &[
     register(0x00, 4, |c| c.selectors.device_feature.load(Ordering::SeqCst),
                       |c, value| c.selectors.device_feature.store(value, Ordering::SeqCst)),
     register(0x04, 4, |c| c.host.offered().word(c.selectors.device_feature.load(Ordering::SeqCst)), read_only),
-    // driver_feature_select, driver_feature: PCI-COMMON-04, -05
+    // driver_feature_select, driver_feature: PCI-COMMON-04 PCI-COMMON-05
     register(0x08, 4, |c| c.selectors.driver_feature.load(Ordering::SeqCst),
                       |c, value| c.selectors.driver_feature.store(value, Ordering::SeqCst)),
     register(0x0c, 4, |c| c.host.accepted().word(c.selectors.driver_feature.load(Ordering::SeqCst)),
@@ -83,13 +83,13 @@ static REGISTERS: &[Register] = &[
     register(0x10, 2, |c| c.routing.config_vector().into(), |c, value| c.routing.set_config_vector(value as u16)),
     // num_queues: PCI-COMMON-19
     register(0x12, 2, |c| c.host.queue_count().into(), read_only),
-    // device_status: PCI-COMMON-07, -08
+    // device_status: PCI-COMMON-07 PCI-COMMON-08
     register(DEVICE_STATUS, 1, |c| c.host.status().into(), |c, value| c.host.write_status(value as u8)),
     // config_generation: PCI-COMMON-06
     register(0x15, 1, |c| c.host.config_generation() & 0xff, read_only),
     // queue_select
     register(0x16, 2, |c| c.selected().into(), |c, value| c.selectors.queue.store(value as u16, Ordering::SeqCst)),
-    // queue_size: PCI-COMMON-15, -16, -20
+    // queue_size: PCI-COMMON-15 PCI-COMMON-16 PCI-COMMON-20
     register(0x18, 2, |c| c.of_queue(|queue| queue.config.size.into()), |c, value| c.set_queue_size(value as u16)),
     // queue_msix_vector: PCI-MSIX-06
     register(0x1a, 2, |c| c.routing.queue_vector(c.selected()).into(),
@@ -113,7 +113,7 @@ static REGISTERS: &[Register] = &[
                       |c, value| c.configure(|queue| set_high(&mut queue.device_area, value))),
     // queue_notif_config_data: PCI-COMMON-21
     register(0x38, 2, |c| c.notify_config_data().into(), read_only),
-    // queue_reset: PCI-COMMON-10, -11, -13, -14: never 1 without RING_RESET
+    // queue_reset: PCI-COMMON-10 PCI-COMMON-11 PCI-COMMON-13 PCI-COMMON-14: never 1 without RING_RESET
     register(0x3a, 2, |c| c.of_queue(|queue| queue.is_resetting().into()), |c, value| c.set_queue_reset(value as u16)),
     // admin_queue_index, admin_queue_num: ADMIN_VQ is not offered
     register(0x3c, 2, absent, read_only),

@@ -71,8 +71,8 @@ impl HostBuilder {
         self
     }
 
-    /// How long a reset may hold the write that asks for it: 10 milliseconds unless said otherwise. One that takes
-    /// longer ends by itself, and the status stays other than zero until then.
+    /// How long a reset may hold the write that asks for it: 10 milliseconds unless said otherwise. While one takes longer
+    /// the status stays other than zero; whoever reads it after the tasks have ended, or writes control, completes it.
     pub fn reset_wait(mut self, wait: Duration) -> HostBuilder {
         self.reset_wait = wait;
         self

@@ -26,7 +26,7 @@ impl DeviceHost {
             self.runtime.assist();
             // Whoever holds the lock is ending the reset or waiting for it.
             if let Some(mut control) = self.try_control() {
-                self.try_end_reset(&mut control);
+                self.poll_reset(&mut control);
             }
         }
         self.shared.status()
@@ -39,7 +39,7 @@ impl DeviceHost {
     /// out (DRV-STATUS-02), and NEEDS_RESET is the device's alone (DRV-STATUS-04).
     pub fn write_status(&self, value: u8) {
         let mut control = self.control();
-        if !self.end_reset(&mut control) {
+        if !self.settled(&mut control) {
             return;
         }
         if value == 0 {
@@ -63,7 +63,7 @@ impl DeviceHost {
     /// The driver chooses features: word `word` of its choice. Ignored once the choice was accepted (BASIC-FEAT-06).
     pub fn write_features(&self, word: u32, value: u32) {
         let mut control = self.control();
-        if self.end_reset(&mut control) && self.shared.status() & FEATURES_OK == 0 {
+        if self.settled(&mut control) && self.shared.status() & FEATURES_OK == 0 {
             control.accepted = control.accepted.with_word(word, value);
         }
     }
@@ -157,7 +157,7 @@ impl DeviceHost {
                 self.wait_for(&task.control, deadline);
             }
         }
-        self.try_end_reset(control)
+        self.poll_reset(control)
     }
 
     /// Waits for a task's answer; tasks that run in their callers run meanwhile.
@@ -177,9 +177,10 @@ impl DeviceHost {
         }
     }
 
-    /// For every control write: one that comes while a reset goes on waits for its end. False where there is none.
-    pub(super) fn end_reset(&self, control: &mut Control) -> bool {
-        if self.try_end_reset(control) || self.wait_reset(control, self.reset_limit) {
+    /// The gate of every control write: one that comes while a reset goes on waits for its end. False where that does not
+    /// come: the write is to be dropped.
+    pub(super) fn settled(&self, control: &mut Control) -> bool {
+        if self.poll_reset(control) || self.wait_reset(control, self.reset_limit) {
             return true;
         }
         self.shared.counters.failed_resets.fetch_add(1, Ordering::Relaxed);
@@ -187,25 +188,27 @@ impl DeviceHost {
         false
     }
 
-    /// For a write to a control register that a transport keeps itself: waits for the end of a reset that goes on, as
-    /// every control write does. False where it does not end: the write is to be dropped.
+    /// The same gate for a transport's own registers: to be called before a write to each that
+    /// [`TransportHooks::reset`](crate::TransportHooks::reset) sets back, such as a selector or a vector. Otherwise the
+    /// end of a slow reset would undo what the driver wrote after it had asked for that. False where the write is to be
+    /// dropped.
     pub fn settle(&self) -> bool {
-        !self.shared.resetting.load(Ordering::SeqCst) || self.end_reset(&mut self.control())
+        !self.shared.resetting.load(Ordering::SeqCst) || self.settled(&mut self.control())
     }
 
-    /// Ends a reset whose tasks are gone; says whether none is left.
-    pub(super) fn try_end_reset(&self, control: &mut Control) -> bool {
+    /// Completes a reset whose tasks are gone; says whether none goes on.
+    pub(super) fn poll_reset(&self, control: &mut Control) -> bool {
         if let Phase::Resetting(tasks) = &control.phase {
             if tasks.iter().any(|task| task.control.outcome() != Some(Outcome::Gone)) {
                 return false;
             }
-            self.finish_reset(control);
+            self.complete_reset(control);
         }
         true
     }
 
     /// Everything back to what it was when the device was made. Nothing of it runs any more.
-    fn finish_reset(&self, control: &mut Control) {
+    fn complete_reset(&self, control: &mut Control) {
         let Control { device, accepted, queues, phase } = control;
         device.reset();
         self.config.forget_reads();
@@ -218,7 +221,7 @@ impl DeviceHost {
         let _telling = self.shared.telling();
         self.shared.config_pending.store(false, Ordering::SeqCst);
         self.shared.hooks.reset();
-        // BASIC-RESET-01, -02: last, for it says that nothing is touched any more.
+        // BASIC-RESET-01 BASIC-RESET-02: last, for it says that nothing is touched any more.
         self.shared.status.store(0, Ordering::SeqCst);
         self.shared.resetting.store(false, Ordering::SeqCst);
     }
@@ -230,7 +233,7 @@ impl DeviceHost {
     /// [`PauseError`]. After `InFlight` the device goes on.
     pub fn pause(&self, limit: Duration) -> Result<Vec<(u16, QueuePosition)>, PauseError> {
         let mut control = self.control();
-        if !self.try_end_reset(&mut control) {
+        if !self.poll_reset(&mut control) {
             return Err(PauseError::Resetting);
         }
         let tasks = match &control.phase {
@@ -259,7 +262,7 @@ impl DeviceHost {
             return Err(error);
         }
         for index in 0..self.queue_count() {
-            self.note_stop(&mut control, index);
+            self.poll_queue_stop(&mut control, index);
         }
         let enabled = |index| control.queues.get(usize::from(index)).is_some_and(QueueRegisters::is_enabled);
         positions.retain(|(queue, _)| enabled(*queue));

@@ -41,11 +41,23 @@ use status::{DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 
 /// Owns one device behind a transport.
 ///
-/// Every call takes `&self` and may come from any thread. Reading the status or the configuration, ringing a doorbell
-/// and reading counters take no lock that a longer call holds. Control writes take turns; a reset may hold the writer
-/// for a short time (see [`HostBuilder::reset_wait`]).
+/// Every call takes `&self` and may come from any thread. Control writes take turns, by one lock:
 ///
-/// Dropping it is a surprise removal: it stops the device as a reset does.
+/// | call | takes the lock | waits at most |
+/// |---|---|---|
+/// | [`notify`](Self::notify), [`doorbell`](Self::doorbell), [`offered`](Self::offered), [`read_config`](Self::read_config), counts, what never changes | no | for nothing |
+/// | [`status`](Self::status) | if it is free | for nothing |
+/// | [`queue`](Self::queue), [`accepted`](Self::accepted), [`negotiated`](Self::negotiated), [`feature_names`](Self::feature_names) | yes | for the call that has it |
+/// | [`write_status`](Self::write_status), [`disable_queue`](Self::disable_queue), [`reset_queue`](Self::reset_queue) | yes | [`reset_wait`](HostBuilder::reset_wait) for what it begins |
+/// | each control write, [`settle`](Self::settle) | yes | [`reset_limit`](HostBuilder::reset_limit), while a reset goes on |
+/// | [`save`](Self::save), [`resume`](Self::resume), [`restore`](Self::restore) | yes | for the call that has it |
+/// | [`pause`](Self::pause) | yes | its limit |
+/// | drop, a surprise removal: stops the device as a reset does | yes | [`reset_limit`](HostBuilder::reset_limit) |
+///
+/// A reset that outlasts the write that asked for it is completed by whoever comes first after its tasks have ended: who
+/// reads the status, writes control, or drops the host. In that call the device and the transport are reset. A reset of
+/// a queue is completed likewise, by whoever reads or writes its registers. Where tasks run in their callers
+/// ([`InlineRuntime`](crate::InlineRuntime)), they run in those that wait or poll, too.
 ///
 /// Send and Sync. What is not named above may block, and so may dropping it.
 pub struct DeviceHost {
@@ -205,7 +217,7 @@ impl DeviceHost {
     /// The driver writes the configuration space.
     pub fn write_config(&self, offset: u64, data: &[u8]) {
         let mut control = self.control();
-        if self.end_reset(&mut control) {
+        if self.settled(&mut control) {
             control.device.write_config(offset, data);
         }
     }

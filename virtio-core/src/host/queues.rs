@@ -109,19 +109,17 @@ impl DeviceHost {
     /// The registers of queue `index`.
     pub fn queue(&self, index: u16) -> Option<QueueRegisters> {
         let mut control = self.control();
-        self.note_stop(&mut control, index);
-        control.queues.get(usize::from(index)).copied()
+        self.registers(&mut control, index).copied()
     }
 
     /// The driver configures queue `index`: ignored while it is enabled, or where there is no such queue.
     pub fn configure_queue(&self, index: u16, change: impl FnOnce(&mut QueueConfig)) {
         let mut control = self.control();
-        if !self.end_reset(&mut control) {
+        if !self.settled(&mut control) {
             return;
         }
-        self.note_stop(&mut control, index);
-        // DRV-MMIO-04, DRV-PCI-05: frozen while it is enabled.
-        if let Some(queue) = control.queues.get_mut(usize::from(index))
+        // DRV-MMIO-04 DRV-PCI-05: frozen while it is enabled.
+        if let Some(queue) = self.registers(&mut control, index)
             && !queue.is_enabled()
         {
             change(&mut queue.config);
@@ -134,15 +132,14 @@ impl DeviceHost {
     /// A queue whose size or addresses are not what they must be stays as it is, and the device asks for a reset.
     pub fn enable_queue(&self, index: u16) {
         let mut control = self.control();
-        if !self.end_reset(&mut control) || self.shared.status() & FEATURES_OK == 0 {
+        if !self.settled(&mut control) || self.shared.status() & FEATURES_OK == 0 {
             return;
         }
-        self.note_stop(&mut control, index);
-        let Some(registers) = control.queues.get(usize::from(index)).copied() else {
+        let Some(registers) = self.registers(&mut control, index).copied() else {
             return;
         };
         let live = self.shared.status() & DRIVER_OK != 0;
-        // DRV-PCI-11, DRV-MMIO-09: not while it is being reset, when it is enabled still.
+        // DRV-PCI-11 DRV-MMIO-09: not while it is being reset, when it is enabled still.
         if registers.is_enabled() || live && !registers.awaits_enable {
             return;
         }
@@ -159,48 +156,51 @@ impl DeviceHost {
     /// of the device.
     pub fn disable_queue(&self, index: u16) {
         let mut control = self.control();
-        if self.end_reset(&mut control)
-            && control.queues.get(usize::from(index)).is_some_and(QueueRegisters::is_enabled)
-        {
-            self.stop_queue(&mut control, index, Quiesce::Drain);
+        if self.settled(&mut control) && self.registers(&mut control, index).is_some_and(|queue| queue.is_enabled()) {
+            self.begin_queue_stop(&mut control, index, Quiesce::Drain);
         }
     }
 
     /// The driver resets queue `index` by itself (virtio 1.4, section 2.6.1): nothing more is taken from it, what is in
     /// flight in it is given up, and its registers are what they were at the start. Ignored where RING_RESET was not
-    /// negotiated (DRV-PCI-10, DRV-MMIO-09).
+    /// negotiated (DRV-PCI-10 DRV-MMIO-09).
     ///
     /// Waits for the end as the write that resets the device does, see
     /// [`HostBuilder::reset_wait`](crate::HostBuilder::reset_wait). Until then the queue is shown as
     /// [resetting](QueueActivity::Resetting); afterwards as off.
     pub fn reset_queue(&self, index: u16) {
         let mut control = self.control();
-        if !self.end_reset(&mut control) || !self.negotiated_in(&control).contains(Features::RING_RESET) {
+        if !self.settled(&mut control) || !self.negotiated_in(&control).contains(Features::RING_RESET) {
             return;
         }
-        self.note_stop(&mut control, index);
-        let Some(queue) = control.queues.get_mut(usize::from(index)) else {
+        let Some(queue) = self.registers(&mut control, index) else {
             return;
         };
         match std::mem::replace(&mut queue.activity, QueueActivity::Resetting) {
-            QueueActivity::Off => self.finish_stop(&mut control, index),
-            QueueActivity::On => self.stop_queue(&mut control, index, Quiesce::Cancel),
+            QueueActivity::Off => self.complete_queue_stop(&mut control, index),
+            QueueActivity::On => self.begin_queue_stop(&mut control, index, Quiesce::Cancel),
             QueueActivity::Resetting => {}
         }
     }
 
+    /// The registers of queue `index`, which may have come to rest since the last look.
+    fn registers<'a>(&self, control: &'a mut Control, index: u16) -> Option<&'a mut QueueRegisters> {
+        self.poll_queue_stop(control, index);
+        control.queues.get_mut(usize::from(index))
+    }
+
     /// Has queue `index`, which is enabled, take nothing more, and waits a while for its end.
-    fn stop_queue(&self, control: &mut Control, index: u16, how: Quiesce) {
+    fn begin_queue_stop(&self, control: &mut Control, index: u16, how: Quiesce) {
         let Some(task) = control.phase.task_of(index) else {
-            return self.finish_stop(control, index);
+            return self.complete_queue_stop(control, index);
         };
         task.stop_queue(index, how);
         self.wait_until(Deadline::after(self.reset_wait), |slice| task.wait_stopped(index, slice));
-        self.note_stop(control, index);
+        self.poll_queue_stop(control, index);
     }
 
     /// A queue that was to be stopped may have come to rest since.
-    pub(super) fn note_stop(&self, control: &mut Control, index: u16) {
+    pub(super) fn poll_queue_stop(&self, control: &mut Control, index: u16) {
         let Some(task) = control.phase.task_of(index) else {
             return;
         };
@@ -208,12 +208,12 @@ impl DeviceHost {
             self.runtime.assist();
         }
         if task.has_stopped(index) == Some(true) {
-            self.finish_stop(control, index);
+            self.complete_queue_stop(control, index);
         }
     }
 
     /// Nothing accesses queue `index` any more: it is not enabled, and its reset is over if one went on.
-    fn finish_stop(&self, control: &mut Control, index: u16) {
+    fn complete_queue_stop(&self, control: &mut Control, index: u16) {
         let stopped = control.phase.task_of(index).is_some_and(|task| task.has_stopped(index) == Some(true));
         let handles = self.queues.get(usize::from(index));
         let (Some(queue), Some(handles)) = (control.queues.get_mut(usize::from(index)), handles) else {

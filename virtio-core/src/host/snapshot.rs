@@ -58,7 +58,7 @@ impl DeviceHost {
     pub fn save(&self) -> Result<HostState, StateError> {
         let mut control = self.control();
         for index in 0..self.queue_count() {
-            self.note_stop(&mut control, index);
+            self.poll_queue_stop(&mut control, index);
         }
         if control.queues.iter().any(QueueRegisters::is_resetting) {
             return Err(StateError::Busy);
@@ -93,7 +93,7 @@ impl DeviceHost {
     /// been reset.
     pub fn restore(&self, state: &HostState) -> Result<(), StateError> {
         let mut control = self.control();
-        if !self.try_end_reset(&mut control) || self.shared.status() != 0 {
+        if !self.poll_reset(&mut control) || self.shared.status() != 0 {
             return Err(StateError::Busy);
         }
         let result = self
