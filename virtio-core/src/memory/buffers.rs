@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::MemoryError;
 use super::io::{Reader, Writer};
-use super::table::Segment;
+use super::regions::Segment;
 use super::view::{MemoryView, Pin};
 
 /// A buffer of a descriptor chain, or a piece of one: where the driver says it is.
@@ -168,7 +168,7 @@ impl GuestBuffers {
     /// Marks the first `len` bytes as written, in the log that is current for `view`: for data that a system call put
     /// there. To be called when the operation has completed, before the driver is told.
     pub fn mark_written(&self, view: &MemoryView, len: usize) {
-        if !view.pin.table.marks || self.readable {
+        if !view.pin.map.marks || self.readable {
             return;
         }
         let mut left = len as u64;
@@ -177,7 +177,7 @@ impl GuestBuffers {
             if now == 0 {
                 return;
             }
-            view.pin.table.mark(piece.address, now);
+            view.pin.map.mark(piece.address, now);
             left -= now;
         }
     }

@@ -35,7 +35,7 @@ impl<'m> Descriptors<'m> {
     /// Those of a table of `count` at `address`, if that is one aligned piece of guest memory.
     #[inline(always)]
     pub(super) fn of_table(view: &'m MemoryView, address: u64, count: u32) -> Option<Descriptors<'m>> {
-        let first = view.table_place(address, count.checked_mul(16)?)?.cast::<u64>();
+        let first = view.indirect_table_place(address, count.checked_mul(16)?)?.cast::<u64>();
         // The view, borrowed here, keeps the piece mapped.
         first.addr().is_multiple_of(8).then_some(Descriptors { first, count, _mapped: PhantomData })
     }

@@ -1,8 +1,8 @@
 //! Putting the pieces of a chain into a list: the loop that every descriptor goes through.
 
 use super::descriptors::{Descriptors, NEXT, WRITE};
+use super::regions::{Place, Segment};
 use super::segments::Extent;
-use super::table::{Place, Segment};
 
 /// A list while the pieces of a chain are put into it.
 ///
@@ -19,16 +19,16 @@ pub(crate) struct Filling<'a> {
     pub(super) writing: &'a mut bool,
 }
 
-/// What came behind a run of usual descriptors.
+/// What came behind a run of plain descriptors (the words are those of `ring/walk.rs`).
 pub(crate) enum Behind {
     /// Nothing: the chain's last is among them, and this is it.
     Last((u64, u64)),
-    /// Something that is not as usual, and was read but not added.
+    /// One that is odd, and was read but not added.
     Odd((u64, u64)),
 }
 
 impl Filling<'_> {
-    /// Adds a buffer that is as usual: not empty, and wholly in the region of the last one. Says whether it was; if not,
+    /// Adds a buffer if it is plain: not empty, and wholly in the region of the last one. Says whether it was; if not,
     /// nothing has happened.
     #[inline(always)]
     pub(crate) fn put(&mut self, (address, rest): (u64, u64)) -> bool {
@@ -40,10 +40,10 @@ impl Filling<'_> {
     }
 
     /// Adds the buffers of a chain from `current` on, which is descriptor number `index` of a table, for as long as they are
-    /// as usual, in ascending order in the table, and the writable behind the readable ones. How many were added, and what
-    /// came behind them.
+    /// plain: in ascending order in the table, and the writable behind the readable ones. How many were added, and what came
+    /// behind them.
     ///
-    /// `usual` is what the second half of a descriptor has above `SHIFT`, where `MASK` is set, if it is device-readable and
+    /// `expected` is what the second half of a descriptor has above `SHIFT`, where `MASK` is set, if it is device-readable and
     /// followed by its neighbour: flags in the lower 16 bits, and what grows by `STEP` from one descriptor to the next.
     #[inline(always)]
     pub(crate) fn put_run<const SHIFT: u32, const MASK: u32, const STEP: u32>(
@@ -51,7 +51,7 @@ impl Filling<'_> {
         table: &Descriptors<'_>,
         index: u32,
         (mut address, mut rest): (u64, u64),
-        mut usual: u32,
+        mut expected: u32,
     ) -> (u32, Behind) {
         let (place, before) = (self.place, self.now);
         let mut ahead = table.from(index + 1);
@@ -59,15 +59,15 @@ impl Filling<'_> {
         let most = (ahead.left() as usize).min(room.len());
         let (mut slot, mut left, mut bytes) = (room.as_mut_ptr(), most, before.bytes);
         while left != 0 {
-            let oddity = (rest >> SHIFT) as u32 & MASK ^ usual;
-            if oddity != 0 {
-                if *self.writing || oddity as u16 & !NEXT != WRITE {
+            let difference = (rest >> SHIFT) as u32 & MASK ^ expected;
+            if difference != 0 {
+                if *self.writing || difference as u16 & !NEXT != WRITE {
                     break;
                 }
                 *self.writing = true;
                 *self.turn = Extent { pieces: before.pieces + most - left, bytes };
-                usual |= u32::from(WRITE);
-                if oddity as u16 != WRITE || oddity >> 16 != 0 {
+                expected |= u32::from(WRITE);
+                if difference as u16 != WRITE || difference >> 16 != 0 {
                     break;
                 }
             }
@@ -77,14 +77,14 @@ impl Filling<'_> {
             // SAFETY: as above; perhaps behind the last.
             slot = unsafe { slot.add(1) };
             bytes += u64::from(piece.len);
-            usual = usual.wrapping_add(STEP);
+            expected = expected.wrapping_add(STEP);
             left -= 1;
             // SAFETY: `left` has counted the descriptors too.
             (address, rest) = unsafe { ahead.next_unchecked() };
         }
         let passed = most - left;
         self.now = Extent { pieces: before.pieces + passed, bytes };
-        let last = ((rest >> SHIFT) as u32 & MASK ^ usual) as u16 == NEXT && self.put((address, rest));
+        let last = ((rest >> SHIFT) as u32 & MASK ^ expected) as u16 == NEXT && self.put((address, rest));
         if last {
             return (passed as u32 + 1, Behind::Last((address, rest)));
         }

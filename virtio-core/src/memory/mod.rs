@@ -1,6 +1,6 @@
 //! Guest memory as a device sees it.
 //!
-//! - [`GuestRam`]: the table of regions, changed at run time behind a barrier.
+//! - [`GuestRam`]: the map of regions, changed at run time behind a barrier.
 //! - [`MemoryView`]: what a queue's task holds of it; refreshed at batch boundaries.
 //! - [`Reader`], [`Writer`]: the two halves of a descriptor chain, or of buffers taken out of one.
 //! - [`GuestBuffers`]: pieces of guest memory that an operation in flight holds on to.
@@ -21,8 +21,8 @@ mod filling;
 mod index;
 mod io;
 mod ram;
+mod regions;
 mod segments;
-mod table;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use super::descriptors::Descriptors;
-use super::table::{Host, Segment};
+use super::regions::{Host, Segment};
 use super::view::{MemoryView, Pin};
 
 /// A piece of guest memory that holds a part of a ring, aligned to `ALIGN` bytes and mapped for as long as the window
@@ -17,7 +17,7 @@ pub(crate) struct Window<const ALIGN: usize> {
     host: Host,
     len: usize,
     address: u64,
-    /// Whether what the device writes has to be marked: as long as the pinned table is in use, that does not change.
+    /// Whether what the device writes has to be marked: as long as the pinned map is in use, that does not change.
     marks: bool,
     pin: Arc<Pin>,
 }
@@ -26,7 +26,7 @@ impl<const ALIGN: usize> Window<ALIGN> {
     /// None where the piece is not aligned on the driver's side or on the host's.
     pub(super) fn new(piece: Segment, pin: Arc<Pin>) -> Option<Window<ALIGN>> {
         let aligned = piece.address.is_multiple_of(ALIGN as u64) && piece.host.0.addr().is_multiple_of(ALIGN);
-        let (len, marks) = (piece.len as usize, pin.table.marks);
+        let (len, marks) = (piece.len as usize, pin.map.marks);
         aligned.then_some(Window { host: piece.host, len, address: piece.address, marks, pin })
     }
 
@@ -113,7 +113,7 @@ impl<const ALIGN: usize> Window<ALIGN> {
     #[inline(always)]
     pub(crate) fn mark(&self, offset: usize, len: usize) {
         if self.marks {
-            self.pin.table.mark(self.address.wrapping_add(offset as u64), len as u64);
+            self.pin.map.mark(self.address.wrapping_add(offset as u64), len as u64);
         }
     }
 }
@@ -157,7 +157,7 @@ impl<const SIZE: usize> Array<SIZE> {
         for (start, count) in [(first, before_end), (0, count - before_end)] {
             if count != 0 {
                 let address = self.address.wrapping_add(SIZE as u64 * u64::from(start));
-                self.pin.table.mark(address, SIZE as u64 * u64::from(count));
+                self.pin.map.mark(address, SIZE as u64 * u64::from(count));
             }
         }
     }
