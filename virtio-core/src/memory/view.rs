@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::descriptors::{self, Descriptors};
+use super::descriptors::{self, Descriptor, Descriptors};
 use super::ram::GuestRam;
 use super::regions::{Place, RegionMap, Segment};
 use super::{MemoryError, Window, copy};
@@ -92,8 +92,8 @@ impl MemoryView {
         Descriptors::of_table(self, address, count)
     }
 
-    /// The two halves of a descriptor at any address.
-    pub(crate) fn descriptor(&self, address: u64) -> Option<(u64, u64)> {
+    /// A descriptor at any address.
+    pub(crate) fn descriptor(&self, address: u64) -> Option<Descriptor> {
         descriptors::descriptor_anywhere(self, address)
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use super::descriptors::Descriptors;
+use super::descriptors::{Descriptor, Descriptors};
 use super::regions::{Host, Segment};
 use super::view::{MemoryView, Pin};
 
@@ -196,10 +196,9 @@ impl Array<16> {
         Descriptors::of_ring(&self.pin, self.first.0.cast(), self.count)
     }
 
-    /// Both halves of an entry, in native order, the second one read before the first and whatever is read after it; none
-    /// where there is no such entry.
+    /// An entry, its second half read before the first and whatever is read after it; none where there is no such entry.
     #[inline(always)]
-    pub(crate) fn load(&self, index: u32) -> Option<(u64, u64)> {
+    pub(crate) fn load(&self, index: u32) -> Option<Descriptor> {
         let first = self.entry(index)?.cast::<u64>();
         // SAFETY: an entry has 16 bytes.
         let second = unsafe { first.add(1) };
@@ -207,7 +206,7 @@ impl Array<16> {
         let second = unsafe { AtomicU64::from_ptr(second) }.load(Ordering::Acquire);
         // SAFETY: as above.
         let first = unsafe { AtomicU64::from_ptr(first) }.load(Ordering::Relaxed);
-        Some((u64::from_le(first), u64::from_le(second)))
+        Some(Descriptor { address: u64::from_le(first), rest: u64::from_le(second) })
     }
 
     /// Writes the second half of an entry.

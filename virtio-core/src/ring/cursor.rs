@@ -1,6 +1,6 @@
 //! Places in a packed ring.
 
-use crate::memory::{AVAIL, USED};
+use crate::memory::{AVAIL, Format, PackedChain, USED};
 
 /// A place in the ring, and the lap.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,5 +79,5 @@ pub(super) fn crosses(event: u32, now: Cursor, before: Cursor, size: u32) -> boo
 
 /// Where these flags are in the second half of a descriptor of a packed ring.
 pub(super) const fn packed_flags(flags: u16) -> u64 {
-    (flags as u64) << 48
+    (flags as u64) << PackedChain::FLAGS_AT
 }

@@ -6,10 +6,12 @@ use super::cursor::{Cursor, crosses, packed_flags};
 use super::error::{Area, RingFault};
 use super::position::QueuePosition;
 use super::setup::window;
-use super::walk::{Buffers, Descriptor, DescriptorSource, Scattered, WalkAt};
+use super::walk::{Buffers, DescriptorSource, Scattered, WalkAt};
 use super::{QueueSetup, Taken, UsedElement, wake};
 use crate::Features;
-use crate::memory::{AVAIL, Array, INDIRECT, MemoryView, NEXT, USED, WRITE, Window};
+use crate::memory::{
+    AVAIL, Array, Descriptor, Format, INDIRECT, MemoryView, NEXT, PackedChain, PackedTable, USED, WRITE, Window,
+};
 
 /// The flags of an event suppression structure: `RING_EVENT_FLAGS_ENABLE`, `_DISABLE` and `_DESC`.
 const EVENT_ENABLE: u32 = 0;
@@ -109,7 +111,7 @@ impl Packed {
     #[inline(always)]
     pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Option<Taken> {
         // RING-PACKED-07: the rest of the chain is read after the flags, which the driver has written last.
-        let first = Descriptor::new(self.areas.descriptors.load(self.next_available.slot)?);
+        let first = self.areas.descriptors.load(self.next_available.slot)?;
         let rest = first.rest;
         if !self.is_available(rest) {
             return None;
@@ -128,7 +130,7 @@ impl Packed {
     /// Whether the descriptor at `next_available` is available, by its second half.
     #[inline(always)]
     fn is_available(&self, rest: u64) -> bool {
-        (rest >> 48) as u16 & (AVAIL | USED) == self.next_available.lap
+        flags(rest) & (AVAIL | USED) == self.next_available.lap
     }
 
     /// Takes the chain whose first descriptor is `first`; none where the ring is broken.
@@ -162,7 +164,7 @@ impl Packed {
     #[inline(always)]
     fn run(&self, view: &MemoryView, buffers: &mut Buffers, at: WalkAt, cursor: Cursor) -> WalkAt {
         let ring = self.areas.descriptors.descriptors();
-        ring.run::<48, { u32::MAX }, 0>(view, buffers, at, (NEXT | cursor.lap).into())
+        ring.run::<PackedChain>(view, buffers, at, (NEXT | cursor.lap).into())
     }
 
     /// Goes on with a chain that has something odd at `at`.
@@ -196,7 +198,7 @@ impl Packed {
 
     /// Adds one buffer of any kind; says whether there is a descriptor behind it.
     fn step(&self, view: &MemoryView, buffers: &mut Buffers, at: WalkAt, cursor: Cursor) -> Result<bool, RingFault> {
-        let flags = (at.descriptor.rest >> 48) as u16;
+        let flags = flags(at.descriptor.rest);
         let slot = at.index as u16;
         // DRV-PACKED-07
         if flags & (AVAIL | USED) != cursor.lap {
@@ -334,13 +336,19 @@ fn collect(
     let mut index = 0;
     loop {
         let Some(next) = table.read(index) else { return Err(RingFault::TableUnmapped { address }) };
-        let at = table.run::<48, { WRITE as u32 }, 0>(view, buffers, WalkAt::new(index, next), 0);
+        let at = table.run::<PackedTable>(view, buffers, WalkAt::new(index, next), 0);
         buffers.add(view, at.index, at.descriptor, at.descriptor.rest & packed_flags(WRITE) != 0);
         index = at.index + 1;
         if index == count {
             return Ok(());
         }
     }
+}
+
+/// The flags of a descriptor, by its second half.
+#[inline(always)]
+fn flags(rest: u64) -> u16 {
+    (rest >> PackedChain::FLAGS_AT) as u16
 }
 
 impl Descriptor {

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use super::error::{Area, RingFault};
 use super::position::QueuePosition;
 use super::setup::window;
-use super::walk::{Buffers, Descriptor, DescriptorSource, Scattered, WalkAt};
+use super::walk::{Buffers, DescriptorSource, Scattered, WalkAt};
 use super::{QueueSetup, Taken, UsedElement, wake};
 use crate::Features;
-use crate::memory::{Array, INDIRECT, MemoryView, NEXT, WRITE, Window};
+use crate::memory::{Array, Descriptor, Format, INDIRECT, MemoryView, NEXT, SplitChain, WRITE, Window};
 
 /// `VIRTQ_AVAIL_F_NO_INTERRUPT`.
 const NO_INTERRUPT: u16 = 1;
@@ -330,7 +330,7 @@ impl Split {
 
 /// Where these flags are in the second half of a descriptor of a split ring.
 const fn split_flags(flags: u16) -> u64 {
-    (flags as u64) << 32
+    (flags as u64) << SplitChain::FLAGS_AT
 }
 
 impl Descriptor {
@@ -350,7 +350,7 @@ impl Descriptor {
 #[inline(always)]
 fn run(view: &MemoryView, buffers: &mut Buffers, table: &impl DescriptorSource, at: WalkAt) -> WalkAt {
     let expected = u32::from(NEXT).wrapping_add((at.index + 1) << 16);
-    table.run::<32, { u32::MAX }, 0x1_0000>(view, buffers, at, expected)
+    table.run::<SplitChain>(view, buffers, at, expected)
 }
 
 /// What a chain ends with in a table.

@@ -11,40 +11,7 @@
 //!   followed by its neighbour. [`Buffers::add`] tells it apart, and after it the next run begins.
 
 use super::error::{ChainFault, RingFault};
-use crate::memory::{Behind, Descriptors, Filling, MemoryView, SegmentList, WRITE};
-
-/// A private copy of a descriptor, read once.
-#[derive(Clone, Copy)]
-pub(super) struct Descriptor {
-    pub(super) address: u64,
-    /// The second half: from the low bits up the length (32 bits), and what the layout has behind it.
-    pub(super) rest: u64,
-}
-
-impl Descriptor {
-    #[inline(always)]
-    pub(super) fn new((address, rest): (u64, u64)) -> Descriptor {
-        Descriptor { address, rest }
-    }
-
-    #[inline(always)]
-    pub(super) fn len(self) -> u32 {
-        self.rest as u32
-    }
-
-    /// Both halves.
-    #[inline(always)]
-    fn halves(self) -> (u64, u64) {
-        (self.address, self.rest)
-    }
-
-    /// Entries of the indirect table that this points at; none if its length is no table's.
-    #[inline(always)]
-    pub(super) fn entries(self) -> Option<u32> {
-        let len = self.len();
-        (len != 0 && len.is_multiple_of(16)).then_some(len / 16)
-    }
-}
+use crate::memory::{Behind, Descriptor, Descriptors, Filling, Format, MemoryView, SegmentList, WRITE};
 
 /// The buffers of the chain that is looked at, and the first thing that is wrong with them.
 pub(super) struct Buffers {
@@ -91,7 +58,7 @@ impl Buffers {
         if writable && !filling.is_writing() {
             filling.turn();
         }
-        let put = writable == filling.is_writing() && filling.put(descriptor.halves());
+        let put = writable == filling.is_writing() && filling.put(descriptor);
         filling.stop();
         if !put {
             self.add_odd(view, index, descriptor, writable);
@@ -154,13 +121,7 @@ pub(super) trait DescriptorSource {
 
     /// Adds the buffers of a chain from the descriptor `at` on, for as long as they are plain. `expected`: see
     /// `Filling::put_run`.
-    fn run<const SHIFT: u32, const MASK: u32, const STEP: u32>(
-        &self,
-        view: &MemoryView,
-        buffers: &mut Buffers,
-        at: WalkAt,
-        expected: u32,
-    ) -> WalkAt;
+    fn run<F: Format>(&self, view: &MemoryView, buffers: &mut Buffers, at: WalkAt, expected: u32) -> WalkAt;
 }
 
 /// A descriptor in a chain, at which a run begins or ends. All before it were added.
@@ -183,7 +144,7 @@ impl WalkAt {
 impl DescriptorSource for Descriptors<'_> {
     #[inline(always)]
     fn read(&self, index: u32) -> Option<Descriptor> {
-        self.get(index).map(Descriptor::new)
+        self.get(index)
     }
 
     /// DRV-RING-06, DRV-IND-06
@@ -193,21 +154,15 @@ impl DescriptorSource for Descriptors<'_> {
     }
 
     #[inline(always)]
-    fn run<const SHIFT: u32, const MASK: u32, const STEP: u32>(
-        &self,
-        view: &MemoryView,
-        buffers: &mut Buffers,
-        at: WalkAt,
-        expected: u32,
-    ) -> WalkAt {
+    fn run<F: Format>(&self, view: &MemoryView, buffers: &mut Buffers, at: WalkAt, expected: u32) -> WalkAt {
         let mut filling = buffers.fill(view);
         let expected = if filling.is_writing() { expected | u32::from(WRITE) } else { expected };
-        let (passed, behind) = filling.put_run::<SHIFT, MASK, STEP>(self, at.index, at.descriptor.halves(), expected);
+        let (passed, behind) = filling.put_run::<F>(self, at.index, at.descriptor, expected);
         filling.stop();
         let index = at.index + passed;
         match behind {
-            Behind::Last(descriptor) => WalkAt { ended: true, ..WalkAt::new(index - 1, Descriptor::new(descriptor)) },
-            Behind::Odd(descriptor) => WalkAt::new(index, Descriptor::new(descriptor)),
+            Behind::Last(descriptor) => WalkAt { ended: true, ..WalkAt::new(index - 1, descriptor) },
+            Behind::Odd(descriptor) => WalkAt::new(index, descriptor),
         }
     }
 }
@@ -225,7 +180,7 @@ impl DescriptorSource for Scattered<'_> {
             return None;
         }
         let address = self.address.checked_add(16 * u64::from(index))?;
-        self.view.descriptor(address).map(Descriptor::new)
+        self.view.descriptor(address)
     }
 
     fn missing(&self, index: u32, next: u32) -> RingFault {
@@ -236,13 +191,7 @@ impl DescriptorSource for Scattered<'_> {
     }
 
     /// None is plain.
-    fn run<const SHIFT: u32, const MASK: u32, const STEP: u32>(
-        &self,
-        _: &MemoryView,
-        _: &mut Buffers,
-        at: WalkAt,
-        _: u32,
-    ) -> WalkAt {
+    fn run<F: Format>(&self, _: &MemoryView, _: &mut Buffers, at: WalkAt, _: u32) -> WalkAt {
         at
     }
 }
