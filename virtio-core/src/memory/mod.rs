@@ -40,7 +40,7 @@ pub(crate) use descriptors::{AVAIL, INDIRECT, NEXT, USED, WRITE};
 pub(crate) use descriptors::{Descriptor, Descriptors, Format, PackedChain, PackedTable, SplitChain};
 pub(crate) use filling::{Behind, Filling};
 pub(crate) use segments::SegmentList;
-pub(crate) use window::{Array, Window};
+pub(crate) use window::{Array, Window, Words};
 
 /// Where writes of the device into guest memory are recorded, so that a migration can copy them.
 ///

@@ -1,18 +1,32 @@
 //! Windows on the ring areas: checked once, then accessed by atomic loads and stores.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{self, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use super::descriptors::{Descriptor, Descriptors};
 use super::regions::{Host, Segment};
 use super::view::{MemoryView, Pin};
 
+/// A part of a ring: words that both sides access atomically, by their offset in bytes. Little-endian in memory and native
+/// here.
+///
+/// A [`Window`] is one, and so are the models of the ring's tests.
+pub(crate) trait Words {
+    fn load_u16(&self, offset: usize, order: Ordering) -> u16;
+    fn load_u32(&self, offset: usize, order: Ordering) -> u32;
+    fn load_u64(&self, offset: usize, order: Ordering) -> u64;
+    fn store_u16(&self, offset: usize, value: u16, order: Ordering);
+    fn store_u32(&self, offset: usize, value: u32, order: Ordering);
+    fn store_u64(&self, offset: usize, value: u64, order: Ordering);
+    /// What was written before is visible before anything is read after.
+    fn full_fence(&self);
+}
+
 /// A piece of guest memory that holds a part of a ring, aligned to `ALIGN` bytes and mapped for as long as the window
 /// lives.
 ///
-/// Values are little-endian in memory and native here. Offsets are in bytes and must be multiples of the access size;
-/// one outside the window reads zero and writes nothing (the ring checks its indexes before, so this is a second
-/// fence, not an answer to a driver).
+/// Offsets must be multiples of the access size; one outside the window reads zero and writes nothing (the ring checks its
+/// indexes before, so this is a second fence, not an answer to a driver).
 pub(crate) struct Window<const ALIGN: usize> {
     host: Host,
     len: usize,
@@ -44,55 +58,6 @@ impl<const ALIGN: usize> Window<ALIGN> {
         inside.then(|| unsafe { self.host.0.add(offset) })
     }
 
-    #[inline(always)]
-    pub(crate) fn load_u16(&self, offset: usize, order: Ordering) -> u16 {
-        self.at::<2>(offset, 2).map_or(0, |p| {
-            // SAFETY: inside, mapped while `pin` lives, aligned because the window and the offset are; everybody else
-            // uses atomics or is another process.
-            u16::from_le(unsafe { AtomicU16::from_ptr(p.cast()) }.load(order))
-        })
-    }
-
-    #[inline(always)]
-    pub(crate) fn store_u16(&self, offset: usize, value: u16, order: Ordering) {
-        if let Some(p) = self.at::<2>(offset, 2) {
-            // SAFETY: as in `load_u16`.
-            unsafe { AtomicU16::from_ptr(p.cast()) }.store(value.to_le(), order);
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn load_u32(&self, offset: usize, order: Ordering) -> u32 {
-        self.at::<4>(offset, 4).map_or(0, |p| {
-            // SAFETY: as in `load_u16`.
-            u32::from_le(unsafe { AtomicU32::from_ptr(p.cast()) }.load(order))
-        })
-    }
-
-    #[inline(always)]
-    pub(crate) fn store_u32(&self, offset: usize, value: u32, order: Ordering) {
-        if let Some(p) = self.at::<4>(offset, 4) {
-            // SAFETY: as in `load_u16`.
-            unsafe { AtomicU32::from_ptr(p.cast()) }.store(value.to_le(), order);
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn load_u64(&self, offset: usize, order: Ordering) -> u64 {
-        self.at::<8>(offset, 8).map_or(0, |p| {
-            // SAFETY: as in `load_u16`.
-            u64::from_le(unsafe { AtomicU64::from_ptr(p.cast()) }.load(order))
-        })
-    }
-
-    #[inline(always)]
-    pub(crate) fn store_u64(&self, offset: usize, value: u64, order: Ordering) {
-        if let Some(p) = self.at::<8>(offset, 8) {
-            // SAFETY: as in `load_u16`.
-            unsafe { AtomicU64::from_ptr(p.cast()) }.store(value.to_le(), order);
-        }
-    }
-
     /// The window from `offset` on, as `count` entries of `SIZE` bytes; none where it is not that long.
     pub(crate) fn array<const SIZE: usize>(&self, offset: usize, count: u16) -> Option<Array<SIZE>> {
         // Entries are accessed by words of 2, 4 and 8 bytes.
@@ -115,6 +80,62 @@ impl<const ALIGN: usize> Window<ALIGN> {
         if self.marks {
             self.pin.map.mark(self.address.wrapping_add(offset as u64), len as u64);
         }
+    }
+}
+
+impl<const ALIGN: usize> Words for Window<ALIGN> {
+    #[inline(always)]
+    fn load_u16(&self, offset: usize, order: Ordering) -> u16 {
+        self.at::<2>(offset, 2).map_or(0, |p| {
+            // SAFETY: inside, mapped while `pin` lives, aligned because the window and the offset are; everybody else
+            // uses atomics or is another process.
+            u16::from_le(unsafe { AtomicU16::from_ptr(p.cast()) }.load(order))
+        })
+    }
+
+    #[inline(always)]
+    fn store_u16(&self, offset: usize, value: u16, order: Ordering) {
+        if let Some(p) = self.at::<2>(offset, 2) {
+            // SAFETY: as in `load_u16`.
+            unsafe { AtomicU16::from_ptr(p.cast()) }.store(value.to_le(), order);
+        }
+    }
+
+    #[inline(always)]
+    fn load_u32(&self, offset: usize, order: Ordering) -> u32 {
+        self.at::<4>(offset, 4).map_or(0, |p| {
+            // SAFETY: as in `load_u16`.
+            u32::from_le(unsafe { AtomicU32::from_ptr(p.cast()) }.load(order))
+        })
+    }
+
+    #[inline(always)]
+    fn store_u32(&self, offset: usize, value: u32, order: Ordering) {
+        if let Some(p) = self.at::<4>(offset, 4) {
+            // SAFETY: as in `load_u16`.
+            unsafe { AtomicU32::from_ptr(p.cast()) }.store(value.to_le(), order);
+        }
+    }
+
+    #[inline(always)]
+    fn load_u64(&self, offset: usize, order: Ordering) -> u64 {
+        self.at::<8>(offset, 8).map_or(0, |p| {
+            // SAFETY: as in `load_u16`.
+            u64::from_le(unsafe { AtomicU64::from_ptr(p.cast()) }.load(order))
+        })
+    }
+
+    #[inline(always)]
+    fn store_u64(&self, offset: usize, value: u64, order: Ordering) {
+        if let Some(p) = self.at::<8>(offset, 8) {
+            // SAFETY: as in `load_u16`.
+            unsafe { AtomicU64::from_ptr(p.cast()) }.store(value.to_le(), order);
+        }
+    }
+
+    #[inline(always)]
+    fn full_fence(&self) {
+        atomic::fence(Ordering::SeqCst);
     }
 }
 

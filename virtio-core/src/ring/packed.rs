@@ -10,7 +10,7 @@ use super::walk::{Buffers, DescriptorSource, Scattered, WalkAt};
 use super::{QueueSetup, Taken, UsedElement, wake};
 use crate::Features;
 use crate::memory::{
-    AVAIL, Array, Descriptor, Format, INDIRECT, MemoryView, NEXT, PackedChain, PackedTable, USED, WRITE, Window,
+    AVAIL, Array, Descriptor, Format, INDIRECT, MemoryView, NEXT, PackedChain, PackedTable, USED, WRITE, Window, Words,
 };
 
 /// The flags of an event suppression structure: `RING_EVENT_FLAGS_ENABLE`, `_DISABLE` and `_DESC`.

@@ -8,7 +8,7 @@ use super::setup::window;
 use super::walk::{Buffers, DescriptorSource, Scattered, WalkAt};
 use super::{QueueSetup, Taken, UsedElement, wake};
 use crate::Features;
-use crate::memory::{Array, Descriptor, Format, INDIRECT, MemoryView, NEXT, SplitChain, WRITE, Window};
+use crate::memory::{Array, Descriptor, Format, INDIRECT, MemoryView, NEXT, SplitChain, WRITE, Window, Words};
 
 /// `VIRTQ_AVAIL_F_NO_INTERRUPT`.
 const NO_INTERRUPT: u16 = 1;

@@ -8,58 +8,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{self, Ordering};
+use std::sync::atomic::Ordering;
 
-use crate::memory::Window;
-
-/// A part of a ring: words that both sides access atomically, by their offset in bytes.
-pub(super) trait Words {
-    fn load_u16(&self, offset: usize, order: Ordering) -> u16;
-    fn load_u32(&self, offset: usize, order: Ordering) -> u32;
-    fn load_u64(&self, offset: usize, order: Ordering) -> u64;
-    fn store_u16(&self, offset: usize, value: u16, order: Ordering);
-    fn store_u32(&self, offset: usize, value: u32, order: Ordering);
-    fn store_u64(&self, offset: usize, value: u64, order: Ordering);
-    /// What was written before is visible before anything is read after.
-    fn full_fence(&self);
-}
-
-impl<const ALIGN: usize> Words for Window<ALIGN> {
-    #[inline(always)]
-    fn load_u16(&self, offset: usize, order: Ordering) -> u16 {
-        self.load_u16(offset, order)
-    }
-
-    #[inline(always)]
-    fn load_u32(&self, offset: usize, order: Ordering) -> u32 {
-        self.load_u32(offset, order)
-    }
-
-    #[inline(always)]
-    fn load_u64(&self, offset: usize, order: Ordering) -> u64 {
-        self.load_u64(offset, order)
-    }
-
-    #[inline(always)]
-    fn store_u16(&self, offset: usize, value: u16, order: Ordering) {
-        self.store_u16(offset, value, order);
-    }
-
-    #[inline(always)]
-    fn store_u32(&self, offset: usize, value: u32, order: Ordering) {
-        self.store_u32(offset, value, order);
-    }
-
-    #[inline(always)]
-    fn store_u64(&self, offset: usize, value: u64, order: Ordering) {
-        self.store_u64(offset, value, order);
-    }
-
-    #[inline(always)]
-    fn full_fence(&self) {
-        atomic::fence(Ordering::SeqCst);
-    }
-}
+use crate::memory::Words;
 
 /// Split: shows the driver a used index, and returns what it asks for: its flags or `used_event`, whichever stand at
 /// `asked_at` in the available ring.
