@@ -106,20 +106,20 @@ impl<'a> Span<'a> {
 #[derive(Clone)]
 pub struct Reader<'a> {
     ahead: Span<'a>,
-    /// What keeps the pieces mapped.
-    pins: &'a [Arc<Pin>],
+    /// What keeps the pieces mapped; none where there are none.
+    pin: Option<&'a Arc<Pin>>,
 }
 
 impl<'a> Reader<'a> {
     #[inline]
-    pub(super) fn new(segments: &'a [Segment], pins: &'a [Arc<Pin>]) -> Reader<'a> {
-        Reader { ahead: Span::new(segments), pins }
+    pub(super) fn new(segments: &'a [Segment], pin: Option<&'a Arc<Pin>>) -> Reader<'a> {
+        Reader { ahead: Span::new(segments), pin }
     }
 
     /// Of pieces that have `len` bytes together.
     #[inline]
-    pub(super) fn of_len(segments: &'a [Segment], pins: &'a [Arc<Pin>], len: usize) -> Reader<'a> {
-        Reader { ahead: Span::of_len(segments, len), pins }
+    pub(super) fn of_len(segments: &'a [Segment], pin: Option<&'a Arc<Pin>>, len: usize) -> Reader<'a> {
+        Reader { ahead: Span::of_len(segments, len), pin }
     }
 
     /// Bytes left to read.
@@ -176,8 +176,8 @@ impl<'a> Reader<'a> {
         self.ahead.pieces()
     }
 
-    pub(super) fn pins(&self) -> &[Arc<Pin>] {
-        self.pins
+    pub(super) fn pin(&self) -> Option<&Arc<Pin>> {
+        self.pin
     }
 }
 
@@ -186,27 +186,27 @@ impl<'a> Reader<'a> {
 /// Neither Send nor Sync, as [`Reader`]. No call blocks.
 pub struct Writer<'a> {
     ahead: Span<'a>,
-    /// What keeps the pieces mapped.
-    pins: &'a [Arc<Pin>],
+    /// What keeps the pieces mapped; none where there are none.
+    pin: Option<&'a Arc<Pin>>,
     /// Where writes are marked, if they are.
     log: Option<&'a Pin>,
 }
 
 impl<'a> Writer<'a> {
     #[inline]
-    pub(super) fn new(segments: &'a [Segment], pins: &'a [Arc<Pin>], log: Option<&'a Pin>) -> Writer<'a> {
-        Writer { ahead: Span::new(segments), pins, log }
+    pub(super) fn new(segments: &'a [Segment], pin: Option<&'a Arc<Pin>>, log: Option<&'a Pin>) -> Writer<'a> {
+        Writer { ahead: Span::new(segments), pin, log }
     }
 
     /// Of pieces that have `len` bytes together.
     #[inline]
     pub(super) fn of_len(
         segments: &'a [Segment],
-        pins: &'a [Arc<Pin>],
+        pin: Option<&'a Arc<Pin>>,
         log: Option<&'a Pin>,
         len: usize,
     ) -> Writer<'a> {
-        Writer { ahead: Span::of_len(segments, len), pins, log }
+        Writer { ahead: Span::of_len(segments, len), pin, log }
     }
 
     /// Bytes left to write.
@@ -257,8 +257,8 @@ impl<'a> Writer<'a> {
         self.ahead.pieces()
     }
 
-    pub(super) fn pins(&self) -> &[Arc<Pin>] {
-        self.pins
+    pub(super) fn pin(&self) -> Option<&Arc<Pin>> {
+        self.pin
     }
 }
 

@@ -202,7 +202,7 @@ impl SegmentList {
             Shape::Writable => (&[][..], 0),
             Shape::Many => (self.slots.get(..self.turn.pieces).unwrap_or_default(), to_usize(self.turn.bytes)),
         };
-        Reader::of_len(pieces, std::slice::from_ref(&self.pin), len)
+        Reader::of_len(pieces, Some(&self.pin), len)
     }
 
     /// The device-writable part.
@@ -213,7 +213,7 @@ impl SegmentList {
             Shape::Writable => std::slice::from_ref(&self.single),
             Shape::Many => self.slots.get(self.turn.pieces..self.end.pieces).unwrap_or_default(),
         };
-        Writer::of_len(pieces, std::slice::from_ref(&self.pin), Some(&*self.pin), to_usize(self.writable_bytes()))
+        Writer::of_len(pieces, Some(&self.pin), Some(&*self.pin), to_usize(self.writable_bytes()))
     }
 }
 
