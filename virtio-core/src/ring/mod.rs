@@ -220,9 +220,12 @@ impl Virtqueue {
             return None;
         }
         let taken = each_layout!(&mut self.ring, ring => ring.take(&self.view, &mut self.buffers));
-        let Some(taken) = taken else {
-            self.none_taken();
-            return None;
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(fault) => {
+                self.none_taken(fault);
+                return None;
+            }
         };
         self.tally.bytes += self.buffers.list.bytes();
         Some(Chain::new(self, taken))
@@ -230,10 +233,10 @@ impl Virtqueue {
 
     /// No chain was there, or the ring is broken. What this look had of the grant is left for the next one.
     #[cold]
-    fn none_taken(&mut self) {
+    fn none_taken(&mut self, fault: Option<RingFault>) {
         self.forget();
         self.found(0);
-        if let Some(fault) = self.buffers.ring_fault.take() {
+        if let Some(fault) = fault {
             self.break_ring(fault);
         }
     }

@@ -106,15 +106,15 @@ impl Packed {
         Ok(self.left as u16)
     }
 
-    /// Takes the next chain, if it is available, and puts its buffers into `buffers`. None where it is not, or the ring is
-    /// broken, and then it stands there why.
+    /// Takes the next chain, if it is available, and puts its buffers into `buffers`. Without a fault it fails where there
+    /// is none.
     #[inline(always)]
-    pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Option<Taken> {
+    pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Result<Taken, Option<RingFault>> {
         // RING-PACKED-07: the rest of the chain is read after the flags, which the driver has written last.
-        let first = self.areas.descriptors.load(self.next_available.slot)?;
+        let Some(first) = self.areas.descriptors.load(self.next_available.slot) else { return Err(None) };
         let rest = first.rest;
         if !self.is_available(rest) {
-            return None;
+            return Err(None);
         }
         let single = rest & packed_flags(NEXT | INDIRECT) == 0;
         // The rest is not worth being inlined.
@@ -122,9 +122,9 @@ impl Packed {
             self.left -= 1;
             self.taken = self.taken.wrapping_add(1);
             self.next_available.advance(1, self.size);
-            return Some(Taken { id: first.id(), slots: 1 });
+            return Ok(Taken { id: first.id(), slots: 1 });
         }
-        self.walk(view, buffers, first)
+        self.walk(view, buffers, first).map_err(Some)
     }
 
     /// Whether the descriptor at `next_available` is available, by its second half.
@@ -133,29 +133,30 @@ impl Packed {
         flags(rest) & (AVAIL | USED) == self.next_available.lap
     }
 
-    /// Takes the chain whose first descriptor is `first`; none where the ring is broken.
+    /// Takes the chain whose first descriptor is `first`.
     #[inline(never)]
-    fn walk(&mut self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Option<Taken> {
+    fn walk(&mut self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Result<Taken, RingFault> {
         let taken = self.follow(view, buffers, first)?;
         self.taken = self.taken.wrapping_add(1);
         self.next_available.advance(taken.slots.into(), self.size);
         self.left = self.left.saturating_sub(taken.slots.into());
-        Some(taken)
+        Ok(taken)
     }
 
     #[inline(always)]
-    fn follow(&self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Option<Taken> {
+    fn follow(&self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Result<Taken, RingFault> {
         buffers.clear();
         if first.rest & packed_flags(INDIRECT) != 0 {
-            let end = self.walk_table(view, buffers, first);
-            return buffers.end(end).then_some(Taken { id: first.id(), slots: 1 });
+            self.walk_table(view, buffers, first)?;
+            buffers.finish();
+            return Ok(Taken { id: first.id(), slots: 1 });
         }
         let start = WalkAt::new(self.next_available.slot, first);
         let at = self.run(view, buffers, start, self.next_available);
         let slots = at.index - start.index + 1;
         if at.ended && slots <= self.free() && buffers.finish_plain() {
             // RING-PACKED-15
-            return Some(Taken { id: at.descriptor.id(), slots: slots as u16 });
+            return Ok(Taken { id: at.descriptor.id(), slots: slots as u16 });
         }
         self.walk_on(view, buffers, at)
     }
@@ -169,31 +170,29 @@ impl Packed {
 
     /// Goes on with a chain that has something odd at `at`.
     #[inline(never)]
-    fn walk_on(&self, view: &MemoryView, buffers: &mut Buffers, mut at: WalkAt) -> Option<Taken> {
+    fn walk_on(&self, view: &MemoryView, buffers: &mut Buffers, mut at: WalkAt) -> Result<Taken, RingFault> {
         let mut cursor = self.next_available;
         let free = self.free();
-        let end = loop {
+        loop {
             cursor.slot = at.index;
             // DRV-PACKED-05
             if cursor.since(self.next_available, self.size) >= free {
-                break Err(RingFault::Endless { head: self.next_available.slot as u16, limit: free as u16 });
+                return Err(RingFault::Endless { head: self.next_available.slot as u16, limit: free as u16 });
             }
-            if at.ended {
-                break Ok(());
-            }
-            match self.step(view, buffers, at, cursor) {
-                Ok(true) => {}
-                Ok(false) => break Ok(()),
-                Err(fault) => break Err(fault),
+            if at.ended || !self.step(view, buffers, at, cursor)? {
+                break;
             }
             cursor.advance(1, self.size);
             let ring = self.areas.descriptors.descriptors();
-            let Some(descriptor) = ring.read(cursor.slot) else { break Err(ring.missing(at.index, cursor.slot)) };
+            let Some(descriptor) = ring.read(cursor.slot) else {
+                return Err(ring.missing(at.index, cursor.slot));
+            };
             at = self.run(view, buffers, WalkAt::new(cursor.slot, descriptor), cursor);
-        };
+        }
+        buffers.finish();
         let slots = cursor.since(self.next_available, self.size) + 1;
         // RING-PACKED-15
-        buffers.end(end).then_some(Taken { id: at.descriptor.id(), slots: slots as u16 })
+        Ok(Taken { id: at.descriptor.id(), slots: slots as u16 })
     }
 
     /// Adds one buffer of any kind; says whether there is a descriptor behind it.

@@ -138,44 +138,52 @@ impl Split {
         Ok(ahead)
     }
 
-    /// Takes the next chain that was seen, and puts its buffers into `buffers`. None where the ring is broken, and then it
-    /// stands there why.
+    /// Takes the next chain that was seen, and puts its buffers into `buffers`. Without a fault it fails where there
+    /// is no ring.
     #[inline(always)]
-    pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Option<Taken> {
-        let head = self.areas.available_ring.load(self.slot(self.next_available))?;
+    pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Result<Taken, Option<RingFault>> {
+        let Some(head) = self.areas.available_ring.load(self.slot(self.next_available)) else { return Err(None) };
         let table = self.areas.descriptors.descriptors();
-        let Some(first) = table.read(head.into()) else { return self.stray(buffers, head) };
+        let Some(first) = table.read(head.into()) else { return Err(Some(self.stray(head))) };
         let single = first.rest & split_flags(NEXT | INDIRECT) == 0;
         // The rest is not worth being inlined.
         let taken = single && buffers.put_single(view, first, first.is_writable());
-        if !taken && !self.walk(view, buffers, head.into(), first) {
-            return None;
+        if !taken {
+            self.walk(view, buffers, head.into(), first).map_err(Some)?;
         }
         self.next_available = self.next_available.wrapping_add(1);
-        Some(Taken { id: head, slots: 1 })
+        Ok(Taken { id: head, slots: 1 })
     }
 
     /// DRV-RING-09
     #[cold]
-    fn stray(&self, buffers: &mut Buffers, head: u16) -> Option<Taken> {
-        buffers.ring_fault = Some(RingFault::Head { head, size: self.size() });
-        None
+    fn stray(&self, head: u16) -> RingFault {
+        RingFault::Head { head, size: self.size() }
     }
 
-    /// Follows the chain whose first descriptor is number `head`; says whether it is whole.
+    /// Follows the chain whose first descriptor is number `head`.
     #[inline(never)]
-    fn walk(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, first: Descriptor) -> bool {
+    fn walk(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, first: Descriptor) -> Result<(), RingFault> {
         buffers.clear();
         if first.rest & split_flags(INDIRECT) != 0 {
             return self.walk_table(view, buffers, head, first);
         }
         let at = run(view, buffers, &self.areas.descriptors.descriptors(), WalkAt::new(head, first));
-        (at.ended && buffers.finish_plain()) || self.walk_on(view, buffers, head, at)
+        if at.ended && buffers.finish_plain() {
+            return Ok(());
+        }
+        self.walk_on(view, buffers, head, at)
     }
 
     /// Follows a chain that begins with an indirect descriptor.
     #[inline(always)]
-    fn walk_table(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, first: Descriptor) -> bool {
+    fn walk_table(
+        &self,
+        view: &MemoryView,
+        buffers: &mut Buffers,
+        head: u32,
+        first: Descriptor,
+    ) -> Result<(), RingFault> {
         // What could be wrong is told apart by the slow way.
         let good = self.indirect && first.rest & (split_flags(NEXT) | 15) == 0;
         let Some(table) = good.then(|| view.indirect_table(first.address, first.len() / 16)).flatten() else {
@@ -186,24 +194,24 @@ impl Split {
         };
         let at = run(view, buffers, &table, WalkAt::new(0, descriptor));
         if at.ended && at.index <= self.mask && buffers.finish_plain() {
-            return true;
+            return Ok(());
         }
-        let end = self.trail(head, 0).follow_table(view, buffers, &table, at);
-        buffers.end(end)
+        self.trail(head, 0).follow_table(view, buffers, &table, at)?;
+        buffers.finish();
+        Ok(())
     }
 
     /// Goes on with a chain that has something odd at `at`; `head` is its first descriptor.
     #[inline(never)]
-    fn walk_on(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, mut at: WalkAt) -> bool {
+    fn walk_on(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, mut at: WalkAt) -> Result<(), RingFault> {
         let mut trail = self.trail(head, head);
         let table = self.areas.descriptors.descriptors();
-        let end = match trail.follow(view, buffers, &table, &mut at) {
-            Ok(End::Last) => Ok(()),
-            // RING-IND-02
-            Ok(End::Table) => self.follow_indirect(view, buffers, at, trail),
-            Err(fault) => Err(fault),
-        };
-        buffers.end(end)
+        // RING-IND-02
+        if trail.follow(view, buffers, &table, &mut at)? == End::Table {
+            self.follow_indirect(view, buffers, at, trail)?;
+        }
+        buffers.finish();
+        Ok(())
     }
 
     fn trail(&self, head: u32, start: u32) -> Trail {

@@ -17,8 +17,6 @@ use crate::memory::{Behind, Descriptor, Descriptors, Filling, Format, MemoryView
 pub(super) struct Buffers {
     pub(super) list: SegmentList,
     pub(super) fault: Option<ChainFault>,
-    /// What is wrong with the ring.
-    pub(super) ring_fault: Option<RingFault>,
     /// Chains in which something was, since this was last looked at.
     pub(super) faults: u64,
 }
@@ -26,7 +24,7 @@ pub(super) struct Buffers {
 impl Buffers {
     /// For the chains of a queue of `size` descriptors.
     pub(super) fn new(view: &MemoryView, size: u16) -> Buffers {
-        Buffers { list: SegmentList::new(view, usize::from(size).min(256)), fault: None, ring_fault: None, faults: 0 }
+        Buffers { list: SegmentList::new(view, usize::from(size).min(256)), fault: None, faults: 0 }
     }
 
     /// A single chain; says whether its buffer is not empty, and in one region. If not, nothing has happened.
@@ -93,15 +91,6 @@ impl Buffers {
             self.found(ChainFault::TooLong { len: bytes });
         }
         self.faults += u64::from(self.fault.is_some());
-    }
-
-    /// The chain has an end, or the ring is broken; says whether it is not.
-    pub(super) fn end(&mut self, end: Result<(), RingFault>) -> bool {
-        match end {
-            Ok(()) => self.finish(),
-            Err(fault) => self.ring_fault = Some(fault),
-        }
-        end.is_ok()
     }
 
     /// The first fault counts.
