@@ -29,7 +29,7 @@ struct State {
 /// What a barrier waits for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Target {
-    /// No table before this version is alive.
+    /// No map of regions before this version is alive.
     Released(u64),
     /// No view uses a version before this one for new work.
     Seen(u64),

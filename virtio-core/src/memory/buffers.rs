@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::MemoryError;
 use super::io::{Reader, Writer};
-use super::table::Segment;
+use super::regions::Segment;
 use super::view::{MemoryView, Pin};
 
 /// A buffer of a descriptor chain, or a piece of one: where the driver says it is.
@@ -68,7 +68,8 @@ unsafe impl Sync for RawIoSlice {}
 pub struct GuestBuffers {
     segments: Vec<Segment>,
     slices: Vec<RawIoSlice>,
-    pins: Vec<Arc<Pin>>,
+    /// What keeps the pieces mapped, where there are any.
+    pin: Option<Arc<Pin>>,
     len: usize,
     readable: bool,
 }
@@ -83,7 +84,7 @@ impl GuestBuffers {
     pub fn clear(&mut self) {
         self.segments.clear();
         self.slices.clear();
-        self.pins.clear();
+        self.pin = None;
         self.len = 0;
     }
 
@@ -92,9 +93,8 @@ impl GuestBuffers {
     /// # Errors
     /// [`MemoryError::Unmapped`] where a piece is not guest memory; nothing is held then.
     pub fn hold_readable(&mut self, reader: &Reader<'_>) -> Result<(), MemoryError> {
-        self.clear();
         self.readable = true;
-        self.append(reader.pieces(), reader.pins())
+        self.hold(reader.pieces(), reader.pin())
     }
 
     /// Holds what `writer` has left, in place of what was held.
@@ -102,18 +102,14 @@ impl GuestBuffers {
     /// # Errors
     /// [`MemoryError::Unmapped`] where a piece is not guest memory; nothing is held then.
     pub fn hold_writable(&mut self, writer: &Writer<'_>) -> Result<(), MemoryError> {
-        self.clear();
         self.readable = false;
-        self.append(writer.pieces(), writer.pins())
+        self.hold(writer.pieces(), writer.pin())
     }
 
-    fn append(&mut self, pieces: impl Iterator<Item = Segment>, pins: &[Arc<Pin>]) -> Result<(), MemoryError> {
+    fn hold(&mut self, pieces: impl Iterator<Item = Segment>, pin: Option<&Arc<Pin>>) -> Result<(), MemoryError> {
+        self.clear();
         // First what keeps the pieces mapped: at no time is there a piece without it.
-        for pin in pins {
-            if !self.pins.iter().any(|held| Arc::ptr_eq(held, pin)) {
-                self.pins.push(pin.clone());
-            }
-        }
+        self.pin = pin.cloned();
         for piece in pieces {
             if let Err(error) = piece.check() {
                 self.clear();
@@ -149,26 +145,26 @@ impl GuestBuffers {
 
     /// Reads the pieces. What is read of writable pieces is whatever the driver, or the device before, left there.
     pub fn reader(&self) -> Reader<'_> {
-        Reader::new(&self.segments, &self.pins)
+        Reader::new(&self.segments, self.pin.as_ref())
     }
 
     /// Writes the pieces, marking in the log that is current for `view`; an empty writer where they are not writable.
     pub fn writer<'a>(&'a self, view: &'a MemoryView) -> Writer<'a> {
         let segments = if self.readable { &[][..] } else { &self.segments[..] };
-        Writer::new(segments, &self.pins, Some(&view.pin))
+        Writer::new(segments, self.pin.as_ref(), Some(&view.pin))
     }
 
     /// Writes the pieces without marking them, for a backend that has no view: whoever gave it the buffers calls
     /// [`mark_written`](Self::mark_written) when it has finished. An empty writer where they are not writable.
     pub fn unmarked_writer(&self) -> Writer<'_> {
         let segments = if self.readable { &[][..] } else { &self.segments[..] };
-        Writer::new(segments, &self.pins, None)
+        Writer::new(segments, self.pin.as_ref(), None)
     }
 
     /// Marks the first `len` bytes as written, in the log that is current for `view`: for data that a system call put
     /// there. To be called when the operation has completed, before the driver is told.
     pub fn mark_written(&self, view: &MemoryView, len: usize) {
-        if !view.pin.table.marks || self.readable {
+        if !view.pin.map.marks || self.readable {
             return;
         }
         let mut left = len as u64;
@@ -177,7 +173,7 @@ impl GuestBuffers {
             if now == 0 {
                 return;
             }
-            view.pin.table.mark(piece.address, now);
+            view.pin.map.mark(piece.address, now);
             left -= now;
         }
     }

@@ -16,6 +16,75 @@ pub(crate) const AVAIL: u16 = 1 << 7;
 /// `VIRTQ_DESC_F_USED`, in the packed layout only.
 pub(crate) const USED: u16 = 1 << 15;
 
+/// A private copy of a descriptor, read once, in native order. From the low bits up:
+///
+/// ```text
+///           first half      second half
+/// split     address (64)    length (32), flags (16), next (16)
+/// packed    address (64)    length (32), buffer id (16), flags (16)
+/// ```
+#[derive(Clone, Copy)]
+pub(crate) struct Descriptor {
+    pub(crate) address: u64,
+    /// The second half.
+    pub(crate) rest: u64,
+}
+
+impl Descriptor {
+    #[inline(always)]
+    pub(crate) fn len(self) -> u32 {
+        self.rest as u32
+    }
+
+    /// Entries of the indirect table that this points at; none if its length is no table's.
+    #[inline(always)]
+    pub(crate) fn entries(self) -> Option<u32> {
+        let len = self.len();
+        (len != 0 && len.is_multiple_of(16)).then_some(len / 16)
+    }
+}
+
+/// What descriptors of a chain have in their second half, behind the length, while they are plain.
+///
+/// A run knows what it [expects](super::Filling::put_run) of a device-readable descriptor that is followed by its
+/// neighbour, as 32 bits: the flags, and above them what the layout may have there.
+pub(crate) trait Format {
+    /// The bit of the second half at which the flags begin.
+    const FLAGS_AT: u32;
+    /// What of the 32 bits is compared.
+    const COMPARED: u32;
+    /// By how much what is expected grows from one descriptor to the next.
+    const STEP: u32;
+}
+
+/// A chain in the descriptor table, or in an indirect table, of the split layout: above the flags is `next`, which has to
+/// name the neighbour.
+pub(crate) struct SplitChain;
+
+impl Format for SplitChain {
+    const FLAGS_AT: u32 = 32;
+    const COMPARED: u32 = u32::MAX;
+    const STEP: u32 = 1 << 16;
+}
+
+/// A chain in the ring of the packed layout: above the flags is nothing.
+pub(crate) struct PackedChain;
+
+impl Format for PackedChain {
+    const FLAGS_AT: u32 = 48;
+    const COMPARED: u32 = u32::MAX;
+    const STEP: u32 = 0;
+}
+
+/// An indirect table of the packed layout, in which no flag but `WRITE` means anything.
+pub(crate) struct PackedTable;
+
+impl Format for PackedTable {
+    const FLAGS_AT: u32 = 48;
+    const COMPARED: u32 = WRITE as u32;
+    const STEP: u32 = 0;
+}
+
 /// Descriptors in one piece of guest memory, aligned to 8 bytes. Each is to be read once.
 #[derive(Clone, Copy)]
 pub(crate) struct Descriptors<'m> {
@@ -35,7 +104,7 @@ impl<'m> Descriptors<'m> {
     /// Those of a table of `count` at `address`, if that is one aligned piece of guest memory.
     #[inline(always)]
     pub(super) fn of_table(view: &'m MemoryView, address: u64, count: u32) -> Option<Descriptors<'m>> {
-        let first = view.table_place(address, count.checked_mul(16)?)?.cast::<u64>();
+        let first = view.indirect_table_place(address, count.checked_mul(16)?)?.cast::<u64>();
         // The view, borrowed here, keeps the piece mapped.
         first.addr().is_multiple_of(8).then_some(Descriptors { first, count, _mapped: PhantomData })
     }
@@ -45,9 +114,9 @@ impl<'m> Descriptors<'m> {
         self.count
     }
 
-    /// Descriptor `index`, in native order; none where there are fewer.
+    /// Descriptor `index`; none where there are fewer.
     #[inline(always)]
-    pub(crate) fn get(&self, index: u32) -> Option<(u64, u64)> {
+    pub(crate) fn get(&self, index: u32) -> Option<Descriptor> {
         // SAFETY: there is one.
         (index < self.count).then(|| unsafe { self.from(index).next_unchecked() })
     }
@@ -78,12 +147,12 @@ impl DescriptorRun<'_> {
         self.left
     }
 
-    /// The next one, in native order.
+    /// The next one.
     ///
     /// # Safety
     /// Not to be called more often than there are.
     #[inline(always)]
-    pub(super) unsafe fn next_unchecked(&mut self) -> (u64, u64) {
+    pub(super) unsafe fn next_unchecked(&mut self) -> Descriptor {
         let first = self.next;
         // SAFETY: by the caller, there was one left, of 16 bytes.
         let second = unsafe { first.add(1) };
@@ -93,14 +162,14 @@ impl DescriptorRun<'_> {
         let first = unsafe { AtomicU64::from_ptr(first) }.load(Ordering::Relaxed);
         // SAFETY: as above.
         let second = unsafe { AtomicU64::from_ptr(second) }.load(Ordering::Relaxed);
-        (u64::from_le(first), u64::from_le(second))
+        Descriptor { address: u64::from_le(first), rest: u64::from_le(second) }
     }
 }
 
-/// A descriptor anywhere in guest memory, in native order; none where it is not guest memory.
-pub(super) fn descriptor_anywhere(view: &MemoryView, address: u64) -> Option<(u64, u64)> {
+/// A descriptor anywhere in guest memory; none where it is not guest memory.
+pub(super) fn descriptor_anywhere(view: &MemoryView, address: u64) -> Option<Descriptor> {
     let mut bytes = [0; 16];
     view.read(address, &mut bytes).ok()?;
     let half = |at: usize| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
-    Some((half(0), half(8)))
+    Some(Descriptor { address: half(0), rest: half(8) })
 }

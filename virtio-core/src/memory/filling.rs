@@ -1,8 +1,8 @@
 //! Putting the pieces of a chain into a list: the loop that every descriptor goes through.
 
-use super::descriptors::{Descriptors, NEXT, WRITE};
+use super::descriptors::{Descriptor, Descriptors, Format, NEXT, WRITE};
+use super::regions::{Place, Segment};
 use super::segments::Extent;
-use super::table::{Place, Segment};
 
 /// A list while the pieces of a chain are put into it.
 ///
@@ -19,20 +19,20 @@ pub(crate) struct Filling<'a> {
     pub(super) writing: &'a mut bool,
 }
 
-/// What came behind a run of usual descriptors.
+/// What came behind a run of plain descriptors (the words are those of `ring/walk.rs`).
 pub(crate) enum Behind {
     /// Nothing: the chain's last is among them, and this is it.
-    Last((u64, u64)),
-    /// Something that is not as usual, and was read but not added.
-    Odd((u64, u64)),
+    Last(Descriptor),
+    /// One that is odd, and was read but not added.
+    Odd(Descriptor),
 }
 
 impl Filling<'_> {
-    /// Adds a buffer that is as usual: not empty, and wholly in the region of the last one. Says whether it was; if not,
+    /// Adds a buffer if it is plain: not empty, and wholly in the region of the last one. Says whether it was; if not,
     /// nothing has happened.
     #[inline(always)]
-    pub(crate) fn put(&mut self, (address, rest): (u64, u64)) -> bool {
-        let Some(piece) = self.place.whole(address, rest as u32) else { return false };
+    pub(crate) fn put(&mut self, descriptor: Descriptor) -> bool {
+        let Some(piece) = self.place.whole(descriptor.address, descriptor.len()) else { return false };
         let Some(slot) = self.slots.get_mut(self.now.pieces) else { return false };
         *slot = piece;
         self.now = Extent { pieces: self.now.pieces + 1, bytes: self.now.bytes + u64::from(piece.len) };
@@ -40,18 +40,18 @@ impl Filling<'_> {
     }
 
     /// Adds the buffers of a chain from `current` on, which is descriptor number `index` of a table, for as long as they are
-    /// as usual, in ascending order in the table, and the writable behind the readable ones. How many were added, and what
-    /// came behind them.
+    /// plain: in ascending order in the table, and the writable behind the readable ones. How many were added, and what came
+    /// behind them.
     ///
-    /// `usual` is what the second half of a descriptor has above `SHIFT`, where `MASK` is set, if it is device-readable and
-    /// followed by its neighbour: flags in the lower 16 bits, and what grows by `STEP` from one descriptor to the next.
+    /// `expected` is what `current` has from `FLAGS_AT` on, as far as that is compared, if it is followed by its neighbour, and
+    /// is writable if one before it was.
     #[inline(always)]
-    pub(crate) fn put_run<const SHIFT: u32, const MASK: u32, const STEP: u32>(
+    pub(crate) fn put_run<F: Format>(
         &mut self,
         table: &Descriptors<'_>,
         index: u32,
-        (mut address, mut rest): (u64, u64),
-        mut usual: u32,
+        mut current: Descriptor,
+        mut expected: u32,
     ) -> (u32, Behind) {
         let (place, before) = (self.place, self.now);
         let mut ahead = table.from(index + 1);
@@ -59,36 +59,37 @@ impl Filling<'_> {
         let most = (ahead.left() as usize).min(room.len());
         let (mut slot, mut left, mut bytes) = (room.as_mut_ptr(), most, before.bytes);
         while left != 0 {
-            let oddity = (rest >> SHIFT) as u32 & MASK ^ usual;
-            if oddity != 0 {
-                if *self.writing || oddity as u16 & !NEXT != WRITE {
+            let difference = compared::<F>(current) ^ expected;
+            if difference != 0 {
+                if *self.writing || difference as u16 & !NEXT != WRITE {
                     break;
                 }
                 *self.writing = true;
                 *self.turn = Extent { pieces: before.pieces + most - left, bytes };
-                usual |= u32::from(WRITE);
-                if oddity as u16 != WRITE || oddity >> 16 != 0 {
+                expected |= u32::from(WRITE);
+                if difference as u16 != WRITE || difference >> 16 != 0 {
                     break;
                 }
             }
-            let Some(piece) = place.whole(address, rest as u32) else { break };
+            let Some(piece) = place.whole(current.address, current.len()) else { break };
             // SAFETY: this borrows the room, and `left` counts the slots that are left of it.
             unsafe { slot.write(piece) };
             // SAFETY: as above; perhaps behind the last.
             slot = unsafe { slot.add(1) };
             bytes += u64::from(piece.len);
-            usual = usual.wrapping_add(STEP);
+            expected = expected.wrapping_add(F::STEP);
             left -= 1;
             // SAFETY: `left` has counted the descriptors too.
-            (address, rest) = unsafe { ahead.next_unchecked() };
+            current = unsafe { ahead.next_unchecked() };
         }
         let passed = most - left;
         self.now = Extent { pieces: before.pieces + passed, bytes };
-        let last = ((rest >> SHIFT) as u32 & MASK ^ usual) as u16 == NEXT && self.put((address, rest));
+        // Of the chain's last, `next` means nothing.
+        let last = (compared::<F>(current) ^ expected) as u16 == NEXT && self.put(current);
         if last {
-            return (passed as u32 + 1, Behind::Last((address, rest)));
+            return (passed as u32 + 1, Behind::Last(current));
         }
-        (passed as u32, Behind::Odd((address, rest)))
+        (passed as u32, Behind::Odd(current))
     }
 
     /// Whether what is put is for the device to write.
@@ -109,4 +110,10 @@ impl Filling<'_> {
     pub(crate) fn stop(self) {
         *self.end = self.now;
     }
+}
+
+/// What of a descriptor is compared with what is expected of it.
+#[inline(always)]
+fn compared<F: Format>(descriptor: Descriptor) -> u32 {
+    (descriptor.rest >> F::FLAGS_AT) as u32 & F::COMPARED
 }

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::table::{Place, Region};
+use super::regions::{Place, Region};
 
 /// At most so many buckets, whatever the regions are.
 const MAX_BUCKETS: u64 = 4096;

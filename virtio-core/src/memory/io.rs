@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::table::{Host, Segment};
+use super::regions::{Host, Segment};
 use super::view::Pin;
 use super::{MemoryError, copy};
 
-/// A place in a list of pieces, and how far it may go from there.
+/// What is ahead in a list of pieces.
 #[derive(Clone, Copy)]
-struct Cursor<'a> {
+struct Span<'a> {
     segments: &'a [Segment],
     /// Bytes of the first piece that are behind us.
     offset: u32,
@@ -17,16 +17,16 @@ struct Cursor<'a> {
     left: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> Span<'a> {
     #[inline]
-    fn new(segments: &'a [Segment]) -> Cursor<'a> {
-        Cursor::of_len(segments, segments.iter().map(|piece| piece.len as usize).sum())
+    fn new(segments: &'a [Segment]) -> Span<'a> {
+        Span::of_len(segments, segments.iter().map(|piece| piece.len as usize).sum())
     }
 
     /// All of `segments`, which have `left` bytes together.
     #[inline]
-    fn of_len(segments: &'a [Segment], left: usize) -> Cursor<'a> {
-        Cursor { segments, offset: 0, left }
+    fn of_len(segments: &'a [Segment], left: usize) -> Span<'a> {
+        Span { segments, offset: 0, left }
     }
 
     /// Goes on by at most `most` bytes within one piece, and returns the bytes passed.
@@ -70,21 +70,21 @@ impl<'a> Cursor<'a> {
     #[inline]
     fn take(&mut self, len: usize, mut each: impl FnMut(Segment)) -> Result<(), MemoryError> {
         self.need(len)?;
-        let mut ahead = *self;
+        let mut rest = *self;
         let mut todo = len;
         while todo > 0 {
-            let Some(piece) = ahead.step(todo) else { break };
+            let Some(piece) = rest.step(todo) else { break };
             piece.check()?;
             each(piece);
             todo -= piece.len as usize;
         }
-        *self = ahead;
+        *self = rest;
         Ok(())
     }
 
-    fn split(mut self, at: usize) -> Result<(Cursor<'a>, Cursor<'a>), MemoryError> {
+    fn split(mut self, at: usize) -> Result<(Span<'a>, Span<'a>), MemoryError> {
         self.need(at)?;
-        let front = Cursor { left: at, ..self };
+        let front = Span { left: at, ..self };
         let mut todo = at;
         while todo > 0 {
             let Some(piece) = self.step(todo) else { break };
@@ -105,27 +105,27 @@ impl<'a> Cursor<'a> {
 /// Neither Send nor Sync: [`GuestBuffers`](crate::GuestBuffers) take buffers to other threads. No call blocks.
 #[derive(Clone)]
 pub struct Reader<'a> {
-    cursor: Cursor<'a>,
-    /// What keeps the pieces mapped.
-    pins: &'a [Arc<Pin>],
+    ahead: Span<'a>,
+    /// What keeps the pieces mapped; none where there are none.
+    pin: Option<&'a Arc<Pin>>,
 }
 
 impl<'a> Reader<'a> {
     #[inline]
-    pub(super) fn new(segments: &'a [Segment], pins: &'a [Arc<Pin>]) -> Reader<'a> {
-        Reader { cursor: Cursor::new(segments), pins }
+    pub(super) fn new(segments: &'a [Segment], pin: Option<&'a Arc<Pin>>) -> Reader<'a> {
+        Reader { ahead: Span::new(segments), pin }
     }
 
     /// Of pieces that have `len` bytes together.
     #[inline]
-    pub(super) fn of_len(segments: &'a [Segment], pins: &'a [Arc<Pin>], len: usize) -> Reader<'a> {
-        Reader { cursor: Cursor::of_len(segments, len), pins }
+    pub(super) fn of_len(segments: &'a [Segment], pin: Option<&'a Arc<Pin>>, len: usize) -> Reader<'a> {
+        Reader { ahead: Span::of_len(segments, len), pin }
     }
 
     /// Bytes left to read.
     #[inline]
     pub fn remaining(&self) -> usize {
-        self.cursor.left
+        self.ahead.left
     }
 
     /// Fills `data`.
@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
     /// position has not moved then.
     pub fn read(&mut self, data: &mut [u8]) -> Result<(), MemoryError> {
         let mut done = 0;
-        self.cursor.take(data.len(), |piece| {
+        self.ahead.take(data.len(), |piece| {
             let end = done + piece.len as usize;
             // SAFETY: the piece was checked when the chain was walked, and stays mapped while the list that this
             // borrows from holds its pin; it is not a hole.
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`MemoryError::Short`] where less is left.
     pub fn skip(&mut self, len: usize) -> Result<(), MemoryError> {
-        self.cursor = self.cursor.split(len)?.1;
+        self.ahead = self.ahead.split(len)?.1;
         Ok(())
     }
 
@@ -168,16 +168,16 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`MemoryError::Short`] where less is left.
     pub fn split_at(self, at: usize) -> Result<(Reader<'a>, Reader<'a>), MemoryError> {
-        let (front, back) = self.cursor.split(at)?;
-        Ok((Reader { cursor: front, ..self }, Reader { cursor: back, ..self }))
+        let (front, back) = self.ahead.split(at)?;
+        Ok((Reader { ahead: front, ..self }, Reader { ahead: back, ..self }))
     }
 
     pub(super) fn pieces(&self) -> impl Iterator<Item = Segment> {
-        self.cursor.pieces()
+        self.ahead.pieces()
     }
 
-    pub(super) fn pins(&self) -> &[Arc<Pin>] {
-        self.pins
+    pub(super) fn pin(&self) -> Option<&Arc<Pin>> {
+        self.pin
     }
 }
 
@@ -185,34 +185,34 @@ impl<'a> Reader<'a> {
 ///
 /// Neither Send nor Sync, as [`Reader`]. No call blocks.
 pub struct Writer<'a> {
-    cursor: Cursor<'a>,
-    /// What keeps the pieces mapped.
-    pins: &'a [Arc<Pin>],
+    ahead: Span<'a>,
+    /// What keeps the pieces mapped; none where there are none.
+    pin: Option<&'a Arc<Pin>>,
     /// Where writes are marked, if they are.
     log: Option<&'a Pin>,
 }
 
 impl<'a> Writer<'a> {
     #[inline]
-    pub(super) fn new(segments: &'a [Segment], pins: &'a [Arc<Pin>], log: Option<&'a Pin>) -> Writer<'a> {
-        Writer { cursor: Cursor::new(segments), pins, log }
+    pub(super) fn new(segments: &'a [Segment], pin: Option<&'a Arc<Pin>>, log: Option<&'a Pin>) -> Writer<'a> {
+        Writer { ahead: Span::new(segments), pin, log }
     }
 
     /// Of pieces that have `len` bytes together.
     #[inline]
     pub(super) fn of_len(
         segments: &'a [Segment],
-        pins: &'a [Arc<Pin>],
+        pin: Option<&'a Arc<Pin>>,
         log: Option<&'a Pin>,
         len: usize,
     ) -> Writer<'a> {
-        Writer { cursor: Cursor::of_len(segments, len), pins, log }
+        Writer { ahead: Span::of_len(segments, len), pin, log }
     }
 
     /// Bytes left to write.
     #[inline]
     pub fn remaining(&self) -> usize {
-        self.cursor.left
+        self.ahead.left
     }
 
     /// Writes `data`, and marks it dirty unless this is an [unmarked](crate::GuestBuffers::unmarked_writer) writer.
@@ -223,7 +223,7 @@ impl<'a> Writer<'a> {
     pub fn write(&mut self, data: &[u8]) -> Result<(), MemoryError> {
         let mut done = 0;
         let log = self.log;
-        self.cursor.take(data.len(), |piece| {
+        self.ahead.take(data.len(), |piece| {
             let end = done + piece.len as usize;
             // SAFETY: the piece was checked when the chain was walked, and stays mapped while the list that this
             // borrows from holds its pin; it is not a hole.
@@ -240,7 +240,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// [`MemoryError::Short`] where less is left.
     pub fn skip(&mut self, len: usize) -> Result<(), MemoryError> {
-        self.cursor = self.cursor.split(len)?.1;
+        self.ahead = self.ahead.split(len)?.1;
         Ok(())
     }
 
@@ -249,16 +249,16 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// [`MemoryError::Short`] where less is left.
     pub fn split_at(self, at: usize) -> Result<(Writer<'a>, Writer<'a>), MemoryError> {
-        let (front, back) = self.cursor.split(at)?;
-        Ok((Writer { cursor: front, ..self }, Writer { cursor: back, ..self }))
+        let (front, back) = self.ahead.split(at)?;
+        Ok((Writer { ahead: front, ..self }, Writer { ahead: back, ..self }))
     }
 
     pub(super) fn pieces(&self) -> impl Iterator<Item = Segment> {
-        self.cursor.pieces()
+        self.ahead.pieces()
     }
 
-    pub(super) fn pins(&self) -> &[Arc<Pin>] {
-        self.pins
+    pub(super) fn pin(&self) -> Option<&Arc<Pin>> {
+        self.pin
     }
 }
 

@@ -1,6 +1,6 @@
 //! Guest memory as a device sees it.
 //!
-//! - [`GuestRam`]: the table of regions, changed at run time behind a barrier.
+//! - [`GuestRam`]: the map of regions, changed at run time behind a barrier.
 //! - [`MemoryView`]: what a queue's task holds of it; refreshed at batch boundaries.
 //! - [`Reader`], [`Writer`]: the two halves of a descriptor chain, or of buffers taken out of one.
 //! - [`GuestBuffers`]: pieces of guest memory that an operation in flight holds on to.
@@ -21,8 +21,8 @@ mod filling;
 mod index;
 mod io;
 mod ram;
+mod regions;
 mod segments;
-mod table;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -36,10 +36,11 @@ pub use io::{Reader, Writer};
 pub use ram::{DiscardInhibitor, GuestRam, RawRegion};
 pub use view::MemoryView;
 
-pub(crate) use descriptors::{AVAIL, Descriptors, INDIRECT, NEXT, USED, WRITE};
+pub(crate) use descriptors::{AVAIL, INDIRECT, NEXT, USED, WRITE};
+pub(crate) use descriptors::{Descriptor, Descriptors, Format, PackedChain, PackedTable, SplitChain};
 pub(crate) use filling::{Behind, Filling};
 pub(crate) use segments::SegmentList;
-pub(crate) use window::{Array, Window};
+pub(crate) use window::{Array, Window, Words};
 
 /// Where writes of the device into guest memory are recorded, so that a migration can copy them.
 ///

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::barrier::{MemoryBarrier, Target, Versions};
 use super::index::Index;
-use super::table::{Place, Region, Table};
+use super::regions::{Place, Region, RegionMap};
 use super::view::{MemoryView, Pin, ViewSlot};
 use super::{DirtyLog, MemoryError};
 use crate::event::Event;
 
-/// Guest memory: a sorted table of device-visible ranges and the host memory behind them.
+/// Guest memory: a sorted map of device-visible ranges and the host memory behind them.
 ///
 /// Cheap to clone; all clones are the same memory. The embedder changes it at run time with [`map`](Self::map),
 /// [`unmap`](Self::unmap) and [`replace`](Self::replace): each wakes every task and returns a [`MemoryBarrier`] that
@@ -25,14 +25,14 @@ pub struct GuestRam(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     current: Mutex<Current>,
-    /// The version of the current table: what a batch compares its own with.
+    /// The version of the current map: what a batch compares its own with.
     pub(super) version: AtomicU64,
     pub(super) versions: Arc<Versions>,
     inhibitors: AtomicUsize,
 }
 
 struct Current {
-    table: Arc<Table>,
+    map: Arc<RegionMap>,
     /// Everybody who has to hear of a change.
     views: Vec<Weak<ViewSlot>>,
 }
@@ -79,11 +79,11 @@ impl GuestRam {
     }
 
     pub(super) fn from_regions(regions: Vec<Region>) -> Result<GuestRam, MemoryError> {
-        let regions = Table::sorted(regions)?;
+        let regions = RegionMap::sorted(regions)?;
         let versions = Arc::new(Versions::default());
-        let table = Arc::new(new_table(regions, 0, None, &versions));
+        let map = Arc::new(new_map(regions, 0, None, &versions));
         Ok(GuestRam(Arc::new(Shared {
-            current: Mutex::new(Current { table, views: Vec::new() }),
+            current: Mutex::new(Current { map, views: Vec::new() }),
             version: AtomicU64::new(0),
             versions,
             inhibitors: AtomicUsize::new(0),
@@ -102,10 +102,10 @@ impl GuestRam {
         regions: Vec<RawRegion>,
         owner: Arc<dyn Any + Send + Sync>,
     ) -> Result<MemoryBarrier, MemoryError> {
-        self.change(|table| {
-            let mut all = table.regions.to_vec();
+        self.change(|map| {
+            let mut all = map.regions.to_vec();
             all.extend(regions.into_iter().map(|region| region.owned_by(owner.clone())));
-            Table::sorted(all)
+            RegionMap::sorted(all)
         })
     }
 
@@ -114,8 +114,8 @@ impl GuestRam {
     /// # Errors
     /// [`MemoryError::NoRegion`] where there is none.
     pub fn unmap(&self, start: u64, len: u64) -> Result<MemoryBarrier, MemoryError> {
-        self.change(|table| {
-            let mut all = table.regions.to_vec();
+        self.change(|map| {
+            let mut all = map.regions.to_vec();
             let index = all.iter().position(|region| region.range() == (start, len));
             all.remove(index.ok_or(MemoryError::NoRegion { start, len })?);
             Ok(all.into_boxed_slice())
@@ -138,14 +138,14 @@ impl GuestRam {
     }
 
     pub(super) fn replace_regions(&self, regions: Vec<Region>) -> Result<MemoryBarrier, MemoryError> {
-        self.change(|_| Table::sorted(regions))
+        self.change(|_| RegionMap::sorted(regions))
     }
 
     /// As [`replace`](Self::replace), with the regions that `other` has now.
     pub fn replace_with(&self, other: &GuestRam) -> MemoryBarrier {
-        let regions = other.table().regions.clone();
+        let regions = other.current_map().regions.clone();
         let current = self.current();
-        let log = current.table.log.clone();
+        let log = current.map.log.clone();
         self.barrier(Target::Released(self.install(current, regions, log)))
     }
 
@@ -154,7 +154,7 @@ impl GuestRam {
     /// The barrier completes when every task marks in the new log; from then on each write is in it.
     pub fn set_log(&self, log: Option<Arc<dyn DirtyLog>>) -> MemoryBarrier {
         let current = self.current();
-        let regions = current.table.regions.clone();
+        let regions = current.map.regions.clone();
         self.barrier(Target::Seen(self.install(current, regions, log)))
     }
 
@@ -171,7 +171,7 @@ impl GuestRam {
 
     /// The ranges that are mapped now, as (start, length), ascending.
     pub fn regions(&self) -> Vec<(u64, u64)> {
-        self.table().regions.iter().map(Region::range).collect()
+        self.current_map().regions.iter().map(Region::range).collect()
     }
 
     /// A view for a task. `wake` is signalled when memory changes, so that the task refreshes the view.
@@ -184,7 +184,7 @@ impl GuestRam {
     /// # Errors
     /// [`MemoryError::Unmapped`]; `data` may be partly written then.
     pub fn read(&self, address: u64, data: &mut [u8]) -> Result<(), MemoryError> {
-        Pin { table: self.table() }.read(address, data)
+        Pin { map: self.current_map() }.read(address, data)
     }
 
     /// Copies `data` into guest memory at `address`, and marks it dirty. For cold paths.
@@ -192,46 +192,46 @@ impl GuestRam {
     /// # Errors
     /// [`MemoryError::Unmapped`]; memory may be partly written then.
     pub fn write(&self, address: u64, data: &[u8]) -> Result<(), MemoryError> {
-        Pin { table: self.table() }.write(address, data)
+        Pin { map: self.current_map() }.write(address, data)
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
         self.0.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn table(&self) -> Arc<Table> {
-        self.current().table.clone()
+    pub(super) fn current_map(&self) -> Arc<RegionMap> {
+        self.current().map.clone()
     }
 
-    /// Enters a view that hears of every change from now on, and gives it the current table.
-    pub(super) fn register(&self, slot: &Arc<ViewSlot>) -> Arc<Table> {
+    /// Enters a view that hears of every change from now on, and gives it the current map.
+    pub(super) fn register(&self, slot: &Arc<ViewSlot>) -> Arc<RegionMap> {
         let mut current = self.current();
         current.views.retain(|view| view.strong_count() > 0);
         current.views.push(Arc::downgrade(slot));
-        self.0.versions.moved(None, Some(current.table.version));
-        current.table.clone()
+        self.0.versions.moved(None, Some(current.map.version));
+        current.map.clone()
     }
 
     /// Puts the regions that `next` makes of the current ones in their place.
     fn change(
         &self,
-        next: impl FnOnce(&Table) -> Result<Box<[Region]>, MemoryError>,
+        next: impl FnOnce(&RegionMap) -> Result<Box<[Region]>, MemoryError>,
     ) -> Result<MemoryBarrier, MemoryError> {
         let current = self.current();
-        let regions = next(&current.table)?;
-        let log = current.table.log.clone();
+        let regions = next(&current.map)?;
+        let log = current.map.log.clone();
         Ok(self.barrier(Target::Released(self.install(current, regions, log))))
     }
 
-    /// Makes a new table the current one; its version.
+    /// Makes a new map the current one; its version.
     fn install(
         &self,
         mut current: MutexGuard<'_, Current>,
         regions: Box<[Region]>,
         log: Option<Arc<dyn DirtyLog>>,
     ) -> u64 {
-        let version = current.table.version + 1;
-        let old = std::mem::replace(&mut current.table, Arc::new(new_table(regions, version, log, &self.0.versions)));
+        let version = current.map.version + 1;
+        let old = std::mem::replace(&mut current.map, Arc::new(new_map(regions, version, log, &self.0.versions)));
         self.0.version.store(version, Ordering::Release);
         let views: Vec<_> = current.views.iter().filter_map(Weak::upgrade).collect();
         drop(current);
@@ -248,15 +248,20 @@ impl GuestRam {
     }
 }
 
-fn new_table(regions: Box<[Region]>, version: u64, log: Option<Arc<dyn DirtyLog>>, versions: &Arc<Versions>) -> Table {
+fn new_map(
+    regions: Box<[Region]>,
+    version: u64,
+    log: Option<Arc<dyn DirtyLog>>,
+    versions: &Arc<Versions>,
+) -> RegionMap {
     versions.created(version);
     let marks = log.is_some() || regions.iter().any(|region| region.dirty.is_some());
-    Table { index: Index::new(&regions), regions, version, log, marks, versions: versions.clone() }
+    RegionMap { index: Index::new(&regions), regions, version, log, marks, versions: versions.clone() }
 }
 
 impl fmt::Debug for GuestRam {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("GuestRam").field(&self.table().regions).finish()
+        f.debug_tuple("GuestRam").field(&self.current_map().regions).finish()
     }
 }
 

@@ -6,16 +6,16 @@ use super::MemoryError;
 use super::buffers::Buffer;
 use super::filling::Filling;
 use super::io::{Reader, Writer};
-use super::table::{Host, Place, Segment};
+use super::regions::{Host, Place, Segment};
 use super::view::{MemoryView, Pin};
 
 /// The pieces of one chain while it is looked at. Reused from chain to chain.
 pub(crate) struct SegmentList {
     pin: Arc<Pin>,
     shape: Shape,
-    /// The only piece of a chain that has one.
-    only: Segment,
-    /// Room for pieces; those of any other chain come first. All pieces were found in `pin`'s table, or are holes.
+    /// The piece of a single chain.
+    single: Segment,
+    /// Room for pieces; those of any other chain come first. All pieces were found in `pin`'s map, or are holes.
     slots: Vec<Segment>,
     /// Where the readable pieces end, and the writable ones start.
     turn: Extent,
@@ -53,7 +53,7 @@ impl SegmentList {
         SegmentList {
             pin: view.pin.clone(),
             shape: Shape::Many,
-            only: Segment::hole(0, 0),
+            single: Segment::hole(0, 0),
             slots: vec![Segment::hole(0, 0); capacity],
             turn: Extent::default(),
             end: Extent::default(),
@@ -78,23 +78,23 @@ impl SegmentList {
         self.pin = view.pin.clone();
     }
 
-    /// Makes one buffer the content of the list, if it is as usual: not empty, and wholly in the region of the last one.
+    /// Makes one buffer the content of the list, if it is plain: not empty, and wholly in the region of the last one.
     #[inline(always)]
-    pub(crate) fn only(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
+    pub(crate) fn put_single(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
         debug_assert!(Arc::ptr_eq(&view.pin, &self.pin), "the list's pieces belong to another version");
-        self.only_in(view.place(), address, len, writable)
+        self.put_single_in(view.place(), address, len, writable)
     }
 
     /// The same, in any one region.
     #[inline(never)]
-    pub(crate) fn only_elsewhere(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
-        self.only_in(view.place_of(address), address, len, writable)
+    pub(crate) fn put_single_elsewhere(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
+        self.put_single_in(view.place_of(address), address, len, writable)
     }
 
     #[inline(always)]
-    fn only_in(&mut self, place: Place, address: u64, len: u32, writable: bool) -> bool {
+    fn put_single_in(&mut self, place: Place, address: u64, len: u32, writable: bool) -> bool {
         let Some(piece) = place.whole(address, len) else { return false };
-        self.only = piece;
+        self.single = piece;
         self.shape = if writable { Shape::Writable } else { Shape::Readable };
         true
     }
@@ -131,7 +131,7 @@ impl SegmentList {
 
     /// The chain is complete, and all in it was put by a [`Filling`]; its bytes.
     #[inline(always)]
-    pub(crate) fn finish_usual(&mut self) -> u64 {
+    pub(crate) fn finish_plain(&mut self) -> u64 {
         if !self.writing {
             self.turn = self.end;
         }
@@ -140,7 +140,7 @@ impl SegmentList {
 
     /// The chain is complete; its bytes.
     pub(crate) fn finish(&mut self) -> u64 {
-        self.finish_usual();
+        self.finish_plain();
         if self.late_end.pieces != 0 {
             self.merge_late();
         }
@@ -164,7 +164,7 @@ impl SegmentList {
     #[inline]
     pub(crate) fn bytes(&self) -> u64 {
         match self.shape {
-            Shape::Readable | Shape::Writable => self.only.len.into(),
+            Shape::Readable | Shape::Writable => self.single.len.into(),
             Shape::Many => self.end.bytes,
         }
     }
@@ -174,7 +174,7 @@ impl SegmentList {
     pub(crate) fn writable_bytes(&self) -> u64 {
         match self.shape {
             Shape::Readable => 0,
-            Shape::Writable => self.only.len.into(),
+            Shape::Writable => self.single.len.into(),
             Shape::Many => self.end.bytes.wrapping_sub(self.turn.bytes),
         }
     }
@@ -182,7 +182,7 @@ impl SegmentList {
     /// The pieces in order, and which of them are for the device to write.
     #[inline(always)]
     pub(crate) fn pieces(&self) -> Pieces<'_> {
-        let one = std::slice::from_ref(&self.only);
+        let one = std::slice::from_ref(&self.single);
         match self.shape {
             Shape::Readable => Pieces { pieces: one, next: 0, turn: 1 },
             Shape::Writable => Pieces { pieces: one, next: 0, turn: 0 },
@@ -198,11 +198,11 @@ impl SegmentList {
     #[inline]
     pub(crate) fn reader(&self) -> Reader<'_> {
         let (pieces, len) = match self.shape {
-            Shape::Readable => (std::slice::from_ref(&self.only), self.only.len as usize),
+            Shape::Readable => (std::slice::from_ref(&self.single), self.single.len as usize),
             Shape::Writable => (&[][..], 0),
             Shape::Many => (self.slots.get(..self.turn.pieces).unwrap_or_default(), to_usize(self.turn.bytes)),
         };
-        Reader::of_len(pieces, std::slice::from_ref(&self.pin), len)
+        Reader::of_len(pieces, Some(&self.pin), len)
     }
 
     /// The device-writable part.
@@ -210,10 +210,10 @@ impl SegmentList {
     pub(crate) fn writer(&self) -> Writer<'_> {
         let pieces = match self.shape {
             Shape::Readable => &[][..],
-            Shape::Writable => std::slice::from_ref(&self.only),
+            Shape::Writable => std::slice::from_ref(&self.single),
             Shape::Many => self.slots.get(self.turn.pieces..self.end.pieces).unwrap_or_default(),
         };
-        Writer::of_len(pieces, std::slice::from_ref(&self.pin), Some(&*self.pin), to_usize(self.writable_bytes()))
+        Writer::of_len(pieces, Some(&self.pin), Some(&*self.pin), to_usize(self.writable_bytes()))
     }
 }
 
@@ -247,10 +247,10 @@ impl Iterator for Pieces<'_> {
     fn fold<T, F: FnMut(T, Buffer) -> T>(self, init: T, mut each: F) -> T {
         let buffer = |piece: &Segment, writable| Buffer { address: piece.address, len: piece.len, writable };
         // Most chains that are short are a single buffer.
-        if let [only] = self.pieces
+        if let [single] = self.pieces
             && self.next == 0
         {
-            return each(init, buffer(only, self.turn == 0));
+            return each(init, buffer(single, self.turn == 0));
         }
         let (readable, writable) = self.pieces.split_at_checked(self.turn).unwrap_or_default();
         let readable = readable.iter().skip(self.next).fold(init, |so_far, piece| each(so_far, buffer(piece, false)));

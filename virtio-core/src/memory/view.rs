@@ -5,15 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::descriptors::{self, Descriptors};
+use super::descriptors::{self, Descriptor, Descriptors};
 use super::ram::GuestRam;
-use super::table::{Place, Segment, Table};
+use super::regions::{Place, RegionMap, Segment};
 use super::{MemoryError, Window, copy};
 use crate::event::Event;
 
 /// Keeps one version of guest memory mapped. Counted per queue, so that counting costs no traffic between threads.
 pub(super) struct Pin {
-    pub(super) table: Arc<Table>,
+    pub(super) map: Arc<RegionMap>,
 }
 
 /// What [`GuestRam`] knows of a view.
@@ -29,7 +29,7 @@ impl ViewSlot {
     }
 }
 
-/// One task's view of guest memory: a version of the table that stays as it is until the task refreshes it.
+/// One task's view of guest memory: a version of its regions that stays as it is until the task refreshes it.
 ///
 /// Send, not Sync: it belongs to one task. No call blocks longer than a short mutex.
 ///
@@ -40,22 +40,22 @@ impl ViewSlot {
 pub struct MemoryView {
     ram: GuestRam,
     pub(super) pin: Arc<Pin>,
-    /// Where the last look-up found something, in `pin`'s table.
+    /// Where the last look-up found something, in `pin`'s map.
     last: Cell<Place>,
-    /// The same for indirect tables.
-    last_table: Cell<Place>,
+    /// The same for an indirect table.
+    last_indirect_table: Cell<Place>,
     _slot: Arc<ViewSlot>,
 }
 
 impl MemoryView {
     pub(super) fn new(ram: GuestRam, wake: Option<Event>) -> MemoryView {
         let slot = Arc::new(ViewSlot { wake });
-        let table = ram.register(&slot);
+        let map = ram.register(&slot);
         MemoryView {
             ram,
-            pin: Arc::new(Pin { table }),
+            pin: Arc::new(Pin { map }),
             last: Cell::default(),
-            last_table: Cell::default(),
+            last_indirect_table: Cell::default(),
             _slot: slot,
         }
     }
@@ -63,16 +63,16 @@ impl MemoryView {
     /// Whether memory has changed since the view was made or refreshed.
     #[inline]
     pub fn is_stale(&self) -> bool {
-        self.ram.0.version.load(Ordering::Acquire) != self.pin.table.version
+        self.ram.0.version.load(Ordering::Acquire) != self.pin.map.version
     }
 
     /// Moves on to the newest version.
     pub fn refresh(&mut self) {
-        let table = self.ram.table();
-        let (from, to) = (self.pin.table.version, table.version);
+        let map = self.ram.current_map();
+        let (from, to) = (self.pin.map.version, map.version);
         self.last.set(Place::default());
-        self.last_table.set(Place::default());
-        self.pin = Arc::new(Pin { table });
+        self.last_indirect_table.set(Place::default());
+        self.pin = Arc::new(Pin { map });
         self.ram.0.versions.moved(Some(from), Some(to));
     }
 
@@ -86,35 +86,35 @@ impl MemoryView {
         Window::new(self.find(address, len).filter(|piece| piece.len == len)?, self.pin.clone())
     }
 
-    /// A table of `count` descriptors, where it is one aligned piece of guest memory.
+    /// An indirect table of `count` descriptors, where it is one aligned piece of guest memory.
     #[inline(always)]
-    pub(crate) fn table(&self, address: u64, count: u32) -> Option<Descriptors<'_>> {
+    pub(crate) fn indirect_table(&self, address: u64, count: u32) -> Option<Descriptors<'_>> {
         Descriptors::of_table(self, address, count)
     }
 
-    /// The two halves of a descriptor at any address.
-    pub(crate) fn descriptor(&self, address: u64) -> Option<(u64, u64)> {
+    /// A descriptor at any address.
+    pub(crate) fn descriptor(&self, address: u64) -> Option<Descriptor> {
         descriptors::descriptor_anywhere(self, address)
     }
 
-    /// Where the table of `len` bytes at `address` is, if it is one host-contiguous piece. Tables may be in another
+    /// Where the indirect table of `len` bytes at `address` is, if it is one host-contiguous piece. Such tables may be in another
     /// region than buffers, so their last look-up is kept apart.
     #[inline(always)]
-    pub(super) fn table_place(&self, address: u64, len: u32) -> Option<*mut u8> {
-        let near = self.last_table.get().whole(address, len);
-        near.map(|piece| piece.host.0).or_else(|| self.table_elsewhere(address, len))
+    pub(super) fn indirect_table_place(&self, address: u64, len: u32) -> Option<*mut u8> {
+        let near = self.last_indirect_table.get().whole(address, len);
+        near.map(|piece| piece.host.0).or_else(|| self.indirect_table_elsewhere(address, len))
     }
 
     #[inline(never)]
-    fn table_elsewhere(&self, address: u64, len: u32) -> Option<*mut u8> {
-        self.last_table.set(self.pin.table.find(address)?);
-        self.last_table.get().whole(address, len).map(|piece| piece.host.0)
+    fn indirect_table_elsewhere(&self, address: u64, len: u32) -> Option<*mut u8> {
+        self.last_indirect_table.set(self.pin.map.find(address)?);
+        self.last_indirect_table.get().whole(address, len).map(|piece| piece.host.0)
     }
 
-    /// Goes to the region that holds `address`; that one, or the one before where there is none.
+    /// Goes to the region that holds `address`; that one, or that of the last look-up where there is none.
     #[inline]
     pub(super) fn place_of(&self, address: u64) -> Place {
-        if let Some(place) = self.pin.table.find(address) {
+        if let Some(place) = self.pin.map.find(address) {
             self.last.set(place);
         }
         self.last.get()
@@ -128,7 +128,7 @@ impl MemoryView {
 
     /// The first host-contiguous piece of `[address, address + len)`, at most `len` bytes long.
     pub(super) fn find(&self, address: u64, len: u32) -> Option<Segment> {
-        let place = self.pin.table.find(address)?;
+        let place = self.pin.map.find(address)?;
         self.last.set(place);
         place.piece(address, len)
     }
@@ -156,9 +156,9 @@ impl Pin {
         let (mut at, mut rest) = (address, data);
         while !rest.is_empty() {
             let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-            let piece = self.table.piece(at, len).ok_or(error)?;
+            let piece = self.map.piece(at, len).ok_or(error)?;
             let (now, later) = rest.split_at_mut(piece.len as usize);
-            // SAFETY: the piece was checked against the table that `self` keeps mapped.
+            // SAFETY: the piece was checked against the map that `self` keeps mapped.
             unsafe { copy::from_guest(piece.host.0, now) };
             (at, rest) = (at.wrapping_add(u64::from(piece.len)), later);
         }
@@ -170,9 +170,9 @@ impl Pin {
         let (mut at, mut rest) = (address, data);
         while !rest.is_empty() {
             let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-            let piece = self.table.piece(at, len).ok_or(error)?;
+            let piece = self.map.piece(at, len).ok_or(error)?;
             let (now, later) = rest.split_at(piece.len as usize);
-            // SAFETY: the piece was checked against the table that `self` keeps mapped.
+            // SAFETY: the piece was checked against the map that `self` keeps mapped.
             unsafe { copy::to_guest(now, piece.host.0) };
             self.mark(at, u64::from(piece.len));
             (at, rest) = (at.wrapping_add(u64::from(piece.len)), later);
@@ -183,20 +183,20 @@ impl Pin {
     /// Marks a range as written, where anybody wants to know.
     #[inline]
     pub(super) fn mark(&self, address: u64, len: u64) {
-        if self.table.marks {
-            self.table.mark(address, len);
+        if self.map.marks {
+            self.map.mark(address, len);
         }
     }
 }
 
 impl Drop for MemoryView {
     fn drop(&mut self) {
-        self.ram.0.versions.moved(Some(self.pin.table.version), None);
+        self.ram.0.versions.moved(Some(self.pin.map.version), None);
     }
 }
 
 impl fmt::Debug for MemoryView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MemoryView(version {})", self.pin.table.version)
+        write!(f, "MemoryView(version {})", self.pin.map.version)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vm_memory::bitmap::Bitmap;
 use vm_memory::{GuestMemoryRegion, GuestRegionCollection, GuestRegionMmap, MmapRegion};
 
-use super::table::{Place, Region};
+use super::regions::{Place, Region};
 use super::{DirtyLog, GuestRam, MemoryBarrier, MemoryError};
 
 /// `PROT_READ` and `PROT_WRITE`, which are the same on every Unix.

@@ -1,23 +1,37 @@
 //! Windows on the ring areas: checked once, then accessed by atomic loads and stores.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{self, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use super::descriptors::Descriptors;
-use super::table::{Host, Segment};
+use super::descriptors::{Descriptor, Descriptors};
+use super::regions::{Host, Segment};
 use super::view::{MemoryView, Pin};
+
+/// A part of a ring: words that both sides access atomically, by their offset in bytes. Little-endian in memory and native
+/// here.
+///
+/// A [`Window`] is one, and so are the models of the ring's tests.
+pub(crate) trait Words {
+    fn load_u16(&self, offset: usize, order: Ordering) -> u16;
+    fn load_u32(&self, offset: usize, order: Ordering) -> u32;
+    fn load_u64(&self, offset: usize, order: Ordering) -> u64;
+    fn store_u16(&self, offset: usize, value: u16, order: Ordering);
+    fn store_u32(&self, offset: usize, value: u32, order: Ordering);
+    fn store_u64(&self, offset: usize, value: u64, order: Ordering);
+    /// What was written before is visible before anything is read after.
+    fn full_fence(&self);
+}
 
 /// A piece of guest memory that holds a part of a ring, aligned to `ALIGN` bytes and mapped for as long as the window
 /// lives.
 ///
-/// Values are little-endian in memory and native here. Offsets are in bytes and must be multiples of the access size;
-/// one outside the window reads zero and writes nothing (the ring checks its indexes before, so this is a second
-/// fence, not an answer to a driver).
+/// Offsets must be multiples of the access size; one outside the window reads zero and writes nothing (the ring checks its
+/// indexes before, so this is a second fence, not an answer to a driver).
 pub(crate) struct Window<const ALIGN: usize> {
     host: Host,
     len: usize,
     address: u64,
-    /// Whether what the device writes has to be marked: as long as the pinned table is in use, that does not change.
+    /// Whether what the device writes has to be marked: as long as the pinned map is in use, that does not change.
     marks: bool,
     pin: Arc<Pin>,
 }
@@ -26,7 +40,7 @@ impl<const ALIGN: usize> Window<ALIGN> {
     /// None where the piece is not aligned on the driver's side or on the host's.
     pub(super) fn new(piece: Segment, pin: Arc<Pin>) -> Option<Window<ALIGN>> {
         let aligned = piece.address.is_multiple_of(ALIGN as u64) && piece.host.0.addr().is_multiple_of(ALIGN);
-        let (len, marks) = (piece.len as usize, pin.table.marks);
+        let (len, marks) = (piece.len as usize, pin.map.marks);
         aligned.then_some(Window { host: piece.host, len, address: piece.address, marks, pin })
     }
 
@@ -42,55 +56,6 @@ impl<const ALIGN: usize> Window<ALIGN> {
         let inside = offset.is_multiple_of(ACCESS) && offset.checked_add(size).is_some_and(|end| end <= self.len);
         // SAFETY: the offset is inside the piece, which lies in one mapping; a window that shows nothing has zero only.
         inside.then(|| unsafe { self.host.0.add(offset) })
-    }
-
-    #[inline(always)]
-    pub(crate) fn load_u16(&self, offset: usize, order: Ordering) -> u16 {
-        self.at::<2>(offset, 2).map_or(0, |p| {
-            // SAFETY: inside, mapped while `pin` lives, aligned because the window and the offset are; everybody else
-            // uses atomics or is another process.
-            u16::from_le(unsafe { AtomicU16::from_ptr(p.cast()) }.load(order))
-        })
-    }
-
-    #[inline(always)]
-    pub(crate) fn store_u16(&self, offset: usize, value: u16, order: Ordering) {
-        if let Some(p) = self.at::<2>(offset, 2) {
-            // SAFETY: as in `load_u16`.
-            unsafe { AtomicU16::from_ptr(p.cast()) }.store(value.to_le(), order);
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn load_u32(&self, offset: usize, order: Ordering) -> u32 {
-        self.at::<4>(offset, 4).map_or(0, |p| {
-            // SAFETY: as in `load_u16`.
-            u32::from_le(unsafe { AtomicU32::from_ptr(p.cast()) }.load(order))
-        })
-    }
-
-    #[inline(always)]
-    pub(crate) fn store_u32(&self, offset: usize, value: u32, order: Ordering) {
-        if let Some(p) = self.at::<4>(offset, 4) {
-            // SAFETY: as in `load_u16`.
-            unsafe { AtomicU32::from_ptr(p.cast()) }.store(value.to_le(), order);
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn load_u64(&self, offset: usize, order: Ordering) -> u64 {
-        self.at::<8>(offset, 8).map_or(0, |p| {
-            // SAFETY: as in `load_u16`.
-            u64::from_le(unsafe { AtomicU64::from_ptr(p.cast()) }.load(order))
-        })
-    }
-
-    #[inline(always)]
-    pub(crate) fn store_u64(&self, offset: usize, value: u64, order: Ordering) {
-        if let Some(p) = self.at::<8>(offset, 8) {
-            // SAFETY: as in `load_u16`.
-            unsafe { AtomicU64::from_ptr(p.cast()) }.store(value.to_le(), order);
-        }
     }
 
     /// The window from `offset` on, as `count` entries of `SIZE` bytes; none where it is not that long.
@@ -113,8 +78,64 @@ impl<const ALIGN: usize> Window<ALIGN> {
     #[inline(always)]
     pub(crate) fn mark(&self, offset: usize, len: usize) {
         if self.marks {
-            self.pin.table.mark(self.address.wrapping_add(offset as u64), len as u64);
+            self.pin.map.mark(self.address.wrapping_add(offset as u64), len as u64);
         }
+    }
+}
+
+impl<const ALIGN: usize> Words for Window<ALIGN> {
+    #[inline(always)]
+    fn load_u16(&self, offset: usize, order: Ordering) -> u16 {
+        self.at::<2>(offset, 2).map_or(0, |p| {
+            // SAFETY: inside, mapped while `pin` lives, aligned because the window and the offset are; everybody else
+            // uses atomics or is another process.
+            u16::from_le(unsafe { AtomicU16::from_ptr(p.cast()) }.load(order))
+        })
+    }
+
+    #[inline(always)]
+    fn store_u16(&self, offset: usize, value: u16, order: Ordering) {
+        if let Some(p) = self.at::<2>(offset, 2) {
+            // SAFETY: as in `load_u16`.
+            unsafe { AtomicU16::from_ptr(p.cast()) }.store(value.to_le(), order);
+        }
+    }
+
+    #[inline(always)]
+    fn load_u32(&self, offset: usize, order: Ordering) -> u32 {
+        self.at::<4>(offset, 4).map_or(0, |p| {
+            // SAFETY: as in `load_u16`.
+            u32::from_le(unsafe { AtomicU32::from_ptr(p.cast()) }.load(order))
+        })
+    }
+
+    #[inline(always)]
+    fn store_u32(&self, offset: usize, value: u32, order: Ordering) {
+        if let Some(p) = self.at::<4>(offset, 4) {
+            // SAFETY: as in `load_u16`.
+            unsafe { AtomicU32::from_ptr(p.cast()) }.store(value.to_le(), order);
+        }
+    }
+
+    #[inline(always)]
+    fn load_u64(&self, offset: usize, order: Ordering) -> u64 {
+        self.at::<8>(offset, 8).map_or(0, |p| {
+            // SAFETY: as in `load_u16`.
+            u64::from_le(unsafe { AtomicU64::from_ptr(p.cast()) }.load(order))
+        })
+    }
+
+    #[inline(always)]
+    fn store_u64(&self, offset: usize, value: u64, order: Ordering) {
+        if let Some(p) = self.at::<8>(offset, 8) {
+            // SAFETY: as in `load_u16`.
+            unsafe { AtomicU64::from_ptr(p.cast()) }.store(value.to_le(), order);
+        }
+    }
+
+    #[inline(always)]
+    fn full_fence(&self) {
+        atomic::fence(Ordering::SeqCst);
     }
 }
 
@@ -157,7 +178,7 @@ impl<const SIZE: usize> Array<SIZE> {
         for (start, count) in [(first, before_end), (0, count - before_end)] {
             if count != 0 {
                 let address = self.address.wrapping_add(SIZE as u64 * u64::from(start));
-                self.pin.table.mark(address, SIZE as u64 * u64::from(count));
+                self.pin.map.mark(address, SIZE as u64 * u64::from(count));
             }
         }
     }
@@ -196,10 +217,9 @@ impl Array<16> {
         Descriptors::of_ring(&self.pin, self.first.0.cast(), self.count)
     }
 
-    /// Both halves of an entry, in native order, the second one read before the first and whatever is read after it; none
-    /// where there is no such entry.
+    /// An entry, its second half read before the first and whatever is read after it; none where there is no such entry.
     #[inline(always)]
-    pub(crate) fn load(&self, index: u32) -> Option<(u64, u64)> {
+    pub(crate) fn load(&self, index: u32) -> Option<Descriptor> {
         let first = self.entry(index)?.cast::<u64>();
         // SAFETY: an entry has 16 bytes.
         let second = unsafe { first.add(1) };
@@ -207,7 +227,7 @@ impl Array<16> {
         let second = unsafe { AtomicU64::from_ptr(second) }.load(Ordering::Acquire);
         // SAFETY: as above.
         let first = unsafe { AtomicU64::from_ptr(first) }.load(Ordering::Relaxed);
-        Some((u64::from_le(first), u64::from_le(second)))
+        Some(Descriptor { address: u64::from_le(first), rest: u64::from_le(second) })
     }
 
     /// Writes the second half of an entry.

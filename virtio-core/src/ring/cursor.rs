@@ -1,6 +1,6 @@
 //! Places in a packed ring.
 
-use crate::memory::{AVAIL, USED};
+use crate::memory::{AVAIL, Format, PackedChain, USED};
 
 /// A place in the ring, and the lap.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Cursor {
     #[inline(always)]
     pub(super) fn used(self) -> u64 {
         // All bits of `AVAIL` and `USED` where the wrap counter is 1.
-        high(AVAIL | USED) & u64::from(self.lap >> 7 & 1).wrapping_neg()
+        packed_flags(AVAIL | USED) & u64::from(self.lap >> 7 & 1).wrapping_neg()
     }
 
     /// By how many of the slots of a ring of `size`, which it has, the cursor moves on.
@@ -68,15 +68,16 @@ impl Cursor {
     }
 }
 
-/// Whether publishing from `before` to `now`, in a ring of `size`, has used the slot that the driver's event names: be it
-/// in the midst of a chain, or behind one that stands for others.
+/// Whether publishing from `before` to `now`, in a ring of `size`, has used the slot that the driver's event structure
+/// names: be it in the midst of a chain, or behind one that stands for others. A slot that the ring does not have counts as
+/// used.
 #[inline]
 pub(super) fn crosses(event: u32, now: Cursor, before: Cursor, size: u32) -> bool {
     let event = Cursor::new(event as u16 & 0x7fff, event & 1 << 15 != 0);
     event.slot >= size || event.since(before, size) < now.since(before, size)
 }
 
-/// Where these flags are in the second half of a descriptor.
-pub(super) const fn high(flags: u16) -> u64 {
-    (flags as u64) << 48
+/// Where these flags are in the second half of a descriptor of a packed ring.
+pub(super) const fn packed_flags(flags: u16) -> u64 {
+    (flags as u64) << PackedChain::FLAGS_AT
 }

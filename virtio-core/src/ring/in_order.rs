@@ -6,31 +6,14 @@
 
 use std::collections::VecDeque;
 
-/// A used element that stands for one chain or for a run of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Element {
-    /// The last chain's.
-    pub(super) id: u16,
-    /// The last chain's.
-    pub(super) len: u32,
-    /// By how much the used position moves on.
-    pub(super) slots: u16,
-}
-
-/// A chain that was completed.
-#[derive(Clone, Copy)]
-pub(super) struct Completed {
-    pub(super) element: Element,
-    /// Whether its device-writable part was wholly written.
-    pub(super) whole: bool,
-}
+use super::{Taken, UsedElement};
 
 /// A chain that is out as a ticket, or was completed before one that is.
 struct Pending {
-    id: u16,
-    slots: u16,
+    taken: Taken,
     /// Bytes of its device-writable part.
     writable: u64,
+    /// Bytes written, if it was completed.
     len: Option<u32>,
 }
 
@@ -41,17 +24,17 @@ pub(super) struct InOrder {
     /// The number of the first of them.
     first: u32,
     /// The run that is being extended; all its chains were wholly written. Of no slots where there is none.
-    run: Element,
+    run: UsedElement,
 }
 
 impl InOrder {
     pub(super) fn new(size: u16) -> InOrder {
-        InOrder { pending: VecDeque::with_capacity(size.into()), first: 0, run: Element::default() }
+        InOrder { pending: VecDeque::with_capacity(size.into()), first: 0, run: UsedElement::default() }
     }
 
-    /// A chain will be completed later; its number.
-    pub(super) fn defer(&mut self, id: u16, slots: u16, writable: u64) -> u32 {
-        self.pending.push_back(Pending { id, slots, writable, len: None });
+    /// A chain with so many bytes for the device to write will be completed later; its number.
+    pub(super) fn defer(&mut self, taken: Taken, writable: u64) -> u32 {
+        self.pending.push_back(Pending { taken, writable, len: None });
         self.first.wrapping_add(self.pending.len() as u32 - 1)
     }
 
@@ -60,10 +43,9 @@ impl InOrder {
         !self.pending.is_empty()
     }
 
-    /// The chain that was taken last is complete, before others are.
-    pub(super) fn wait(&mut self, Completed { element: Element { id, len, slots }, whole }: Completed) {
-        let writable = if whole { 0 } else { u64::MAX };
-        self.pending.push_back(Pending { id, slots, writable, len: Some(len) });
+    /// The chain that was taken last is complete, before others are; `writable` as for [`defer`](Self::defer).
+    pub(super) fn wait(&mut self, UsedElement { taken, len }: UsedElement, writable: u64) {
+        self.pending.push_back(Pending { taken, writable, len: Some(len) });
     }
 
     /// The chain that was given this number is complete. Gives `settled` each chain that does not wait any more, and
@@ -72,36 +54,40 @@ impl InOrder {
         &mut self,
         number: u32,
         len: u32,
-        settled: impl Fn(Element),
-        mut emit: impl FnMut(Element),
+        settled: impl Fn(UsedElement),
+        mut emit: impl FnMut(UsedElement),
     ) {
         if let Some(chain) = self.pending.get_mut(number.wrapping_sub(self.first) as usize) {
             chain.len = Some(len);
         }
-        while let Some(Pending { id, slots, writable, len: Some(len) }) = self.pending.front() {
-            let element = Element { id: *id, len: *len, slots: *slots };
-            let whole = u64::from(*len) >= *writable;
+        while let Some(&Pending { taken, writable, len: Some(len) }) = self.pending.front() {
+            let element = UsedElement { taken, len };
             self.pending.pop_front();
             self.first = self.first.wrapping_add(1);
             settled(element);
-            if let Some(element) = self.join(Completed { element, whole }) {
+            if let Some(element) = self.join(element, writable) {
                 emit(element);
             }
         }
     }
 
-    /// The oldest chain is complete. What is to be written, if the run ends with it.
+    /// The oldest chain is complete, that had so many bytes to write. What is to be written, if the run ends with it.
     #[inline(always)]
-    pub(super) fn join(&mut self, Completed { element, whole }: Completed) -> Option<Element> {
+    pub(super) fn join(
+        &mut self,
+        UsedElement { taken: Taken { id, slots }, len }: UsedElement,
+        writable: u64,
+    ) -> Option<UsedElement> {
         // Chains that are completed and not published take up no more than the ring.
-        self.run = Element { slots: self.run.slots.wrapping_add(element.slots), ..element };
-        if whole { None } else { self.flush() }
+        let slots = self.run.taken.slots.wrapping_add(slots);
+        self.run = UsedElement { taken: Taken { id, slots }, len };
+        if u64::from(len) >= writable { None } else { self.flush() }
     }
 
     /// Ends the run, before what is staged is published.
     #[inline]
-    pub(super) fn flush(&mut self) -> Option<Element> {
+    pub(super) fn flush(&mut self) -> Option<UsedElement> {
         let run = std::mem::take(&mut self.run);
-        (run.slots != 0).then_some(run)
+        (run.taken.slots != 0).then_some(run)
     }
 }

@@ -74,7 +74,7 @@ pub use recorder::{InFlight, Recorder};
 pub use setup::{FaultSink, QueueSetup};
 
 use counters::Tally;
-use in_order::{Completed, Element, InOrder};
+use in_order::InOrder;
 use packed::Packed;
 use split::Split;
 use walk::Buffers;
@@ -87,12 +87,21 @@ enum Layout {
 }
 
 /// A chain that was taken from a ring.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Taken {
     /// What names it when it is given back.
     id: u16,
     /// By how much the used position moves on then.
     slots: u16,
+}
+
+/// What the driver is told of a chain that was completed: a used element, or a used descriptor. With IN_ORDER it can stand
+/// for a run of chains; then it names the last of them, and the slots are those of all.
+#[derive(Clone, Copy, Debug, Default)]
+struct UsedElement {
+    taken: Taken,
+    /// Bytes written.
+    len: u32,
 }
 
 /// The device side of one virtqueue.
@@ -211,9 +220,12 @@ impl Virtqueue {
             return None;
         }
         let taken = each_layout!(&mut self.ring, ring => ring.take(&self.view, &mut self.buffers));
-        let Some(taken) = taken else {
-            self.none_taken();
-            return None;
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(fault) => {
+                self.none_taken(fault);
+                return None;
+            }
         };
         self.tally.bytes += self.buffers.list.bytes();
         Some(Chain::new(self, taken))
@@ -221,10 +233,10 @@ impl Virtqueue {
 
     /// No chain was there, or the ring is broken. What this look had of the grant is left for the next one.
     #[cold]
-    fn none_taken(&mut self) {
+    fn none_taken(&mut self, fault: Option<RingFault>) {
         self.forget();
         self.found(0);
-        if let Some(fault) = self.buffers.ring_fault.take() {
+        if let Some(fault) = fault {
             self.break_ring(fault);
         }
     }
@@ -324,7 +336,7 @@ impl Virtqueue {
                 self.decide_finish();
             }
             None => {
-                let element = Element { id: taken.id, len, slots: taken.slots };
+                let element = UsedElement { taken, len };
                 record(element);
                 stage(&mut self.ring, element);
             }
@@ -334,34 +346,34 @@ impl Virtqueue {
 
     /// Gives back the chain that was taken last.
     #[inline(always)]
-    fn give_back(&mut self, Taken { id, slots }: Taken, len: u32) {
+    fn give_back(&mut self, taken: Taken, len: u32) {
+        let element = UsedElement { taken, len };
         match self.finish {
-            Finish::Stage => stage(&mut self.ring, Element { id, len, slots }),
-            Finish::Join => self.join(Element { id, len, slots }),
-            Finish::Aside => self.give_back_aside(id, slots, len),
+            Finish::Stage => stage(&mut self.ring, element),
+            Finish::Join => self.join(element),
+            Finish::Aside => self.give_back_aside(element),
         }
     }
 
     /// With IN_ORDER, gives back the chain that was taken last, and is the oldest.
     #[inline(always)]
-    fn join(&mut self, element: Element) {
-        let whole = u64::from(element.len) >= self.buffers.list.writable_bytes();
+    fn join(&mut self, element: UsedElement) {
+        let writable = self.buffers.list.writable_bytes();
         if let Some(order) = &mut self.order
-            && let Some(element) = order.join(Completed { element, whole })
+            && let Some(element) = order.join(element, writable)
         {
             stage(&mut self.ring, element);
         }
     }
 
     #[inline(never)]
-    fn give_back_aside(&mut self, id: u16, slots: u16, len: u32) {
-        self.record_popped(Taken { id, slots });
-        let element = Element { id, len, slots };
-        let whole = u64::from(len) >= self.buffers.list.writable_bytes();
+    fn give_back_aside(&mut self, element: UsedElement) {
+        self.record_popped(element.taken);
+        let writable = self.buffers.list.writable_bytes();
         if let Some(order) = &mut self.order
             && order.has_pending()
         {
-            return order.wait(Completed { element, whole });
+            return order.wait(element, writable);
         }
         record_staged(&self.setup, element);
         match self.order {
@@ -375,7 +387,7 @@ impl Virtqueue {
         self.record_popped(taken);
         self.in_flight += 1;
         let Some(order) = &mut self.order else { return Ticket::new(self.id, taken, 0) };
-        let number = order.defer(taken.id, taken.slots, self.buffers.list.writable_bytes());
+        let number = order.defer(taken, self.buffers.list.writable_bytes());
         self.decide_finish();
         Ticket::new(self.id, taken, number)
     }
@@ -525,14 +537,14 @@ impl Virtqueue {
 }
 
 #[inline(always)]
-fn stage(ring: &mut Layout, Element { id, len, slots }: Element) {
-    each_layout!(ring, ring => ring.stage(id, len, slots));
+fn stage(ring: &mut Layout, element: UsedElement) {
+    each_layout!(ring, ring => ring.stage(element));
 }
 
 #[inline]
-fn record_staged(setup: &QueueSetup, Element { id, len, slots: _ }: Element) {
+fn record_staged(setup: &QueueSetup, UsedElement { taken, len }: UsedElement) {
     if let Some(recorder) = &setup.recorder {
-        recorder.staged(id, len);
+        recorder.staged(taken.id, len);
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
-use super::cursor::{Cursor, crosses, high};
+use super::cursor::{Cursor, crosses, packed_flags};
 use super::error::{Area, RingFault};
 use super::position::QueuePosition;
 use super::setup::window;
-use super::walk::{Buffers, Descriptor, Scattered, Stop, Table};
-use super::{QueueSetup, Taken, wake};
+use super::walk::{Buffers, DescriptorSource, Scattered, WalkAt};
+use super::{QueueSetup, Taken, UsedElement, wake};
 use crate::Features;
-use crate::memory::{AVAIL, Array, INDIRECT, MemoryView, NEXT, USED, WRITE, Window};
+use crate::memory::{
+    AVAIL, Array, Descriptor, Format, INDIRECT, MemoryView, NEXT, PackedChain, PackedTable, USED, WRITE, Window, Words,
+};
 
 /// The flags of an event suppression structure: `RING_EVENT_FLAGS_ENABLE`, `_DISABLE` and `_DESC`.
 const EVENT_ENABLE: u32 = 0;
@@ -24,20 +26,22 @@ pub(super) struct Packed {
     size: u32,
     event_idx: bool,
     indirect: bool,
-    /// The next descriptor to take.
-    next: Cursor,
+    /// Where the next available descriptor is: the next to take.
+    next_available: Cursor,
     /// Slots whose chains may be taken before the next look, if they are there.
     left: u32,
     /// Chains taken since they were last counted.
     taken: u16,
     /// Where the next used descriptor goes.
-    staged: Cursor,
-    /// The used descriptors behind this one are known to the driver.
-    published: Cursor,
-    /// The second half of the used descriptor at `published`, which shows the driver all that are staged. Written last.
-    first: u64,
-    /// Whether an interrupt was decided on for all that is published.
-    decided: bool,
+    next_used: Cursor,
+    /// The used descriptors before this one are known to the driver; those from here to `next_used` are written, but for the
+    /// first.
+    used_shown: Cursor,
+    /// The second half of the used descriptor at `used_shown`: it shows the driver all that are written. Written last.
+    first_used: u64,
+    /// Whether an interrupt was decided on for all before `used_shown`. If not, the next batch interrupts, wherever the
+    /// driver's event stands.
+    interrupt_decided: bool,
 }
 
 impl Packed {
@@ -52,9 +56,9 @@ impl Packed {
         let QueuePosition::Packed { available, available_wrap, used, used_wrap, decided } = position else {
             return Err(RingFault::Position { position });
         };
-        let (next, published) = (Cursor::new(available, available_wrap), Cursor::new(used, used_wrap));
+        let (next_available, next_used) = (Cursor::new(available, available_wrap), Cursor::new(used, used_wrap));
         // What was never answered takes up no more than the ring.
-        if next.slot >= size || published.slot >= size || next.since(published, size) > size {
+        if next_available.slot >= size || next_used.slot >= size || next_available.since(next_used, size) > size {
             return Err(RingFault::Position { position });
         }
         Ok(Packed {
@@ -62,13 +66,13 @@ impl Packed {
             size,
             event_idx: setup.features.contains(Features::EVENT_IDX),
             indirect: setup.features.contains(Features::INDIRECT_DESC),
-            next,
+            next_available,
             left: 0,
             taken: 0,
-            staged: published,
-            published,
-            first: 0,
-            decided,
+            next_used,
+            used_shown: next_used,
+            first_used: 0,
+            interrupt_decided: decided,
         })
     }
 
@@ -91,7 +95,7 @@ impl Packed {
 
     /// Slots whose chains the device does not have: no more can be available.
     fn free(&self) -> u32 {
-        self.size.saturating_sub(self.next.since(self.published, self.size))
+        self.size.saturating_sub(self.next_available.since(self.used_shown, self.size))
     }
 
     /// Lets the chains of at most `limit` slots be taken, or of fewer where no more can be there; of how many. Whether they
@@ -102,99 +106,98 @@ impl Packed {
         Ok(self.left as u16)
     }
 
-    /// Takes the next chain, if it is available, and puts its buffers into `buffers`. None where it is not, or the ring is
-    /// broken, and then it stands there why.
+    /// Takes the next chain, if it is available, and puts its buffers into `buffers`. Without a fault it fails where there
+    /// is none.
     #[inline(always)]
-    pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Option<Taken> {
+    pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Result<Taken, Option<RingFault>> {
         // RING-PACKED-07: the rest of the chain is read after the flags, which the driver has written last.
-        let first = Descriptor::new(self.areas.descriptors.load(self.next.slot)?);
+        let Some(first) = self.areas.descriptors.load(self.next_available.slot) else { return Err(None) };
         let rest = first.rest;
         if !self.is_available(rest) {
-            return None;
+            return Err(None);
         }
-        let alone = rest & high(NEXT | INDIRECT) == 0;
+        let single = rest & packed_flags(NEXT | INDIRECT) == 0;
         // The rest is not worth being inlined.
-        if alone && buffers.only(view, first, rest & high(WRITE) != 0) {
+        if single && buffers.put_single(view, first, rest & packed_flags(WRITE) != 0) {
             self.left -= 1;
             self.taken = self.taken.wrapping_add(1);
-            self.next.advance(1, self.size);
-            return Some(Taken { id: first.id(), slots: 1 });
+            self.next_available.advance(1, self.size);
+            return Ok(Taken { id: first.id(), slots: 1 });
         }
-        self.walk(view, buffers, first)
+        self.walk(view, buffers, first).map_err(Some)
     }
 
-    /// Whether the descriptor at `next` is available, by its second half.
+    /// Whether the descriptor at `next_available` is available, by its second half.
     #[inline(always)]
     fn is_available(&self, rest: u64) -> bool {
-        (rest >> 48) as u16 & (AVAIL | USED) == self.next.lap
+        flags(rest) & (AVAIL | USED) == self.next_available.lap
     }
 
-    /// Takes the chain whose first descriptor is `first`; none where the ring is broken.
+    /// Takes the chain whose first descriptor is `first`.
     #[inline(never)]
-    fn walk(&mut self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Option<Taken> {
+    fn walk(&mut self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Result<Taken, RingFault> {
         let taken = self.follow(view, buffers, first)?;
         self.taken = self.taken.wrapping_add(1);
-        self.next.advance(taken.slots.into(), self.size);
+        self.next_available.advance(taken.slots.into(), self.size);
         self.left = self.left.saturating_sub(taken.slots.into());
-        Some(taken)
+        Ok(taken)
     }
 
     #[inline(always)]
-    fn follow(&self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Option<Taken> {
+    fn follow(&self, view: &MemoryView, buffers: &mut Buffers, first: Descriptor) -> Result<Taken, RingFault> {
         buffers.clear();
-        if first.rest & high(INDIRECT) != 0 {
-            let end = self.walk_table(view, buffers, first);
-            return buffers.end(end).then_some(Taken { id: first.id(), slots: 1 });
+        if first.rest & packed_flags(INDIRECT) != 0 {
+            self.walk_table(view, buffers, first)?;
+            buffers.finish();
+            return Ok(Taken { id: first.id(), slots: 1 });
         }
-        let start = Stop::at(self.next.slot, first);
-        let at = self.run(view, buffers, start, self.next);
+        let start = WalkAt::new(self.next_available.slot, first);
+        let at = self.run(view, buffers, start, self.next_available);
         let slots = at.index - start.index + 1;
-        if at.done && slots <= self.free() && buffers.finish_usual() {
+        if at.ended && slots <= self.free() && buffers.finish_plain() {
             // RING-PACKED-15
-            return Some(Taken { id: at.descriptor.id(), slots: slots as u16 });
+            return Ok(Taken { id: at.descriptor.id(), slots: slots as u16 });
         }
         self.walk_on(view, buffers, at)
     }
 
-    /// Adds the buffers of a chain from `at` on, for as long as its descriptors are as usual.
+    /// Adds the buffers of a chain from `at` on, for as long as its descriptors are plain.
     #[inline(always)]
-    fn run(&self, view: &MemoryView, buffers: &mut Buffers, at: Stop, cursor: Cursor) -> Stop {
+    fn run(&self, view: &MemoryView, buffers: &mut Buffers, at: WalkAt, cursor: Cursor) -> WalkAt {
         let ring = self.areas.descriptors.descriptors();
-        ring.run::<48, { u32::MAX }, 0>(view, buffers, at, (NEXT | cursor.lap).into())
+        ring.run::<PackedChain>(view, buffers, at, (NEXT | cursor.lap).into())
     }
 
-    /// Goes on with a chain that is not as usual from `at` on.
+    /// Goes on with a chain that has something odd at `at`.
     #[inline(never)]
-    fn walk_on(&self, view: &MemoryView, buffers: &mut Buffers, mut at: Stop) -> Option<Taken> {
-        let mut cursor = self.next;
+    fn walk_on(&self, view: &MemoryView, buffers: &mut Buffers, mut at: WalkAt) -> Result<Taken, RingFault> {
+        let mut cursor = self.next_available;
         let free = self.free();
-        let end = loop {
+        loop {
             cursor.slot = at.index;
             // DRV-PACKED-05
-            if cursor.since(self.next, self.size) >= free {
-                break Err(RingFault::Endless { head: self.next.slot as u16, limit: free as u16 });
+            if cursor.since(self.next_available, self.size) >= free {
+                return Err(RingFault::Endless { head: self.next_available.slot as u16, limit: free as u16 });
             }
-            if at.done {
-                break Ok(());
-            }
-            match self.step(view, buffers, at, cursor) {
-                Ok(true) => {}
-                Ok(false) => break Ok(()),
-                Err(fault) => break Err(fault),
+            if at.ended || !self.step(view, buffers, at, cursor)? {
+                break;
             }
             cursor.advance(1, self.size);
             let ring = self.areas.descriptors.descriptors();
-            let Some(descriptor) = ring.read(cursor.slot) else { break Err(ring.missing(at.index, cursor.slot)) };
-            at = self.run(view, buffers, Stop::at(cursor.slot, descriptor), cursor);
-        };
-        let slots = cursor.since(self.next, self.size) + 1;
+            let Some(descriptor) = ring.read(cursor.slot) else {
+                return Err(ring.missing(at.index, cursor.slot));
+            };
+            at = self.run(view, buffers, WalkAt::new(cursor.slot, descriptor), cursor);
+        }
+        buffers.finish();
+        let slots = cursor.since(self.next_available, self.size) + 1;
         // RING-PACKED-15
-        buffers.end(end).then_some(Taken { id: at.descriptor.id(), slots: slots as u16 })
+        Ok(Taken { id: at.descriptor.id(), slots: slots as u16 })
     }
 
     /// Adds one buffer of any kind; says whether there is a descriptor behind it.
-    fn step(&self, view: &MemoryView, buffers: &mut Buffers, at: Stop, cursor: Cursor) -> Result<bool, RingFault> {
-        let flags = (at.descriptor.rest >> 48) as u16;
+    fn step(&self, view: &MemoryView, buffers: &mut Buffers, at: WalkAt, cursor: Cursor) -> Result<bool, RingFault> {
+        let flags = flags(at.descriptor.rest);
         let slot = at.index as u16;
         // DRV-PACKED-07
         if flags & (AVAIL | USED) != cursor.lap {
@@ -211,9 +214,9 @@ impl Packed {
     /// A chain in an indirect table. That its descriptor says `WRITE` does not matter (RING-IND-05).
     #[inline(always)]
     fn walk_table(&self, view: &MemoryView, buffers: &mut Buffers, descriptor: Descriptor) -> Result<(), RingFault> {
-        let index = self.next.slot as u16;
+        let index = self.next_available.slot as u16;
         // DRV-PACKED-08, DRV-PACKED-11
-        if !self.indirect || descriptor.rest & high(NEXT) != 0 {
+        if !self.indirect || descriptor.rest & packed_flags(NEXT) != 0 {
             return Err(RingFault::Indirect { index });
         }
         let (address, len) = (descriptor.address, descriptor.len());
@@ -221,7 +224,7 @@ impl Packed {
         let longest = self.size.max(LONGEST_TABLE);
         let count = descriptor.entries().filter(|count| *count <= longest);
         let count = count.ok_or(RingFault::TableLength { index, len })?;
-        match view.table(address, count) {
+        match view.indirect_table(address, count) {
             Some(table) => collect(view, buffers, &table, address, count),
             None => collect(view, buffers, &Scattered { view, address, count }, address, count),
         }
@@ -229,7 +232,7 @@ impl Packed {
 
     /// The first slot of the chain that was taken last.
     pub(super) fn last_slot(&self, taken: Taken) -> u16 {
-        let mut cursor = self.next;
+        let mut cursor = self.next_available;
         cursor.go_back(taken.slots.into(), self.size);
         cursor.slot as u16
     }
@@ -242,48 +245,47 @@ impl Packed {
     /// Gives back the chain that was taken last, as if it had not been.
     pub(super) fn untake(&mut self, taken: Taken) {
         self.taken = self.taken.wrapping_sub(1);
-        self.next.go_back(taken.slots.into(), self.size);
+        self.next_available.go_back(taken.slots.into(), self.size);
         self.left += u32::from(taken.slots);
     }
 
-    /// Writes a used descriptor that the driver does not see before `publish`: that of chains with so many slots
-    /// together, in which `id` names the last.
+    /// Writes a used descriptor that the driver does not see before `publish`.
     #[inline(always)]
-    pub(super) fn stage(&mut self, id: u16, len: u32, slots: u16) {
+    pub(super) fn stage(&mut self, UsedElement { taken: Taken { id, slots }, len }: UsedElement) {
         // RING-PACKED-11, RING-PACKED-12, RING-PACKED-13
-        let written = if len != 0 { high(WRITE) } else { 0 };
-        let used = u64::from(len) | u64::from(id) << 32 | self.staged.used() | written;
+        let written = if len != 0 { packed_flags(WRITE) } else { 0 };
+        let used = u64::from(len) | u64::from(id) << 32 | self.next_used.used() | written;
         if self.has_staged() {
             // No driver looks here before it has seen the first.
-            self.areas.descriptors.store_second(self.staged.slot, used);
+            self.areas.descriptors.store_second(self.next_used.slot, used);
         } else {
             // RING-PACKED-16
-            self.first = used;
+            self.first_used = used;
         }
         // RING-PACKED-14
-        self.staged.advance(slots.into(), self.size);
+        self.next_used.advance(slots.into(), self.size);
     }
 
     #[inline(always)]
     pub(super) fn has_staged(&self) -> bool {
-        self.staged != self.published
+        self.next_used != self.used_shown
     }
 
     /// Shows the driver all staged descriptors; says whether it wants an interrupt.
     #[inline]
     pub(super) fn publish(&mut self) -> bool {
         let Areas { ring, descriptors, driver_event, .. } = &self.areas;
-        let offset = self.published.flags_offset();
-        let event = wake::publish_packed(ring, (offset, self.first), driver_event);
+        let offset = self.used_shown.flags_offset();
+        let asked = wake::publish_packed(ring, (offset, self.first_used), driver_event);
         // Some of these slots were skipped: a log may be told of more than was written.
-        descriptors.mark(self.published.slot, self.staged.since(self.published, self.size));
-        let before = std::mem::replace(&mut self.published, self.staged);
-        let decided = std::mem::replace(&mut self.decided, true);
-        match event >> 16 & 3 {
+        descriptors.mark(self.used_shown.slot, self.next_used.since(self.used_shown, self.size));
+        let before = std::mem::replace(&mut self.used_shown, self.next_used);
+        let interrupt_decided = std::mem::replace(&mut self.interrupt_decided, true);
+        match asked >> 16 & 3 {
             // RING-EVT-14
             EVENT_DISABLE => false,
             // RING-EVT-15
-            EVENT_DESC if self.event_idx && decided => crosses(event, self.published, before, self.size),
+            EVENT_DESC if self.event_idx && interrupt_decided => crosses(asked, self.used_shown, before, self.size),
             // An interrupt too many does no harm.
             _ => true,
         }
@@ -294,8 +296,8 @@ impl Packed {
     pub(super) fn arm(&mut self) -> Result<bool, RingFault> {
         let Areas { ring, device_event, .. } = &self.areas;
         // RING-EVT-16
-        let wish = if self.event_idx { self.next.event() | EVENT_DESC << 16 } else { EVENT_ENABLE << 16 };
-        let rest = wake::arm_packed(device_event, wish, ring, self.next.flags_offset());
+        let ask = if self.event_idx { self.next_available.event() | EVENT_DESC << 16 } else { EVENT_ENABLE << 16 };
+        let rest = wake::arm_packed(device_event, ask, ring, self.next_available.flags_offset());
         device_event.mark(0, 4);
         Ok(self.free() != 0 && self.is_available(rest))
     }
@@ -312,11 +314,11 @@ impl Packed {
 
     pub(super) fn position(&self) -> QueuePosition {
         QueuePosition::Packed {
-            available: self.next.slot as u16,
-            available_wrap: self.next.wrap(),
-            used: self.staged.slot as u16,
-            used_wrap: self.staged.wrap(),
-            decided: self.decided,
+            available: self.next_available.slot as u16,
+            available_wrap: self.next_available.wrap(),
+            used: self.next_used.slot as u16,
+            used_wrap: self.next_used.wrap(),
+            decided: self.interrupt_decided,
         }
     }
 }
@@ -326,20 +328,26 @@ impl Packed {
 fn collect(
     view: &MemoryView,
     buffers: &mut Buffers,
-    table: &impl Table,
+    table: &impl DescriptorSource,
     address: u64,
     count: u32,
 ) -> Result<(), RingFault> {
     let mut index = 0;
     loop {
         let Some(next) = table.read(index) else { return Err(RingFault::TableUnmapped { address }) };
-        let at = table.run::<48, { WRITE as u32 }, 0>(view, buffers, Stop::at(index, next), 0);
-        buffers.add(view, at.index, at.descriptor, at.descriptor.rest & high(WRITE) != 0);
+        let at = table.run::<PackedTable>(view, buffers, WalkAt::new(index, next), 0);
+        buffers.add(view, at.index, at.descriptor, at.descriptor.rest & packed_flags(WRITE) != 0);
         index = at.index + 1;
         if index == count {
             return Ok(());
         }
     }
+}
+
+/// The flags of a descriptor, by its second half.
+#[inline(always)]
+fn flags(rest: u64) -> u16 {
+    (rest >> PackedChain::FLAGS_AT) as u16
 }
 
 impl Descriptor {
@@ -350,7 +358,18 @@ impl Descriptor {
     }
 }
 
-/// The three areas; the ring as words and as descriptors.
+/// The three areas, and the ring both as words and as descriptors: in bytes, of a queue of `n` descriptors,
+///
+/// ```text
+/// descriptor area: ring         driver area             device area
+///   16 * n, each                  4 event suppression     4 event suppression
+///     8 address
+///     4 length
+///     2 buffer id
+///     2 flags
+/// ```
+///
+/// Both sides write the ring; of the other areas, each writes its own.
 struct Areas {
     ring: Window<16>,
     descriptors: Array<16>,

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use super::error::{Area, RingFault};
 use super::position::QueuePosition;
 use super::setup::window;
-use super::walk::{Buffers, Descriptor, Scattered, Stop, Table};
-use super::{QueueSetup, Taken, wake};
+use super::walk::{Buffers, DescriptorSource, Scattered, WalkAt};
+use super::{QueueSetup, Taken, UsedElement, wake};
 use crate::Features;
-use crate::memory::{Array, INDIRECT, MemoryView, NEXT, WRITE, Window};
+use crate::memory::{Array, Descriptor, Format, INDIRECT, MemoryView, NEXT, SplitChain, WRITE, Window, Words};
 
 /// `VIRTQ_AVAIL_F_NO_INTERRUPT`.
 const NO_INTERRUPT: u16 = 1;
@@ -27,18 +27,19 @@ pub(super) struct Split {
     mask: u32,
     event_idx: bool,
     indirect: bool,
-    /// The next entry of the available ring to take.
-    next: u16,
-    /// Entries before this one may be taken.
-    seen: u16,
-    /// As `next`, when chains were last counted.
+    /// The next entry of the available ring to take. As all indexes here it counts on beyond the size, and wraps at 65536.
+    next_available: u16,
+    /// As much of the available index as was seen and may be taken: entries before this one.
+    available_seen: u16,
+    /// As `next_available`, when chains were last counted.
     counted: u16,
     /// Where the next used element goes.
-    staged: u16,
-    /// The used index that the driver knows.
-    published: u16,
-    /// Whether an interrupt was decided on for all that is published.
-    decided: bool,
+    next_used: u16,
+    /// The used index as the driver knows it: elements from here to `next_used` are written, and not yet shown.
+    used_index: u16,
+    /// Whether an interrupt was decided on for all before `used_index`. If not, the next batch interrupts, wherever
+    /// `used_event` stands.
+    interrupt_decided: bool,
 }
 
 impl Split {
@@ -50,27 +51,28 @@ impl Split {
         }
         let event_idx = setup.features.contains(Features::EVENT_IDX);
         let areas = Areas::new(setup, event_idx, view)?;
-        let (next, published, decided) = match setup.position.unwrap_or(QueuePosition::SPLIT_START) {
+        let (next_available, used_index, interrupt_decided) = match setup.position.unwrap_or(QueuePosition::SPLIT_START)
+        {
             QueuePosition::Split { available, used, decided } => (available, used, decided),
             position @ QueuePosition::Packed { .. } => return Err(RingFault::Position { position }),
         };
         // A position is kept while nothing is in flight, so both count the same, but for chains that were never
         // answered: of these there cannot be more than the ring has room for.
-        if next.wrapping_sub(published) > size {
-            let in_flight = next.wrapping_sub(published);
-            return Err(RingFault::Index { available: next, seen: next, in_flight, size });
+        if next_available.wrapping_sub(used_index) > size {
+            let in_flight = next_available.wrapping_sub(used_index);
+            return Err(RingFault::Index { available: next_available, seen: next_available, in_flight, size });
         }
         Ok(Split {
             areas,
             mask: u32::from(size) - 1,
             event_idx,
             indirect: setup.features.contains(Features::INDIRECT_DESC),
-            next,
-            seen: next,
-            counted: next,
-            staged: published,
-            published,
-            decided,
+            next_available,
+            available_seen: next_available,
+            counted: next_available,
+            next_used: used_index,
+            used_index,
+            interrupt_decided,
         })
     }
 
@@ -83,9 +85,18 @@ impl Split {
             used: Window::nowhere(view),
             used_ring: Array::nowhere(view),
         };
-        let (event_idx, indirect, decided) = (false, false, false);
-        let (mask, next, seen, counted, staged, published) = (0, 0, 0, 0, 0, 0);
-        Split { areas, mask, event_idx, indirect, next, seen, counted, staged, published, decided }
+        Split {
+            areas,
+            mask: 0,
+            event_idx: false,
+            indirect: false,
+            next_available: 0,
+            available_seen: 0,
+            counted: 0,
+            next_used: 0,
+            used_index: 0,
+            interrupt_decided: false,
+        }
     }
 
     /// Looks the areas up again, in memory that has changed.
@@ -97,13 +108,13 @@ impl Split {
     /// Whether there are chains that may be taken without another look.
     #[inline(always)]
     pub(super) fn may_take(&self) -> bool {
-        self.next != self.seen
+        self.next_available != self.available_seen
     }
 
     /// Forgets what was seen but not taken; how many chains that were.
     pub(super) fn forget(&mut self) -> u16 {
-        let seen = std::mem::replace(&mut self.seen, self.next);
-        seen.wrapping_sub(self.next)
+        let seen = std::mem::replace(&mut self.available_seen, self.next_available);
+        seen.wrapping_sub(self.next_available)
     }
 
     /// Reads the available index, and lets at most `limit` chains be taken; how many.
@@ -112,85 +123,95 @@ impl Split {
         // Acquire: the entries and descriptors of what the index covers are read after it.
         let available = self.areas.available.load_u16(INDEX, Ordering::Acquire);
         let ahead = self.check(available)?.min(limit);
-        self.seen = self.next.wrapping_add(ahead);
+        self.available_seen = self.next_available.wrapping_add(ahead);
         Ok(ahead)
     }
 
     /// Chains ahead, where the available index can be what it is.
     #[inline]
     fn check(&self, available: u16) -> Result<u16, RingFault> {
-        let in_flight = self.next.wrapping_sub(self.published);
-        let ahead = available.wrapping_sub(self.next);
+        let in_flight = self.next_available.wrapping_sub(self.used_index);
+        let ahead = available.wrapping_sub(self.next_available);
         if ahead > self.size().saturating_sub(in_flight) {
-            return Err(RingFault::Index { available, seen: self.next, in_flight, size: self.size() });
+            return Err(RingFault::Index { available, seen: self.next_available, in_flight, size: self.size() });
         }
         Ok(ahead)
     }
 
-    /// Takes the next chain that was seen, and puts its buffers into `buffers`. None where the ring is broken, and then it
-    /// stands there why.
+    /// Takes the next chain that was seen, and puts its buffers into `buffers`. Without a fault it fails where there
+    /// is no ring.
     #[inline(always)]
-    pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Option<Taken> {
-        let head = self.areas.available_ring.load(self.slot(self.next))?;
+    pub(super) fn take(&mut self, view: &MemoryView, buffers: &mut Buffers) -> Result<Taken, Option<RingFault>> {
+        let Some(head) = self.areas.available_ring.load(self.slot(self.next_available)) else { return Err(None) };
         let table = self.areas.descriptors.descriptors();
-        let Some(first) = table.read(head.into()) else { return self.stray(buffers, head) };
-        let alone = first.rest & high(NEXT | INDIRECT) == 0;
+        let Some(first) = table.read(head.into()) else { return Err(Some(self.stray(head))) };
+        let single = first.rest & split_flags(NEXT | INDIRECT) == 0;
         // The rest is not worth being inlined.
-        let usual = alone && buffers.only(view, first, first.is_writable());
-        if !usual && !self.walk(view, buffers, head.into(), first) {
-            return None;
+        let taken = single && buffers.put_single(view, first, first.is_writable());
+        if !taken {
+            self.walk(view, buffers, head.into(), first).map_err(Some)?;
         }
-        self.next = self.next.wrapping_add(1);
-        Some(Taken { id: head, slots: 1 })
+        self.next_available = self.next_available.wrapping_add(1);
+        Ok(Taken { id: head, slots: 1 })
     }
 
     /// DRV-RING-09
     #[cold]
-    fn stray(&self, buffers: &mut Buffers, head: u16) -> Option<Taken> {
-        buffers.ring_fault = Some(RingFault::Head { head, size: self.size() });
-        None
+    fn stray(&self, head: u16) -> RingFault {
+        RingFault::Head { head, size: self.size() }
     }
 
-    /// Follows the chain whose first descriptor is number `head`; says whether it is whole.
+    /// Follows the chain whose first descriptor is number `head`.
     #[inline(never)]
-    fn walk(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, first: Descriptor) -> bool {
+    fn walk(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, first: Descriptor) -> Result<(), RingFault> {
         buffers.clear();
-        if first.rest & high(INDIRECT) != 0 {
+        if first.rest & split_flags(INDIRECT) != 0 {
             return self.walk_table(view, buffers, head, first);
         }
-        let at = run(view, buffers, &self.areas.descriptors.descriptors(), Stop::at(head, first));
-        (at.done && buffers.finish_usual()) || self.walk_on(view, buffers, head, at)
+        let at = run(view, buffers, &self.areas.descriptors.descriptors(), WalkAt::new(head, first));
+        if at.ended && buffers.finish_plain() {
+            return Ok(());
+        }
+        self.walk_on(view, buffers, head, at)
     }
 
     /// Follows a chain that begins with an indirect descriptor.
     #[inline(always)]
-    fn walk_table(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, first: Descriptor) -> bool {
+    fn walk_table(
+        &self,
+        view: &MemoryView,
+        buffers: &mut Buffers,
+        head: u32,
+        first: Descriptor,
+    ) -> Result<(), RingFault> {
         // What could be wrong is told apart by the slow way.
-        let good = self.indirect && first.rest & (high(NEXT) | 15) == 0;
-        let Some(table) = good.then(|| view.table(first.address, first.len() / 16)).flatten() else {
-            return self.walk_on(view, buffers, head, Stop::at(head, first));
+        let good = self.indirect && first.rest & (split_flags(NEXT) | 15) == 0;
+        let Some(table) = good.then(|| view.indirect_table(first.address, first.len() / 16)).flatten() else {
+            return self.walk_on(view, buffers, head, WalkAt::new(head, first));
         };
-        let Some(descriptor) = table.read(0) else { return self.walk_on(view, buffers, head, Stop::at(head, first)) };
-        let at = run(view, buffers, &table, Stop::at(0, descriptor));
-        if at.done && at.index <= self.mask && buffers.finish_usual() {
-            return true;
+        let Some(descriptor) = table.read(0) else {
+            return self.walk_on(view, buffers, head, WalkAt::new(head, first));
+        };
+        let at = run(view, buffers, &table, WalkAt::new(0, descriptor));
+        if at.ended && at.index <= self.mask && buffers.finish_plain() {
+            return Ok(());
         }
-        let end = self.trail(head, 0).follow_table(view, buffers, &table, at);
-        buffers.end(end)
+        self.trail(head, 0).follow_table(view, buffers, &table, at)?;
+        buffers.finish();
+        Ok(())
     }
 
-    /// Goes on with a chain that is not as usual from `at` on; `head` is its first descriptor.
+    /// Goes on with a chain that has something odd at `at`; `head` is its first descriptor.
     #[inline(never)]
-    fn walk_on(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, mut at: Stop) -> bool {
+    fn walk_on(&self, view: &MemoryView, buffers: &mut Buffers, head: u32, mut at: WalkAt) -> Result<(), RingFault> {
         let mut trail = self.trail(head, head);
         let table = self.areas.descriptors.descriptors();
-        let end = match trail.follow(view, buffers, &table, &mut at) {
-            Ok(End::Last) => Ok(()),
-            // RING-IND-02
-            Ok(End::Table) => self.follow_indirect(view, buffers, at, trail),
-            Err(fault) => Err(fault),
-        };
-        buffers.end(end)
+        // RING-IND-02
+        if trail.follow(view, buffers, &table, &mut at)? == End::Table {
+            self.follow_indirect(view, buffers, at, trail)?;
+        }
+        buffers.finish();
+        Ok(())
     }
 
     fn trail(&self, head: u32, start: u32) -> Trail {
@@ -203,12 +224,12 @@ impl Split {
         &self,
         view: &MemoryView,
         buffers: &mut Buffers,
-        Stop { index, descriptor, .. }: Stop,
+        WalkAt { index, descriptor, .. }: WalkAt,
         mut trail: Trail,
     ) -> Result<(), RingFault> {
         let (address, len, index) = (descriptor.address, descriptor.len(), index as u16);
         // DRV-IND-01, DRV-IND-04
-        if !self.indirect || descriptor.rest & high(NEXT) != 0 {
+        if !self.indirect || descriptor.rest & split_flags(NEXT) != 0 {
             return Err(RingFault::Indirect { index });
         }
         // DRV-IND-05
@@ -216,43 +237,42 @@ impl Split {
         let table = Scattered { view, address, count };
         let Some(first) = table.read(0) else { return Err(RingFault::TableUnmapped { address }) };
         trail.start = 0;
-        trail.follow_table(view, buffers, &table, Stop::at(0, first))
+        trail.follow_table(view, buffers, &table, WalkAt::new(0, first))
     }
 
     /// Gives back the chain that was taken last, as if it had not been.
     pub(super) fn untake(&mut self, _taken: Taken) {
-        self.next = self.next.wrapping_sub(1);
+        self.next_available = self.next_available.wrapping_sub(1);
     }
 
-    /// Writes a used element that the driver does not see before `publish`: that of `count` chains, in which `id` names
-    /// the last.
+    /// Writes a used element that the driver does not see before `publish`.
     #[inline(always)]
-    pub(super) fn stage(&mut self, id: u16, len: u32, count: u16) {
-        self.areas.used_ring.store(self.slot(self.staged), u32::from(id), len);
-        self.staged = self.staged.wrapping_add(count);
+    pub(super) fn stage(&mut self, UsedElement { taken, len }: UsedElement) {
+        self.areas.used_ring.store(self.slot(self.next_used), u32::from(taken.id), len);
+        self.next_used = self.next_used.wrapping_add(taken.slots);
     }
 
     #[inline]
     pub(super) fn has_staged(&self) -> bool {
-        self.staged != self.published
+        self.next_used != self.used_index
     }
 
     /// Shows the driver all staged elements; says whether it wants an interrupt.
     #[inline]
     pub(super) fn publish(&mut self) -> bool {
         let Areas { available, used, used_ring, .. } = &self.areas;
-        used_ring.mark(self.slot(self.published), self.staged.wrapping_sub(self.published).into());
-        let wish = if self.event_idx { self.event_offset(2) } else { FLAGS };
+        used_ring.mark(self.slot(self.used_index), self.next_used.wrapping_sub(self.used_index).into());
+        let asked_at = if self.event_idx { self.used_event_offset() } else { FLAGS };
         // RING-SPLIT-06
-        let wish = wake::publish_split(used, (INDEX, self.staged), available, wish);
+        let asked = wake::publish_split(used, (INDEX, self.next_used), available, asked_at);
         used.mark(INDEX, 2);
-        let before = std::mem::replace(&mut self.published, self.staged);
+        let before = std::mem::replace(&mut self.used_index, self.next_used);
         if self.event_idx {
             // RING-EVT-04, RING-EVT-05, RING-EVT-06: the flags have no say.
-            !std::mem::replace(&mut self.decided, true) || crosses(wish, self.published, before)
+            !std::mem::replace(&mut self.interrupt_decided, true) || crosses(asked, self.used_index, before)
         } else {
             // RING-EVT-01, RING-EVT-02, RING-EVT-03: used_event has no say.
-            wish & NO_INTERRUPT == 0
+            asked & NO_INTERRUPT == 0
         }
     }
 
@@ -260,9 +280,9 @@ impl Split {
     #[inline]
     pub(super) fn arm(&mut self) -> Result<bool, RingFault> {
         let Areas { available, used, .. } = &self.areas;
-        let wish = if self.event_idx { (self.event_offset(8), self.next) } else { (FLAGS, 0) };
-        let index = wake::arm_split(used, wish, available, INDEX);
-        used.mark(wish.0, 2);
+        let (ask_at, ask) = if self.event_idx { (self.avail_event_offset(), self.next_available) } else { (FLAGS, 0) };
+        let index = wake::arm_split(used, (ask_at, ask), available, INDEX);
+        used.mark(ask_at, 2);
         Ok(self.check(index)? != 0)
     }
 
@@ -289,36 +309,42 @@ impl Split {
 
     /// The slot of the chain that was taken last.
     pub(super) fn last_slot(&self, _taken: Taken) -> u16 {
-        self.slot(self.next.wrapping_sub(1)) as u16
+        self.slot(self.next_available.wrapping_sub(1)) as u16
     }
 
     /// Chains taken since this was asked last. Fewer than can be counted: no more than the queue size can be taken
     /// before some are published.
     pub(super) fn count_taken(&mut self) -> u16 {
-        let before = std::mem::replace(&mut self.counted, self.next);
-        self.next.wrapping_sub(before)
+        let before = std::mem::replace(&mut self.counted, self.next_available);
+        self.next_available.wrapping_sub(before)
     }
 
-    /// The event index at the end of a ring whose entries have `entry` bytes.
+    /// Where `used_event` is in the driver area: behind the entries of the available ring.
     #[inline]
-    fn event_offset(&self, entry: usize) -> usize {
-        ENTRIES + entry * (self.mask as usize + 1)
+    fn used_event_offset(&self) -> usize {
+        ENTRIES + 2 * (self.mask as usize + 1)
+    }
+
+    /// Where `avail_event` is in the device area: behind the elements of the used ring.
+    #[inline]
+    fn avail_event_offset(&self) -> usize {
+        ENTRIES + 8 * (self.mask as usize + 1)
     }
 
     pub(super) fn position(&self) -> QueuePosition {
-        QueuePosition::Split { available: self.next, used: self.staged, decided: self.decided }
+        QueuePosition::Split { available: self.next_available, used: self.next_used, decided: self.interrupt_decided }
     }
 }
 
-/// Where these flags are in the second half of a descriptor.
-const fn high(flags: u16) -> u64 {
-    (flags as u64) << 32
+/// Where these flags are in the second half of a descriptor of a split ring.
+const fn split_flags(flags: u16) -> u64 {
+    (flags as u64) << SplitChain::FLAGS_AT
 }
 
 impl Descriptor {
     #[inline(always)]
     fn is_writable(self) -> bool {
-        self.rest & high(WRITE) != 0
+        self.rest & split_flags(WRITE) != 0
     }
 
     /// The index of the descriptor that follows.
@@ -328,11 +354,11 @@ impl Descriptor {
     }
 }
 
-/// Adds the buffers of a chain from `at` on, for as long as its descriptors are as usual.
+/// Adds the buffers of a chain from `at` on, for as long as its descriptors are plain.
 #[inline(always)]
-fn run(view: &MemoryView, buffers: &mut Buffers, table: &impl Table, at: Stop) -> Stop {
-    let usual = u32::from(NEXT).wrapping_add((at.index + 1) << 16);
-    table.run::<32, { u32::MAX }, 0x1_0000>(view, buffers, at, usual)
+fn run(view: &MemoryView, buffers: &mut Buffers, table: &impl DescriptorSource, at: WalkAt) -> WalkAt {
+    let expected = u32::from(NEXT).wrapping_add((at.index + 1) << 16);
+    table.run::<SplitChain>(view, buffers, at, expected)
 }
 
 /// What a chain ends with in a table.
@@ -362,8 +388,8 @@ impl Trail {
         &mut self,
         view: &MemoryView,
         buffers: &mut Buffers,
-        table: &impl Table,
-        at: &mut Stop,
+        table: &impl DescriptorSource,
+        at: &mut WalkAt,
     ) -> Result<End, RingFault> {
         loop {
             // DRV-RING-05: a chain that loops has more descriptors than there can be.
@@ -371,16 +397,16 @@ impl Trail {
             if passed >= self.left {
                 return Err(self.endless());
             }
-            if at.done {
+            if at.ended {
                 return Ok(End::Last);
             }
             let rest = at.descriptor.rest;
-            if rest & high(INDIRECT) != 0 {
+            if rest & split_flags(INDIRECT) != 0 {
                 self.left -= passed;
                 return Ok(End::Table);
             }
             buffers.add(view, at.index, at.descriptor, at.descriptor.is_writable());
-            if rest & high(NEXT) == 0 {
+            if rest & split_flags(NEXT) == 0 {
                 return Ok(End::Last);
             }
             let next = at.descriptor.next();
@@ -389,7 +415,7 @@ impl Trail {
                 self.start = next;
             }
             let Some(descriptor) = table.read(next) else { return Err(table.missing(at.index, next)) };
-            *at = run(view, buffers, table, Stop::at(next, descriptor));
+            *at = run(view, buffers, table, WalkAt::new(next, descriptor));
         }
     }
 
@@ -399,8 +425,8 @@ impl Trail {
         &mut self,
         view: &MemoryView,
         buffers: &mut Buffers,
-        table: &impl Table,
-        mut at: Stop,
+        table: &impl DescriptorSource,
+        mut at: WalkAt,
     ) -> Result<(), RingFault> {
         match self.follow(view, buffers, table, &mut at)? {
             End::Last => Ok(()),
@@ -415,7 +441,17 @@ impl Trail {
     }
 }
 
-/// The three areas, and the arrays in them.
+/// The three areas, and the arrays in them: in bytes, of a queue of `n` descriptors,
+///
+/// ```text
+/// descriptor area        driver area: available ring     device area: used ring
+///   16 * n descriptors      2 flags                         2 flags
+///                           2 index                         2 index
+///                           2 * n entries (`ring`)          8 * n elements (`ring`)
+///                           2 used_event                    2 avail_event
+/// ```
+///
+/// Each side writes its own area, and the driver the descriptors. The last field is there with EVENT_IDX.
 struct Areas {
     descriptors: Array<16>,
     available: Window<2>,
@@ -448,8 +484,8 @@ fn array<const ALIGN: usize, const SIZE: usize>(
     window.array(offset, size).ok_or(RingFault::Size { size })
 }
 
-/// Whether a move of an index from `before` to `now` passes `event` (virtio 1.4, section 2.7.7.1): the one rule for
-/// both directions.
+/// Whether a move of an index from `before` to `now` passes `event`, which is `used_event` here: so the driver wants an
+/// interrupt for what it was moved over (virtio 1.4, section 2.7.7.1). Drivers decide on doorbells by the same rule.
 #[inline]
 pub(super) fn crosses(event: u16, now: u16, before: u16) -> bool {
     now.wrapping_sub(event).wrapping_sub(1) < now.wrapping_sub(before)

@@ -8,95 +8,54 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{self, Ordering};
+use std::sync::atomic::Ordering;
 
-use crate::memory::Window;
+use crate::memory::Words;
 
-/// A part of a ring: words that both sides access atomically, by their offset in bytes.
-pub(super) trait Words {
-    fn load_u16(&self, offset: usize, order: Ordering) -> u16;
-    fn load_u32(&self, offset: usize, order: Ordering) -> u32;
-    fn load_u64(&self, offset: usize, order: Ordering) -> u64;
-    fn store_u16(&self, offset: usize, value: u16, order: Ordering);
-    fn store_u32(&self, offset: usize, value: u32, order: Ordering);
-    fn store_u64(&self, offset: usize, value: u64, order: Ordering);
-    /// What was written before is visible before anything is read after.
-    fn full_fence(&self);
-}
-
-impl<const ALIGN: usize> Words for Window<ALIGN> {
-    #[inline(always)]
-    fn load_u16(&self, offset: usize, order: Ordering) -> u16 {
-        self.load_u16(offset, order)
-    }
-
-    #[inline(always)]
-    fn load_u32(&self, offset: usize, order: Ordering) -> u32 {
-        self.load_u32(offset, order)
-    }
-
-    #[inline(always)]
-    fn load_u64(&self, offset: usize, order: Ordering) -> u64 {
-        self.load_u64(offset, order)
-    }
-
-    #[inline(always)]
-    fn store_u16(&self, offset: usize, value: u16, order: Ordering) {
-        self.store_u16(offset, value, order);
-    }
-
-    #[inline(always)]
-    fn store_u32(&self, offset: usize, value: u32, order: Ordering) {
-        self.store_u32(offset, value, order);
-    }
-
-    #[inline(always)]
-    fn store_u64(&self, offset: usize, value: u64, order: Ordering) {
-        self.store_u64(offset, value, order);
-    }
-
-    #[inline(always)]
-    fn full_fence(&self) {
-        atomic::fence(Ordering::SeqCst);
-    }
-}
-
-/// Split: shows the driver a used index, and returns its wish for interrupts, which stands at `wish`.
+/// Split: shows the driver a used index, and returns what it asks for: its flags or `used_event`, whichever stand at
+/// `asked_at` in the available ring.
 #[inline(always)]
-pub(super) fn publish_split(used: &impl Words, index: (usize, u16), available: &impl Words, wish: usize) -> u16 {
+pub(super) fn publish_split(
+    used: &impl Words,
+    used_index: (usize, u16),
+    available: &impl Words,
+    asked_at: usize,
+) -> u16 {
     // Release: the elements, and the buffers they speak of, are written before the index.
-    used.store_u16(index.0, index.1, Ordering::Release);
-    // Model: split_driver_sleeps. Else the driver could state its wish after our read, find the old index, and sleep.
+    used.store_u16(used_index.0, used_index.1, Ordering::Release);
+    // Model: split_driver_sleeps. Else the driver could ask after our read, find the old index, and sleep.
     used.full_fence();
-    available.load_u16(wish, Ordering::Relaxed)
+    available.load_u16(asked_at, Ordering::Relaxed)
 }
 
-/// Split: states the device's wish for doorbells, and returns the available index, which stands at `index`.
+/// Split: asks for doorbells, by the device's flags or `avail_event`, and returns the available index, which stands at
+/// `index`.
 #[inline(always)]
-pub(super) fn arm_split(used: &impl Words, wish: (usize, u16), available: &impl Words, index: usize) -> u16 {
-    used.store_u16(wish.0, wish.1, Ordering::Relaxed);
-    // Model: split_device_sleeps. Else the driver could publish after our read, find the old wish, and not ring.
+pub(super) fn arm_split(used: &impl Words, ask: (usize, u16), available: &impl Words, index: usize) -> u16 {
+    used.store_u16(ask.0, ask.1, Ordering::Relaxed);
+    // Model: split_device_sleeps. Else the driver could publish after our read, find what we asked for before, and not ring.
     used.full_fence();
     // Acquire: the entries and descriptors of what the index covers are read after it.
     available.load_u16(index, Ordering::Acquire)
 }
 
-/// Packed: shows the driver a used descriptor, by its second half, and returns the driver's event structure.
+/// Packed: shows the driver a used descriptor, by its second half, and returns what the driver asks for: its event
+/// suppression structure.
 #[inline(always)]
-pub(super) fn publish_packed(ring: &impl Words, first: (usize, u64), driver_event: &impl Words) -> u32 {
+pub(super) fn publish_packed(ring: &impl Words, first_used: (usize, u64), driver_event: &impl Words) -> u32 {
     // Release: the descriptors behind it, and all buffers, are written before the first.
-    ring.store_u64(first.0, first.1, Ordering::Release);
-    // Model: packed_driver_sleeps. Else the driver could state its wish after our read, find the descriptor unused, and
-    // sleep.
+    ring.store_u64(first_used.0, first_used.1, Ordering::Release);
+    // Model: packed_driver_sleeps. Else the driver could ask after our read, find the descriptor unused, and sleep.
     ring.full_fence();
     driver_event.load_u32(0, Ordering::Relaxed)
 }
 
-/// Packed: states the device's wish for doorbells, and returns the second half of the next descriptor, at `next`.
+/// Packed: asks for doorbells, by the device's event suppression structure, and returns the second half of the next
+/// available descriptor, at `next_available`.
 #[inline(always)]
-pub(super) fn arm_packed(device_event: &impl Words, wish: u32, ring: &impl Words, next: usize) -> u64 {
-    device_event.store_u32(0, wish, Ordering::Relaxed);
-    // Model: packed_device_sleeps. Else the driver could publish after our read, find the old wish, and not ring.
+pub(super) fn arm_packed(device_event: &impl Words, ask: u32, ring: &impl Words, next_available: usize) -> u64 {
+    device_event.store_u32(0, ask, Ordering::Relaxed);
+    // Model: packed_device_sleeps. Else the driver could publish after our read, find what we asked for before, and not ring.
     device_event.full_fence();
-    ring.load_u64(next, Ordering::Acquire)
+    ring.load_u64(next_available, Ordering::Acquire)
 }

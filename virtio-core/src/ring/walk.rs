@@ -1,47 +1,22 @@
 //! From descriptors to buffers: what all layouts have in common in walking a chain.
+//!
+//! Almost all chains that a driver makes go a short way, and the words for it are these:
+//!
+//! - A buffer is *plain* if it is not empty and lies wholly in the region of guest memory that was looked up last.
+//! - A chain is *single* if it is one descriptor, that is not indirect.
+//! - A descriptor is *plain* if its buffer is, and the chain ends with it or goes on with its neighbour in the table, and it
+//!   has no flags but `NEXT` and, from some descriptor of the chain on, `WRITE`.
+//! - A *run* is plain descriptors one after the other. `Filling::put_run` in `memory/filling.rs` is the loop over them.
+//! - What is not plain is *odd*. It may be right all the same: a buffer in another region, or a descriptor that is not
+//!   followed by its neighbour. [`Buffers::add`] tells it apart, and after it the next run begins.
 
 use super::error::{ChainFault, RingFault};
-use crate::memory::{Behind, Descriptors, Filling, MemoryView, SegmentList, WRITE};
-
-/// A private copy of a descriptor, read once.
-#[derive(Clone, Copy)]
-pub(super) struct Descriptor {
-    pub(super) address: u64,
-    /// The second half: from the low bits up the length (32 bits), and what the layout has behind it.
-    pub(super) rest: u64,
-}
-
-impl Descriptor {
-    #[inline(always)]
-    pub(super) fn new((address, rest): (u64, u64)) -> Descriptor {
-        Descriptor { address, rest }
-    }
-
-    #[inline(always)]
-    pub(super) fn len(self) -> u32 {
-        self.rest as u32
-    }
-
-    /// Both halves.
-    #[inline(always)]
-    fn halves(self) -> (u64, u64) {
-        (self.address, self.rest)
-    }
-
-    /// Entries of the indirect table that this points at; none if its length is no table's.
-    #[inline(always)]
-    pub(super) fn entries(self) -> Option<u32> {
-        let len = self.len();
-        (len != 0 && len.is_multiple_of(16)).then_some(len / 16)
-    }
-}
+use crate::memory::{Behind, Descriptor, Descriptors, Filling, Format, MemoryView, SegmentList, WRITE};
 
 /// The buffers of the chain that is looked at, and the first thing that is wrong with them.
 pub(super) struct Buffers {
     pub(super) list: SegmentList,
     pub(super) fault: Option<ChainFault>,
-    /// What is wrong with the ring.
-    pub(super) ring_fault: Option<RingFault>,
     /// Chains in which something was, since this was last looked at.
     pub(super) faults: u64,
 }
@@ -49,15 +24,16 @@ pub(super) struct Buffers {
 impl Buffers {
     /// For the chains of a queue of `size` descriptors.
     pub(super) fn new(view: &MemoryView, size: u16) -> Buffers {
-        Buffers { list: SegmentList::new(view, usize::from(size).min(256)), fault: None, ring_fault: None, faults: 0 }
+        Buffers { list: SegmentList::new(view, usize::from(size).min(256)), fault: None, faults: 0 }
     }
 
-    /// A chain of one buffer; says whether that is not empty, and in one region. If not, nothing has happened.
+    /// A single chain; says whether its buffer is not empty, and in one region. If not, nothing has happened.
     #[inline(always)]
-    pub(super) fn only(&mut self, view: &MemoryView, descriptor: Descriptor, writable: bool) -> bool {
+    pub(super) fn put_single(&mut self, view: &MemoryView, descriptor: Descriptor, writable: bool) -> bool {
         self.fault = None;
         let (address, len) = (descriptor.address, descriptor.len());
-        self.list.only(view, address, len, writable) || self.list.only_elsewhere(view, address, len, writable)
+        self.list.put_single(view, address, len, writable)
+            || self.list.put_single_elsewhere(view, address, len, writable)
     }
 
     /// Begins with a chain.
@@ -73,23 +49,23 @@ impl Buffers {
         self.list.fill(view)
     }
 
-    /// Adds a buffer of any kind. `index` is that of its descriptor, in the table that it stands in.
+    /// Adds a buffer, plain or odd. `index` is that of its descriptor, in the table that it stands in.
     #[inline]
     pub(super) fn add(&mut self, view: &MemoryView, index: u32, descriptor: Descriptor, writable: bool) {
         let mut filling = self.fill(view);
         if writable && !filling.is_writing() {
             filling.turn();
         }
-        let put = writable == filling.is_writing() && filling.put(descriptor.halves());
+        let put = writable == filling.is_writing() && filling.put(descriptor);
         filling.stop();
         if !put {
-            self.add_unusual(view, index, descriptor, writable);
+            self.add_odd(view, index, descriptor, writable);
         }
     }
 
-    /// Adds a buffer that is in another region than the last one, or has something wrong with it.
+    /// Adds an odd buffer: one in another region than the last, or with something wrong with it.
     #[inline(never)]
-    fn add_unusual(&mut self, view: &MemoryView, index: u32, descriptor: Descriptor, writable: bool) {
+    fn add_odd(&mut self, view: &MemoryView, index: u32, descriptor: Descriptor, writable: bool) {
         let index = index as u16;
         let (address, len) = (descriptor.address, descriptor.len());
         if !self.list.in_order(writable) {
@@ -102,10 +78,10 @@ impl Buffers {
         }
     }
 
-    /// The chain is complete, and was as usual from its begin to its end; says whether that is all there is to say of it.
+    /// The chain is complete, and was plain from its begin to its end; says whether that is all there is to say of it.
     #[inline(always)]
-    pub(super) fn finish_usual(&mut self) -> bool {
-        self.list.finish_usual() <= u64::from(u32::MAX)
+    pub(super) fn finish_plain(&mut self) -> bool {
+        self.list.finish_plain() <= u64::from(u32::MAX)
     }
 
     /// The chain is complete.
@@ -117,15 +93,6 @@ impl Buffers {
         self.faults += u64::from(self.fault.is_some());
     }
 
-    /// The chain has an end, or the ring is broken; says whether it is not.
-    pub(super) fn end(&mut self, end: Result<(), RingFault>) -> bool {
-        match end {
-            Ok(()) => self.finish(),
-            Err(fault) => self.ring_fault = Some(fault),
-        }
-        end.is_ok()
-    }
-
     /// The first fault counts.
     #[cold]
     fn found(&mut self, fault: ChainFault) {
@@ -134,44 +101,39 @@ impl Buffers {
 }
 
 /// Something that descriptors are read from.
-pub(super) trait Table {
+pub(super) trait DescriptorSource {
     /// Descriptor `index`, to be read once. None where it is [`missing`](Self::missing).
     fn read(&self, index: u32) -> Option<Descriptor>;
 
     /// Why there is no descriptor `next`, that `index` names.
     fn missing(&self, index: u32, next: u32) -> RingFault;
 
-    /// Adds the buffers of a chain from the descriptor `at` on, for as long as they are as usual: see [`Stop`].
-    fn run<const SHIFT: u32, const MASK: u32, const STEP: u32>(
-        &self,
-        view: &MemoryView,
-        buffers: &mut Buffers,
-        at: Stop,
-        usual: u32,
-    ) -> Stop;
+    /// Adds the buffers of a chain from the descriptor `at` on, for as long as they are plain. `expected`: see
+    /// `Filling::put_run`.
+    fn run<F: Format>(&self, view: &MemoryView, buffers: &mut Buffers, at: WalkAt, expected: u32) -> WalkAt;
 }
 
-/// A descriptor in a chain, at which a run of usual ones begins or ends. All before it were added.
+/// A descriptor in a chain, at which a run begins or ends. All before it were added.
 #[derive(Clone, Copy)]
-pub(super) struct Stop {
+pub(super) struct WalkAt {
     /// Its index in its table.
     pub(super) index: u32,
     pub(super) descriptor: Descriptor,
-    /// Whether it was added too, and is the chain's last.
-    pub(super) done: bool,
+    /// Whether it was added too, and the chain ends with it.
+    pub(super) ended: bool,
 }
 
-impl Stop {
+impl WalkAt {
     #[inline(always)]
-    pub(super) fn at(index: u32, descriptor: Descriptor) -> Stop {
-        Stop { index, descriptor, done: false }
+    pub(super) fn new(index: u32, descriptor: Descriptor) -> WalkAt {
+        WalkAt { index, descriptor, ended: false }
     }
 }
 
-impl Table for Descriptors<'_> {
+impl DescriptorSource for Descriptors<'_> {
     #[inline(always)]
     fn read(&self, index: u32) -> Option<Descriptor> {
-        self.get(index).map(Descriptor::new)
+        self.get(index)
     }
 
     /// DRV-RING-06, DRV-IND-06
@@ -181,21 +143,15 @@ impl Table for Descriptors<'_> {
     }
 
     #[inline(always)]
-    fn run<const SHIFT: u32, const MASK: u32, const STEP: u32>(
-        &self,
-        view: &MemoryView,
-        buffers: &mut Buffers,
-        at: Stop,
-        usual: u32,
-    ) -> Stop {
+    fn run<F: Format>(&self, view: &MemoryView, buffers: &mut Buffers, at: WalkAt, expected: u32) -> WalkAt {
         let mut filling = buffers.fill(view);
-        let usual = if filling.is_writing() { usual | u32::from(WRITE) } else { usual };
-        let (passed, behind) = filling.put_run::<SHIFT, MASK, STEP>(self, at.index, at.descriptor.halves(), usual);
+        let expected = if filling.is_writing() { expected | u32::from(WRITE) } else { expected };
+        let (passed, behind) = filling.put_run::<F>(self, at.index, at.descriptor, expected);
         filling.stop();
         let index = at.index + passed;
         match behind {
-            Behind::Last(descriptor) => Stop { done: true, ..Stop::at(index - 1, Descriptor::new(descriptor)) },
-            Behind::Odd(descriptor) => Stop::at(index, Descriptor::new(descriptor)),
+            Behind::Last(descriptor) => WalkAt { ended: true, ..WalkAt::new(index - 1, descriptor) },
+            Behind::Odd(descriptor) => WalkAt::new(index, descriptor),
         }
     }
 }
@@ -207,13 +163,13 @@ pub(super) struct Scattered<'v> {
     pub(super) count: u32,
 }
 
-impl Table for Scattered<'_> {
+impl DescriptorSource for Scattered<'_> {
     fn read(&self, index: u32) -> Option<Descriptor> {
         if index >= self.count {
             return None;
         }
         let address = self.address.checked_add(16 * u64::from(index))?;
-        self.view.descriptor(address).map(Descriptor::new)
+        self.view.descriptor(address)
     }
 
     fn missing(&self, index: u32, next: u32) -> RingFault {
@@ -223,14 +179,8 @@ impl Table for Scattered<'_> {
         RingFault::Next { index: index as u16, next: next as u16, size: self.count }
     }
 
-    /// None is usual.
-    fn run<const SHIFT: u32, const MASK: u32, const STEP: u32>(
-        &self,
-        _: &MemoryView,
-        _: &mut Buffers,
-        at: Stop,
-        _: u32,
-    ) -> Stop {
+    /// None is plain.
+    fn run<F: Format>(&self, _: &MemoryView, _: &mut Buffers, at: WalkAt, _: u32) -> WalkAt {
         at
     }
 }

@@ -1,4 +1,4 @@
-//! The table of regions that one version of guest memory consists of.
+//! The map of the regions that one version of guest memory consists of.
 
 use std::any::Any;
 use std::fmt;
@@ -48,7 +48,7 @@ impl Region {
     }
 }
 
-/// Where a region is, or (by default) no place at all. Valid as long as the table that it came from.
+/// Where a region is, or (by default) no place at all. Valid as long as the map that it came from.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     start: u64,
@@ -95,7 +95,7 @@ impl Place {
         if end > self.len {
             return none();
         }
-        // SAFETY: `offset` is below the region's length, so it fits an isize (`Table::sorted` has checked the length)
+        // SAFETY: `offset` is below the region's length, so it fits an isize (`RegionMap::sorted` has checked the length)
         // and the pointer stays inside the mapping.
         let host = unsafe { self.host.0.add(offset as usize) };
         Some(Segment { address, host: Host(host), len })
@@ -115,6 +115,7 @@ impl fmt::Debug for Region {
     }
 }
 
+/// That it is called keeps the branches of [`Place::whole`] apart.
 #[cold]
 fn none() -> Option<Segment> {
     None
@@ -129,7 +130,7 @@ pub(crate) struct Segment {
 }
 
 /// One version of guest memory: immutable, replaced as a whole.
-pub(super) struct Table {
+pub(super) struct RegionMap {
     /// Sorted by start, without overlaps.
     pub(super) regions: Box<[Region]>,
     /// Of `regions`.
@@ -142,7 +143,7 @@ pub(super) struct Table {
     pub(super) versions: Arc<Versions>,
 }
 
-impl Drop for Table {
+impl Drop for RegionMap {
     fn drop(&mut self) {
         // The mappings go first, so that whoever waits for their release can rely on it.
         self.regions = Box::default();
@@ -150,7 +151,7 @@ impl Drop for Table {
     }
 }
 
-impl Table {
+impl RegionMap {
     /// Checks and sorts `regions`.
     pub(super) fn sorted(mut regions: Vec<Region>) -> Result<Box<[Region]>, MemoryError> {
         regions.sort_by_key(Region::start);
