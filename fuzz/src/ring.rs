@@ -2,18 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use virtio_core::ring::wire::{AVAIL, INDIRECT, NEXT, USED, WRITE};
 use virtio_core::{Features, QueueSetup};
 
 use crate::memory::Memory;
 
 /// As long as the device lets a table of a packed ring be, where the ring is not longer.
 const LONGEST_TABLE: usize = 1024;
-
-pub(crate) const AVAILABLE: u16 = 1 << 7;
-pub(crate) const USED: u16 = 1 << 15;
-pub(crate) const NEXT: u16 = 1;
-pub(crate) const WRITE: u16 = 2;
-pub(crate) const INDIRECT: u16 = 4;
 
 /// A ring as its driver knows it.
 pub(crate) struct Ring {
@@ -78,7 +73,7 @@ impl Ring {
     }
 
     fn offer_packed(&mut self, memory: &mut Memory, id: u16, address: u16, len: u16, flags: u16) {
-        let flags = flags | if self.wrap { AVAILABLE } else { USED };
+        let flags = flags | if self.wrap { AVAIL } else { USED };
         let mut bytes = [0; 16];
         bytes[..2].copy_from_slice(&address.to_le_bytes());
         bytes[8..10].copy_from_slice(&len.to_le_bytes());
@@ -104,7 +99,7 @@ impl Ring {
     pub(crate) fn assert_element(&self, memory: &Memory, content: usize, Element { index, wrap, id, len }: Element) {
         let (low, high) = (len as u16, (len >> 16) as u16);
         let (at, expected) = if self.packed {
-            let lap = if wrap { AVAILABLE | USED } else { 0 };
+            let lap = if wrap { AVAIL | USED } else { 0 };
             let flags = lap | if len == 0 { 0 } else { WRITE };
             (self.descriptors.wrapping_add(16 * u64::from(index) + 8), [low, high, id, flags])
         } else {

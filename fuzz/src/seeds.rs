@@ -1,5 +1,7 @@
 //! Inputs made by hand: drivers and devices that behave, so that a fuzzer has something to start from.
 
+use virtio_core::ring::wire::{INDIRECT, NEXT, WRITE};
+
 use crate::input::{End, Header, Step};
 
 /// A name, and an input.
@@ -13,10 +15,6 @@ const DEVICE: u16 = 0x140;
 const TABLE: u16 = 0x200;
 const BUFFERS: u16 = 0x300;
 const SIZE: u16 = 16;
-
-const NEXT: u16 = 1;
-const WRITE: u16 = 2;
-const INDIRECT: u16 = 4;
 
 /// Good histories of a split ring.
 pub fn split() -> Vec<Seed> {

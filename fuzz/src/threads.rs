@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::thread;
 
+use virtio_core::ring::wire::{AVAIL, NEXT, USED, WRITE};
 use virtio_core::{Event, Features, QueueSetup, Virtqueue};
 
 use crate::sys::SharedMemory;
@@ -19,11 +20,6 @@ const DEVICE: u64 = 0x200;
 /// Each chain has a buffer to read and one to write, of `LEN` bytes.
 const BUFFERS: u64 = 0x400;
 const LEN: u16 = 24;
-
-const NEXT: u16 = 1;
-const WRITE: u16 = 2;
-const AVAILABLE: u16 = 1 << 7;
-const USED: u16 = 1 << 15;
 
 /// Has `chains` chains go back and forth, a few at a time; each is answered with what it said, one added to each byte.
 ///
@@ -104,7 +100,7 @@ impl Driver {
         self.memory.write(second, &[0; LEN as usize]);
         let slot = 2 * place;
         if self.packed {
-            let lap = if even { AVAILABLE } else { USED };
+            let lap = if even { AVAIL } else { USED };
             self.descriptor(slot + 1, second, [place, WRITE | lap]);
             self.descriptor(slot, first, [place, NEXT | lap]);
         } else {
@@ -120,7 +116,7 @@ impl Driver {
         if self.packed {
             let (place, even) = Driver::place(number);
             let rest = self.memory.load_u64(DESCRIPTORS + 16 * u64::from(2 * place) + 8, Acquire);
-            (rest >> 48) as u16 & (AVAILABLE | USED) == if even { AVAILABLE | USED } else { 0 }
+            (rest >> 48) as u16 & (AVAIL | USED) == if even { AVAIL | USED } else { 0 }
         } else {
             let ahead = self.memory.load_u16(DEVICE + 2, Acquire).wrapping_sub(number as u16);
             ahead != 0 && ahead <= SIZE

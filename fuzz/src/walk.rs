@@ -1,9 +1,10 @@
 //! A second reading of a chain's descriptors, word by word (virtio 1.4, sections 2.7.5 and 2.8.6 to 2.8.8).
 
 use virtio_core::Buffer;
+use virtio_core::ring::wire::{AVAIL, INDIRECT, NEXT, USED, WRITE};
 
 use crate::memory::Memory;
-use crate::ring::{AVAILABLE, INDIRECT, NEXT, Ring, USED, WRITE};
+use crate::ring::Ring;
 
 /// A descriptor: its last two numbers are flags and `next` (split), or id and flags (packed).
 struct Descriptor {
@@ -37,8 +38,8 @@ pub(crate) fn walk(ring: &Ring, memory: &Memory, content: usize, position: u16, 
         chain.slots += 1;
         if ring.packed {
             chain.id = descriptor.id;
-            let lap = if wrap { AVAILABLE } else { USED };
-            assert_eq!(descriptor.flags & (AVAILABLE | USED), lap, "descriptor {index} is not available");
+            let lap = if wrap { AVAIL } else { USED };
+            assert_eq!(descriptor.flags & (AVAIL | USED), lap, "descriptor {index} is not available");
         }
         if descriptor.flags & INDIRECT != 0 {
             assert!(ring.indirect, "an indirect descriptor that was not agreed on");

@@ -6,6 +6,7 @@
 #[macro_use]
 mod both_layouts;
 
+use virtio_core::ring::wire::{INDIRECT, NEXT};
 use virtio_core::testing::{Buffer, PackedDriver, RingDriver, SplitDriver, TestMemory};
 use virtio_core::{ChainFault, Features, RingFault, Virtqueue};
 
@@ -146,9 +147,9 @@ fn an_indirect_table_may_be_as_long_as_an_index_reaches() {
     let mut queue = Virtqueue::new(driver.setup()).unwrap();
     let (byte, table) = (memory.place(b"x"), memory.alloc(16 << 16, 16));
     for (index, next) in [(0, u16::MAX), (u16::MAX, 0)] {
-        driver.write_descriptor(table + 16 * u64::from(index), byte, 1, SplitDriver::NEXT, next);
+        driver.write_descriptor(table + 16 * u64::from(index), byte, 1, NEXT, next);
     }
-    driver.set_descriptor(0, table, 16 << 16, SplitDriver::INDIRECT, 0);
+    driver.set_descriptor(0, table, 16 << 16, INDIRECT, 0);
     driver.set_available(0, 0);
     driver.set_index(1);
     assert!(queue.pop().is_none());
@@ -159,7 +160,7 @@ fn an_indirect_table_may_be_as_long_as_an_index_reaches() {
 fn a_next_outside_of_the_table_breaks_the_ring() {
     let (_memory, mut driver, mut queue) = ring::<SplitDriver>();
     let head = driver.add(&[Buffer::readable(SECOND, 4)]).unwrap();
-    driver.set_descriptor(head, SECOND, 4, SplitDriver::NEXT, 16);
+    driver.set_descriptor(head, SECOND, 4, NEXT, 16);
     driver.show();
     assert!(queue.pop().is_none());
     assert_eq!(queue.fault(), Some(RingFault::Next { index: head, next: 16, size: 16 }));

@@ -1,15 +1,10 @@
 //! The driver's side of the packed layout (virtio 1.4, section 2.8).
 
+use virtio_core::ring::wire::{AVAIL, INDIRECT, NEXT, USED, WRITE};
 use virtio_core::{Buffer, GuestRam};
 
 use super::driver::{Ring, Store, descriptor, read, write};
 use crate::queues::{DESCRIPTORS, DRIVER_AREA, SIZE};
-
-const NEXT: u16 = 1;
-const WRITE: u16 = 2;
-const INDIRECT: u16 = 4;
-const AVAILABLE: u16 = 1 << 7;
-const USED: u16 = 1 << 15;
 
 /// Of a descriptor: where its flags are.
 const FLAGS: u64 = 14;
@@ -38,7 +33,7 @@ impl Packed {
     /// Puts one descriptor into the ring.
     fn put(&mut self, ram: &GuestRam, address: u64, len: u32, id: u16, flags: u16) {
         let slot = DESCRIPTORS + 16 * u64::from(self.free);
-        let flags = flags | if self.wrap { AVAILABLE } else { USED };
+        let flags = flags | if self.wrap { AVAIL } else { USED };
         let raw = descriptor(address, len, [id, flags]);
         if self.first.is_none() {
             self.first = Some(Store { address: slot + FLAGS, value: flags });
@@ -91,6 +86,6 @@ impl Ring for Packed {
         // In whatever order, the first descriptor of a batch is the first to be overwritten.
         let (slot, wrap) = self.last;
         let flags = read(ram, DESCRIPTORS + 16 * u64::from(slot) + FLAGS);
-        (flags & AVAILABLE != 0, flags & USED != 0) == (wrap, wrap)
+        (flags & AVAIL != 0, flags & USED != 0) == (wrap, wrap)
     }
 }

@@ -1,13 +1,10 @@
 //! The driver's side of the split layout (virtio 1.4, section 2.7).
 
+use virtio_core::ring::wire::{INDIRECT, NEXT, WRITE};
 use virtio_core::{Buffer, GuestRam};
 
 use super::driver::{Ring, Store, descriptor, read, write};
 use crate::queues::{DESCRIPTORS, DEVICE_AREA, DRIVER_AREA, SIZE};
-
-const NEXT: u16 = 1;
-const WRITE: u16 = 2;
-const INDIRECT: u16 = 4;
 
 /// The driver's side of a split ring.
 #[derive(Default)]

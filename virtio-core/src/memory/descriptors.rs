@@ -4,17 +4,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::view::{MemoryView, Pin};
-
-/// `VIRTQ_DESC_F_NEXT`.
-pub(crate) const NEXT: u16 = 1;
-/// `VIRTQ_DESC_F_WRITE`.
-pub(crate) const WRITE: u16 = 2;
-/// `VIRTQ_DESC_F_INDIRECT`.
-pub(crate) const INDIRECT: u16 = 4;
-/// `VIRTQ_DESC_F_AVAIL`, in the packed layout only.
-pub(crate) const AVAIL: u16 = 1 << 7;
-/// `VIRTQ_DESC_F_USED`, in the packed layout only.
-pub(crate) const USED: u16 = 1 << 15;
+use crate::ring::wire::WRITE;
 
 /// A private copy of a descriptor, read once, in native order. From the low bits up:
 ///

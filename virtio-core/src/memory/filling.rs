@@ -1,8 +1,9 @@
 //! Putting the pieces of a chain into a list: the loop that every descriptor goes through.
 
-use super::descriptors::{Descriptor, Descriptors, Format, NEXT, WRITE};
+use super::descriptors::{Descriptor, Descriptors, Format};
 use super::regions::{Place, Segment};
 use super::segments::Extent;
+use crate::ring::wire::{NEXT, WRITE};
 
 /// A list while the pieces of a chain are put into it.
 ///

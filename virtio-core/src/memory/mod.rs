@@ -36,7 +36,6 @@ pub use io::{Reader, Writer};
 pub use ram::{DiscardInhibitor, GuestRam, RawRegion};
 pub use view::MemoryView;
 
-pub(crate) use descriptors::{AVAIL, INDIRECT, NEXT, USED, WRITE};
 pub(crate) use descriptors::{Descriptor, Descriptors, Format, PackedChain, PackedTable, SplitChain};
 pub(crate) use filling::{Behind, Filling};
 pub(crate) use segments::SegmentList;

@@ -1,6 +1,7 @@
 //! Places in a packed ring.
 
-use crate::memory::{AVAIL, Format, PackedChain, USED};
+use super::wire::{AVAIL, USED};
+use crate::memory::{Format, PackedChain};
 
 /// A place in the ring, and the lap.
 #[derive(Clone, Copy, PartialEq, Eq)]

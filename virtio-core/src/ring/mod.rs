@@ -59,6 +59,7 @@ mod setup;
 mod split;
 mod wake;
 mod walk;
+pub mod wire;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

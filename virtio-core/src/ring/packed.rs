@@ -7,11 +7,10 @@ use super::error::{Area, RingFault};
 use super::position::QueuePosition;
 use super::setup::window;
 use super::walk::{Buffers, DescriptorSource, Scattered, WalkAt};
+use super::wire::{AVAIL, INDIRECT, NEXT, USED, WRITE};
 use super::{QueueSetup, Taken, UsedElement, wake};
 use crate::Features;
-use crate::memory::{
-    AVAIL, Array, Descriptor, Format, INDIRECT, MemoryView, NEXT, PackedChain, PackedTable, USED, WRITE, Window, Words,
-};
+use crate::memory::{Array, Descriptor, Format, MemoryView, PackedChain, PackedTable, Window, Words};
 
 /// The flags of an event suppression structure: `RING_EVENT_FLAGS_ENABLE`, `_DISABLE` and `_DESC`.
 const EVENT_ENABLE: u32 = 0;

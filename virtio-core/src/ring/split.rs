@@ -6,14 +6,10 @@ use super::error::{Area, RingFault};
 use super::position::QueuePosition;
 use super::setup::window;
 use super::walk::{Buffers, DescriptorSource, Scattered, WalkAt};
+use super::wire::{INDIRECT, NEXT, NO_INTERRUPT, NO_NOTIFY, WRITE};
 use super::{QueueSetup, Taken, UsedElement, wake};
 use crate::Features;
-use crate::memory::{Array, Descriptor, Format, INDIRECT, MemoryView, NEXT, SplitChain, WRITE, Window, Words};
-
-/// `VIRTQ_AVAIL_F_NO_INTERRUPT`.
-const NO_INTERRUPT: u16 = 1;
-/// `VIRTQ_USED_F_NO_NOTIFY`.
-const NO_NOTIFY: u16 = 1;
+use crate::memory::{Array, Descriptor, Format, MemoryView, SplitChain, Window, Words};
 
 /// Where the fields are, in bytes, in both rings.
 const FLAGS: usize = 0;

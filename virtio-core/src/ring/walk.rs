@@ -11,7 +11,8 @@
 //!   followed by its neighbour. [`Buffers::add`] tells it apart, and after it the next run begins.
 
 use super::error::{ChainFault, RingFault};
-use crate::memory::{Behind, Descriptor, Descriptors, Filling, Format, MemoryView, SegmentList, WRITE};
+use super::wire::WRITE;
+use crate::memory::{Behind, Descriptor, Descriptors, Filling, Format, MemoryView, SegmentList};
 
 /// The buffers of the chain that is looked at, and the first thing that is wrong with them.
 pub(super) struct Buffers {

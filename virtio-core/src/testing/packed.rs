@@ -7,6 +7,7 @@ use super::driver::{Batches, RingDriver, Used, Wish, writable};
 use crate::event::Event;
 use crate::features::Features;
 use crate::memory::Buffer;
+use crate::ring::wire::{AVAIL, INDIRECT, NEXT, USED, WRITE};
 use crate::ring::{QueuePosition, QueueSetup};
 
 /// The driver's side of a packed ring in [`TestMemory`].
@@ -71,19 +72,6 @@ impl Position {
 }
 
 impl PackedDriver {
-    /// Descriptor flag: another follows.
-    pub const NEXT: u16 = 1;
-    /// Descriptor flag: for the device to write; in a used descriptor: it has written.
-    pub const WRITE: u16 = 2;
-
-    /// Descriptor flag: points at a table.
-    pub const INDIRECT: u16 = 4;
-    /// Descriptor flag: available, if it is as the wrap counter and USED is not.
-    pub const AVAIL: u16 = 1 << 7;
-
-    /// Descriptor flag: used, if it is as the wrap counter and AVAIL is too.
-    pub const USED: u16 = 1 << 15;
-
     /// Goes on at `slot` with this wrap counter, as if all before it had come and gone. For a ring that has not been
     /// used yet.
     pub fn start_at(&mut self, slot: u16, wrap: bool) {
@@ -91,7 +79,7 @@ impl PackedDriver {
         self.next_used = self.next;
         for at in 0..self.size {
             let used_in = if at < slot { wrap } else { !wrap };
-            self.set_flags(at, if used_in { PackedDriver::AVAIL | PackedDriver::USED } else { 0 });
+            self.set_flags(at, if used_in { AVAIL | USED } else { 0 });
         }
     }
 
@@ -129,7 +117,7 @@ impl PackedDriver {
 
     /// The flags that make a descriptor available where the wrap counter is `wrap`.
     pub fn available(wrap: bool) -> u16 {
-        if wrap { PackedDriver::AVAIL } else { PackedDriver::USED }
+        if wrap { AVAIL } else { USED }
     }
 
     /// Whether the descriptor at `event` is one of the last `filled`.
@@ -166,7 +154,7 @@ impl PackedDriver {
     /// Whether the device has marked the descriptor at `position` used.
     fn is_used(&self, position: Position) -> bool {
         let flags = self.flags(position.slot);
-        let [available, used] = [PackedDriver::AVAIL, PackedDriver::USED].map(|flag| flags & flag != 0);
+        let [available, used] = [AVAIL, USED].map(|flag| flags & flag != 0);
         self.free != usize::from(self.size) && (available, used) == (position.wrap, position.wrap)
     }
 
@@ -174,7 +162,7 @@ impl PackedDriver {
     pub fn used_element(&self, slot: u16) -> Used {
         let (_, len, id, flags) = self.descriptor(slot);
         // Without WRITE the length means nothing.
-        Used { id: id.into(), len: if flags & PackedDriver::WRITE != 0 { len } else { 0 } }
+        Used { id: id.into(), len: if flags & WRITE != 0 { len } else { 0 } }
     }
 
     fn want_at(&self, ahead: u16) {
@@ -301,7 +289,7 @@ impl RingDriver for PackedDriver {
         let id = self.free_ids.pop()?;
         let (first, last) = (self.next, buffers.len() - 1);
         for (i, buffer) in buffers.iter().enumerate() {
-            let (id, flag) = if i == last { (id, 0) } else { (!id, PackedDriver::NEXT) };
+            let (id, flag) = if i == last { (id, 0) } else { (!id, NEXT) };
             self.fill(first, buffer.address, buffer.len, id, flags(buffer) | flag);
         }
         Some(self.offer(id, buffers.len() as u16, writable(buffers)))
@@ -329,7 +317,7 @@ impl RingDriver for PackedDriver {
             return None;
         }
         let id = self.free_ids.pop()?;
-        self.fill(self.next, table, len, id, PackedDriver::INDIRECT);
+        self.fill(self.next, table, len, id, INDIRECT);
         Some(self.offer(id, 1, 0))
     }
 
@@ -378,7 +366,7 @@ impl RingDriver for PackedDriver {
         let Position { slot, wrap } = self.next;
         // Flags of zero are available nowhere.
         self.set_flags(self.next.on(1, self.size).slot, 0);
-        self.set_descriptor(slot, 0x2000, 4, 0, PackedDriver::NEXT | PackedDriver::available(wrap));
+        self.set_descriptor(slot, 0x2000, 4, 0, NEXT | PackedDriver::available(wrap));
         // Those two never come back, so that nothing is ever written over them.
         self.next = self.next.on(2, self.size);
         self.free = self.free.saturating_sub(2);
@@ -387,5 +375,5 @@ impl RingDriver for PackedDriver {
 }
 
 fn flags(buffer: &Buffer) -> u16 {
-    if buffer.writable { PackedDriver::WRITE } else { 0 }
+    if buffer.writable { WRITE } else { 0 }
 }

@@ -7,6 +7,7 @@ use super::driver::{Batches, RingDriver, Used, Wish, writable};
 use crate::event::Event;
 use crate::features::Features;
 use crate::memory::Buffer;
+use crate::ring::wire::{INDIRECT, NEXT, WRITE};
 use crate::ring::{QueuePosition, QueueSetup};
 
 /// The driver's side of a split ring in [`TestMemory`].
@@ -47,14 +48,6 @@ struct Chain {
 }
 
 impl SplitDriver {
-    /// Descriptor flag: another follows.
-    pub const NEXT: u16 = 1;
-    /// Descriptor flag: for the device to write.
-    pub const WRITE: u16 = 2;
-
-    /// Descriptor flag: points at a table.
-    pub const INDIRECT: u16 = 4;
-
     /// Goes on as if `index` chains had come and gone before. For a ring that has not been used yet.
     pub fn start_at(&mut self, index: u16) {
         (self.next_available, self.published, self.next_used) = (index, index, index);
@@ -222,7 +215,7 @@ impl RingDriver for SplitDriver {
         }
         let chain = self.free.split_off(self.free.len() - buffers.len());
         for (i, (index, buffer)) in chain.iter().zip(buffers).enumerate() {
-            let (next, flag) = chain.get(i + 1).map_or((0, 0), |next| (*next, SplitDriver::NEXT));
+            let (next, flag) = chain.get(i + 1).map_or((0, 0), |next| (*next, NEXT));
             self.set_descriptor(*index, buffer.address, buffer.len, flags(buffer) | flag, next);
         }
         Some(self.offer(chain, writable(buffers)))
@@ -237,7 +230,7 @@ impl RingDriver for SplitDriver {
         let index = *self.free.last()?;
         for (i, buffer) in (0u16..).zip(buffers) {
             let last = usize::from(i) + 1 == buffers.len();
-            let flags = flags(buffer) | if last { 0 } else { SplitDriver::NEXT };
+            let flags = flags(buffer) | if last { 0 } else { NEXT };
             self.write_descriptor(table + 16 * u64::from(i), buffer.address, buffer.len, flags, i + 1);
         }
         self.add_pointer(table, 16 * buffers.len() as u32);
@@ -247,7 +240,7 @@ impl RingDriver for SplitDriver {
 
     fn add_pointer(&mut self, table: u64, len: u32) -> Option<u16> {
         let index = self.free.pop()?;
-        self.set_descriptor(index, table, len, SplitDriver::INDIRECT, 0);
+        self.set_descriptor(index, table, len, INDIRECT, 0);
         Some(self.offer(vec![index], 0))
     }
 
@@ -299,5 +292,5 @@ impl RingDriver for SplitDriver {
 }
 
 fn flags(buffer: &Buffer) -> u16 {
-    if buffer.writable { SplitDriver::WRITE } else { 0 }
+    if buffer.writable { WRITE } else { 0 }
 }

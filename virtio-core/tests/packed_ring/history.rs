@@ -5,6 +5,7 @@ use virtio_core::testing::{PackedDriver, RingDriver, TestMemory};
 
 use crate::common::{self, Step, Trick, good_step, run};
 use crate::model::PackedModel;
+use virtio_core::ring::wire::{AVAIL, INDIRECT, USED};
 
 /// What the flags of a descriptor say of it.
 #[derive(Clone, Copy, Debug)]
@@ -22,9 +23,9 @@ enum Mark {
 impl Mark {
     fn flags(self) -> u16 {
         match self {
-            Mark::Odd => PackedDriver::AVAIL,
-            Mark::Even => PackedDriver::USED,
-            Mark::Both => PackedDriver::AVAIL | PackedDriver::USED,
+            Mark::Odd => AVAIL,
+            Mark::Even => USED,
+            Mark::Both => AVAIL | USED,
             Mark::Neither => 0,
         }
     }
@@ -63,7 +64,7 @@ fn bad_step() -> impl Strategy<Value = Step<Bad>> {
             Bad::SetDescriptor { slot, address, len, id, flags, mark }
         }),
         1 => table.prop_map(|(slot, address, entries, id, flags, mark)| {
-            let flags = flags | PackedDriver::INDIRECT;
+            let flags = flags | INDIRECT;
             Bad::SetDescriptor { slot, address, len: 16 * entries, id, flags, mark }
         }),
         2 => (0u16..9, prop::sample::select(vec![1u16, 2, 4, 0x80, 0x8000, 0x8080, 0x81]))

@@ -5,6 +5,7 @@ use virtio_core::ring::InFlight;
 use virtio_core::testing::PackedDriver;
 
 use crate::in_flight::{Log, SIZE};
+use virtio_core::ring::wire::{AVAIL, USED};
 
 pub(crate) struct PackedLog {
     entries: [Entry; SIZE as usize],
@@ -102,7 +103,7 @@ impl Log for PackedLog {
 
     fn recover(&mut self, driver: &PackedDriver) -> Vec<u16> {
         let Head { used, wrap, .. } = self.old;
-        let flags = driver.flags(used) & (PackedDriver::AVAIL | PackedDriver::USED);
+        let flags = driver.flags(used) & (AVAIL | USED);
         if self.now != self.old && flags != PackedDriver::available(wrap) {
             // The driver has been shown the batch.
             self.old = self.now;

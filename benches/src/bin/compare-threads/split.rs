@@ -2,15 +2,13 @@
 
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
+use virtio_core::ring::wire::NO_INTERRUPT;
 use vm_memory::{VolatileMemory, VolatileSlice};
 
 use crate::BUFFERS;
 use crate::driver::Port;
 use benches::queues::SIZE;
 use benches::queues::{DESCRIPTORS, DEVICE_AREA, DRIVER_AREA};
-
-/// `VIRTQ_AVAIL_F_NO_INTERRUPT`.
-const NO_INTERRUPT: u16 = 1;
 
 /// What has one number in a ring where all comes back in order.
 struct Slot<'m> {

@@ -2,14 +2,11 @@
 
 use super::{Port, USUAL, World};
 use crate::features::Features;
+use crate::ring::wire::{AVAIL, INDIRECT, USED, WRITE};
 use crate::testing::{Buffer, PackedDriver, RingDriver, Used, Wish};
 
 /// A world whose queues are packed.
 type Packed<P> = World<P, PackedDriver>;
-
-const AVAIL: u16 = PackedDriver::AVAIL;
-const USED: u16 = PackedDriver::USED;
-const WRITE: u16 = PackedDriver::WRITE;
 
 const WITHOUT_EVENT_IDX: Features = Features::from_bits(USUAL.bits() & !Features::EVENT_IDX.bits());
 
@@ -146,7 +143,7 @@ pub fn ring_ind_05_write_on_an_indirect_descriptor_is_ignored<P: Port>(world: &P
     let (from, to) = (world.memory.place(b"data"), world.memory.alloc(4, 1));
     let id = driver.add_indirect(&[Buffer::readable(from, 4), Buffer::writable(to, 4)]).expect("a free slot");
     driver.show();
-    driver.set_flags(0, PackedDriver::INDIRECT | WRITE | PackedDriver::available(true));
+    driver.set_flags(0, INDIRECT | WRITE | PackedDriver::available(true));
     world.kick();
     assert_eq!(driver.used(), Some(Used { id: id.into(), len: 4 }));
 }

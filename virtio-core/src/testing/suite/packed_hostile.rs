@@ -4,16 +4,11 @@ use super::hostile::breaks;
 use super::{Port, USUAL, World};
 use crate::features::Features;
 use crate::host::status::NEEDS_RESET;
+use crate::ring::wire::{AVAIL, INDIRECT, NEXT, USED, WRITE};
 use crate::testing::{Buffer, PackedDriver, RingDriver, Used};
 
 /// A world whose queues are packed.
 type Packed<P> = World<P, PackedDriver>;
-
-const NEXT: u16 = PackedDriver::NEXT;
-const WRITE: u16 = PackedDriver::WRITE;
-const INDIRECT: u16 = PackedDriver::INDIRECT;
-const AVAIL: u16 = PackedDriver::AVAIL;
-const USED: u16 = PackedDriver::USED;
 
 // spec: DRV-CLEANUP-01
 pub fn drv_packed_02_descriptors_changed_while_in_flight<P: Port>(world: &Packed<P>) {

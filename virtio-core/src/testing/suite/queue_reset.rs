@@ -7,6 +7,7 @@ use crate::features::Features;
 use crate::host::HostState;
 use crate::host::status::{DRIVER_OK, NEEDS_RESET};
 use crate::ring::QueuePosition;
+use crate::ring::wire::{AVAIL, USED};
 use crate::testing::{PackedDriver, RingDriver};
 
 /// What the driver negotiates here.
@@ -113,7 +114,7 @@ pub fn basic_vqreset_02_a_packed_queue_starts_at_slot_0_with_wrap_counter_1<P: P
             assert_eq!(again.next_used().0, slot);
             assert!(world.echoes_indirectly(&mut again), "slot {slot} after {requests} requests");
         }
-        let used = PackedDriver::AVAIL | PackedDriver::USED;
+        let used = AVAIL | USED;
         assert_eq!([1, 4].map(|slot| again.flags(slot) & used), [0, used], "in the second lap, and in the first");
         assert!(other_echoes(world, &mut other));
     }

@@ -2,7 +2,8 @@
 
 use super::{Port, USUAL, World};
 use crate::features::Features;
-use crate::testing::{Buffer, RingDriver, SplitDriver, Used};
+use crate::ring::wire::{INDIRECT, NEXT, WRITE};
+use crate::testing::{Buffer, RingDriver, Used};
 
 /// What the suite's driver negotiates to test suppression by flags.
 const WITHOUT_EVENT_IDX: Features = Features::from_bits(USUAL.bits() & !Features::EVENT_IDX.bits());
@@ -81,7 +82,7 @@ pub fn ring_ind_01_write_on_an_indirect_descriptor_is_ignored<P: Port>(world: &W
     let head = driver.add_indirect(&[Buffer::readable(from, 4), Buffer::writable(to, 4)]).expect("a descriptor");
     let (descriptors, ..) = driver.areas();
     let at = descriptors + 16 * u64::from(head) + 12;
-    world.memory.write(at, &(SplitDriver::INDIRECT | SplitDriver::WRITE).to_le_bytes());
+    world.memory.write(at, &(INDIRECT | WRITE).to_le_bytes());
     driver.show();
     world.kick();
     assert_eq!(driver.used().map(|used| used.len), Some(4));
@@ -91,10 +92,10 @@ pub fn ring_ind_02_direct_descriptors_followed_by_a_table<P: Port>(world: &World
     let mut driver = world.live(USUAL);
     let (from, to) = (world.memory.place(b"headtail"), world.memory.alloc(8, 1));
     let table = world.memory.alloc(32, 16);
-    driver.write_descriptor(table, from + 4, 4, SplitDriver::NEXT, 1);
-    driver.write_descriptor(table + 16, to, 8, SplitDriver::WRITE, 0);
-    driver.set_descriptor(0, from, 4, SplitDriver::NEXT, 5);
-    driver.set_descriptor(5, table, 32, SplitDriver::INDIRECT, 0);
+    driver.write_descriptor(table, from + 4, 4, NEXT, 1);
+    driver.write_descriptor(table + 16, to, 8, WRITE, 0);
+    driver.set_descriptor(0, from, 4, NEXT, 5);
+    driver.set_descriptor(5, table, 32, INDIRECT, 0);
     driver.set_available(0, 0);
     driver.set_index(1);
     world.kick();
@@ -107,11 +108,11 @@ pub fn ring_ind_03_tables_in_any_order<P: Port>(world: &World<P>) {
     let (from, to) = (world.memory.place(b"abcdef"), world.memory.alloc(6, 1));
     // An address that no power of two divides: tables need no alignment.
     let table = world.memory.alloc(128, 16) + 3;
-    driver.write_descriptor(table, from, 2, SplitDriver::NEXT, 3);
-    driver.write_descriptor(table + 3 * 16, from + 2, 4, SplitDriver::NEXT, 1);
-    driver.write_descriptor(table + 16, to, 5, SplitDriver::NEXT | SplitDriver::WRITE, 2);
-    driver.write_descriptor(table + 2 * 16, to + 5, 1, SplitDriver::WRITE, 0);
-    driver.set_descriptor(0, table, 64, SplitDriver::INDIRECT, 0);
+    driver.write_descriptor(table, from, 2, NEXT, 3);
+    driver.write_descriptor(table + 3 * 16, from + 2, 4, NEXT, 1);
+    driver.write_descriptor(table + 16, to, 5, NEXT | WRITE, 2);
+    driver.write_descriptor(table + 2 * 16, to + 5, 1, WRITE, 0);
+    driver.set_descriptor(0, table, 64, INDIRECT, 0);
     driver.set_available(0, 0);
     driver.set_index(1);
     world.kick();

@@ -3,11 +3,8 @@
 use super::hostile::breaks;
 use super::{Port, USUAL, World};
 use crate::features::Features;
+use crate::ring::wire::{INDIRECT, NEXT, WRITE};
 use crate::testing::{Buffer, RingDriver, SplitDriver, Used};
-
-const NEXT: u16 = SplitDriver::NEXT;
-const WRITE: u16 = SplitDriver::WRITE;
-const INDIRECT: u16 = SplitDriver::INDIRECT;
 
 /// Makes the chain at `head` available, and rings.
 fn offer<P: Port>(world: &World<P>, driver: &SplitDriver, head: u16) {
