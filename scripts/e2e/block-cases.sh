@@ -2,9 +2,6 @@
 # shellcheck disable=SC2154 # the values come from /expect.sh
 # Runs in L2 after guest.sh: the block device under the kernel's own driver. /expect.sh says which disks there are.
 
-# shellcheck source=/dev/null
-. /expect.sh
-
 # disk_of SERIAL: the name of the disk, such as vda; fails when there is none.
 disk_of() {
     for block in /sys/block/vd*; do

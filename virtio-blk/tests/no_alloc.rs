@@ -15,7 +15,7 @@ use std::cell::Cell;
 use ports::{Mmio, Pci};
 use rig::*;
 use virtio_blk::{Block, BlockBackend, FileBackend, MemoryBackend};
-use virtio_core::testing::SplitDriver;
+use virtio_core::testing::{RingDriver, SplitDriver};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -61,7 +61,7 @@ fn allocations_of<P: Port>(backend: impl BlockBackend + 'static) -> u64 {
     for round in 0..20 {
         submit(&rig, driver);
         let before = ALLOCATIONS.get();
-        rig.kick();
+        rig.kick(driver);
         if round >= 2 {
             counted += ALLOCATIONS.get() - before;
         }

@@ -38,5 +38,5 @@ pub use memory::{Buffer, GuestBuffers, GuestRam, MemoryError, MemoryView, Reader
 pub use ring::{Chain, ChainFault, QueuePosition, QueueSetup, RingFault, Ticket, Virtqueue};
 pub use runtime::{InlineRuntime, Runtime};
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
-pub use runtime::{SharedRuntime, ThreadRuntime};
+pub use runtime::{LoopRuntime, SharedRuntime, ThreadRuntime};
 pub use task::{Next, QueueTask, Quiesce, Source, Sources, TaskContext, TaskRunner};

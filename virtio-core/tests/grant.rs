@@ -27,7 +27,7 @@ impl<D: RingDriver> Rig<D> {
         for _ in 0..chains {
             self.driver.add(&vec![self.buffer; descriptors]).unwrap();
         }
-        self.driver.publish();
+        self.driver.show();
     }
 
     /// Takes what there is; how many chains.

@@ -77,7 +77,7 @@ impl<D: RingDriver> Machine<D> {
                 assert!(self.driver.add(&[self.buffer]).is_some());
                 in_flight += 1;
             }
-            self.driver.publish();
+            self.driver.show();
             let before = served;
             loop {
                 let now = self.serve(batch);

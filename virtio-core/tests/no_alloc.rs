@@ -77,7 +77,7 @@ impl<D: RingDriver> Ring<D> {
             };
             assert!(added.is_some());
         }
-        self.driver.publish();
+        self.driver.show();
     }
 
     /// Allocations of the device in `batches` batches.

@@ -39,7 +39,7 @@ fn a_chain_that_is_put_back_is_counted_once<D: RingDriver>() {
     let mut queue = Virtqueue::new(driver.setup()).unwrap();
     let to = memory.alloc(4, 1);
     driver.add(&[Buffer::writable(to, 4), Buffer::readable(to, 4)]);
-    driver.publish();
+    driver.show();
     for _ in 0..3 {
         queue.pop().unwrap().put_back();
     }
@@ -53,7 +53,7 @@ fn a_buffer_over_two_regions_is_whole<D: RingDriver>() {
     let (memory, mut driver, mut queue) = ring::<D>();
     memory.write(THIRD - 2, b"abcd");
     driver.add(&[Buffer::readable(THIRD - 2, 4), Buffer::writable(THIRD - 3, 6)]);
-    driver.publish();
+    driver.show();
     let chain = queue.pop().unwrap();
     assert_eq!(chain.fault(), None);
     assert_eq!((chain.reader().remaining(), chain.writer().remaining()), (4, 6));
@@ -73,7 +73,7 @@ fn what_is_readable_behind_writable_is_a_fault_but_can_be_told_apart<D: RingDriv
         Buffer::readable(second, 5),
         Buffer::writable(answers[1], 3),
     ]);
-    driver.publish();
+    driver.show();
     let chain = queue.pop().unwrap();
     assert!(matches!(chain.fault(), Some(ChainFault::Order { .. })));
     assert_eq!(&chain.reader().read_array::<10>().unwrap(), b"firstother");
@@ -86,7 +86,7 @@ fn what_is_readable_behind_writable_is_a_fault_but_can_be_told_apart<D: RingDriv
 
     // And the next chain is as if nothing had been.
     driver.add(&[Buffer::readable(first, 5)]);
-    driver.publish();
+    driver.show();
     let chain = queue.pop().unwrap();
     assert_eq!((chain.fault(), chain.reader().remaining(), chain.writer().remaining()), (None, 5, 0));
 }
@@ -94,7 +94,7 @@ fn what_is_readable_behind_writable_is_a_fault_but_can_be_told_apart<D: RingDriv
 fn what_is_not_in_memory_is_a_hole_and_the_rest_can_be_used<D: RingDriver>() {
     let (memory, mut driver, mut queue) = ring::<D>();
     driver.add(&[Buffer::readable(END - 1, 3), Buffer::writable(SECOND, 1), Buffer::writable(u64::MAX, 2)]);
-    driver.publish();
+    driver.show();
     let chain = queue.pop().unwrap();
     assert_eq!(chain.fault(), Some(ChainFault::Unmapped { address: END - 1, len: 3 }));
     assert_eq!((chain.reader().remaining(), chain.writer().remaining()), (3, 3));
@@ -111,7 +111,7 @@ fn what_is_not_in_memory_is_a_hole_and_the_rest_can_be_used<D: RingDriver>() {
 fn an_empty_buffer_is_a_fault_and_adds_nothing<D: RingDriver>() {
     let (_memory, mut driver, mut queue) = ring::<D>();
     driver.add(&[Buffer::writable(SECOND, 0), Buffer::readable(SECOND, 4), Buffer::writable(SECOND, 4)]);
-    driver.publish();
+    driver.show();
     let chain = queue.pop().unwrap();
     assert!(matches!(chain.fault(), Some(ChainFault::Empty { .. })));
     assert_eq!((chain.reader().remaining(), chain.writer().remaining()), (4, 4));
@@ -121,7 +121,7 @@ fn more_pieces_than_descriptors_find_room<D: RingDriver>() {
     let (_memory, mut driver, mut queue) = ring::<D>();
     let buffers = [Buffer::writable(THIRD - 1, 2); 16];
     driver.add_indirect(&buffers);
-    driver.publish();
+    driver.show();
     let chain = queue.pop().unwrap();
     assert_eq!((chain.fault(), chain.writer().remaining()), (None, 32));
     chain.writer().write(&[7; 32]).unwrap();
@@ -132,7 +132,7 @@ fn an_indirect_table_may_be_unaligned_and_lie_in_two_regions<D: RingDriver>() {
     let text = memory.place(b"text");
     for table in [THIRD - 24, SECOND + 1] {
         driver.add_table(table, &[Buffer::readable(text, 4); 3]);
-        driver.publish();
+        driver.show();
         let chain = queue.pop().unwrap();
         assert_eq!((chain.fault(), chain.reader().remaining()), (None, 12));
         chain.complete(0);
@@ -160,7 +160,7 @@ fn a_next_outside_of_the_table_breaks_the_ring() {
     let (_memory, mut driver, mut queue) = ring::<SplitDriver>();
     let head = driver.add(&[Buffer::readable(SECOND, 4)]).unwrap();
     driver.set_descriptor(head, SECOND, 4, SplitDriver::NEXT, 16);
-    driver.publish();
+    driver.show();
     assert!(queue.pop().is_none());
     assert_eq!(queue.fault(), Some(RingFault::Next { index: head, next: 16, size: 16 }));
 }
@@ -170,7 +170,7 @@ fn a_head_outside_of_the_table_breaks_the_ring() {
     let (_memory, mut driver, mut queue) = ring::<SplitDriver>();
     driver.add(&[Buffer::readable(SECOND, 4)]);
     driver.set_available(0, 16);
-    driver.publish();
+    driver.show();
     assert!(queue.pop().is_none());
     assert_eq!(queue.fault(), Some(RingFault::Head { head: 16, size: 16 }));
 }
@@ -199,7 +199,7 @@ fn a_list_of_the_whole_ring_may_begin_anywhere() {
         assert_eq!(driver.next(), (round % 5, round % 2 == u16::from(round / 5 % 2 == 1)));
         let buffers: Vec<_> = (0..5).map(|i| Buffer::readable(text + i, 1)).collect();
         assert!(driver.add(&buffers).is_some());
-        driver.publish();
+        driver.show();
         let chain = queue.pop().unwrap();
         assert_eq!(&chain.reader().read_array::<5>().unwrap(), b"round");
         chain.complete(0);
@@ -207,7 +207,7 @@ fn a_list_of_the_whole_ring_may_begin_anywhere() {
         assert!(driver.used().is_some());
         // One more slot, so that the next list begins elsewhere.
         driver.add(&buffers[..1]);
-        driver.publish();
+        driver.show();
         queue.pop().unwrap().complete(0);
         queue.publish();
         assert!(driver.used().is_some());
@@ -223,7 +223,7 @@ fn ring_packed_16_the_first_of_a_batch_is_marked_used_last() {
         for _ in 0..3 {
             driver.add(&[Buffer::writable(to, 4), Buffer::writable(to + 4, 4)]);
         }
-        driver.publish();
+        driver.show();
         let (first, _) = driver.next_used();
         let before = driver.descriptor(first);
         for _ in 0..3 {

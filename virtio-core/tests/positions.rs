@@ -85,7 +85,7 @@ fn without_a_decision_before_the_first_batch_interrupts<D: RingDriver>() {
         });
         let mut queue = Virtqueue::new(setup).unwrap();
         driver.add(&[Buffer::readable(memory.place(b"x"), 1)]);
-        driver.publish();
+        driver.show();
         queue.pop().unwrap().complete(0);
         queue.publish();
         assert_eq!(interrupts.load(SeqCst), expected, "{decided} {ahead}");
@@ -101,7 +101,7 @@ fn a_queue_goes_on_anywhere<D: RingDriver>() {
         assert!(queue.pop().is_none());
         for _ in 0..20 {
             let id = driver.add(&[Buffer::readable(0x2000, 1); 3]).unwrap();
-            driver.publish();
+            driver.show();
             queue.pop().unwrap().complete(0);
             assert!(queue.pop().is_none());
             queue.publish();

@@ -41,7 +41,7 @@ fn basic_vqreset_02_tickets_from_before_are_refused<D: RingDriver>() {
     let mut driver = D::new(&memory, 16, Features::NONE);
     let mut queue = Virtqueue::new(driver.setup()).unwrap();
     driver.add(&[Buffer::writable(memory.alloc(4, 1), 4)]).unwrap();
-    driver.publish();
+    driver.show();
     let ticket = queue.pop().unwrap().into_ticket();
     let next = D::new(&memory, 16, Features::NONE);
     queue = Virtqueue::new(next.setup()).unwrap();
@@ -56,7 +56,7 @@ fn basic_vqreset_01_an_idle_queue_has_no_ring<D: RingDriver>() {
     let memory = TestMemory::new(1 << 16);
     let mut driver = D::new(&memory, 16, USUAL);
     driver.add(&[Buffer::writable(memory.alloc(4, 1), 4)]).unwrap();
-    driver.publish();
+    driver.show();
     let (_, _, device_area) = driver.areas();
     let before = memory.bytes(device_area, 4);
     for features in [USUAL | D::LAYOUT, D::LAYOUT] {
@@ -87,6 +87,8 @@ fn drv_vqreset_02_a_queue_whose_task_is_lost_is_reset_but_not_enabled_again() {
             drop(runner);
             Ok(())
         }
+
+        fn assist(&self) {}
     }
     let memory = TestMemory::new(1 << 16);
     let host = builder(&memory, Arc::new(Careless)).build(HostBuilder::OF_TRANSPORTS, Arc::new(())).unwrap();

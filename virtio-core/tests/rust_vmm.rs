@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use proptest::prelude::*;
 use virtio_core::host::{QueueConfig, QueueState, SplitQueueError, SplitQueueState};
-use virtio_core::testing::{Buffer, SplitDriver, TestMemory};
+use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
 use virtio_core::{Features, QueuePosition, Virtqueue};
 use virtio_queue::{Queue, QueueT};
 use vm_memory::{GuestAddress, GuestMemoryMmap};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use virtio_core::device::StateError;
 use virtio_core::host::HostBuilder;
 use virtio_core::testing::suite::{Port, USUAL, World};
-use virtio_core::testing::{TestDevice, TestMemory};
+use virtio_core::testing::{RingDriver, TestDevice, TestMemory};
 use virtio_core::{DeviceHost, Features};
 
 use crate::registers::*;

@@ -69,7 +69,7 @@ fn allocations<F: Front, D: RingDriver>() -> u64 {
         for chain in [&[small, large][..], &[small; 8], &[Buffer::readable(text, 8)], &[Buffer::writable(0, 0)]] {
             rig.driver.add(chain).expect("room in the ring");
         }
-        rig.driver.publish();
+        rig.driver.show();
         let before = ALLOCATIONS.get();
         rig.front.notify();
         rig.runtime.poll();

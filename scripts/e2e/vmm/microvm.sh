@@ -1,7 +1,7 @@
 # shellcheck shell=dash
 # shellcheck disable=SC2154 # the values come from vm.conf
-# Sourced by run.sh: our VMM. Uses kernel, initramfs, memory, cpus, cmdline and the file "disks" (lines of
-# SERIAL TRANSPORT PATH READ_ONLY FEATURE...) of the current folder.
+# Sourced by run.sh: our VMM. Uses kernel, initramfs, memory, cpus, cmdline, entropy (transports) and the file "disks"
+# (lines of SERIAL TRANSPORT PATH READ_ONLY FEATURE...) of the current folder.
 
 # vmm_run: boots the guest, its console on standard output; ends with it.
 vmm_run() {
@@ -12,6 +12,7 @@ vmm_run() {
         for feature in $features; do disk="$disk,$feature"; done
         set -- "$@" --disk "$disk"
     done <disks
+    for transport in $entropy; do set -- "$@" --rng "transport=$transport"; done
     rm -f ./control
     ./bin/vmm boot "$@"
 }

@@ -25,6 +25,12 @@ vmm_run() {
         set -- "$@" -drive "id=$serial,file=$path,format=raw,if=none,readonly=$read_only" \
             -device "$device,drive=$serial,serial=$serial"
     done <disks
+    for transport in $entropy; do
+        case "$transport" in
+        mmio) set -- "$@" -device virtio-rng-device ;;
+        pci) set -- "$@" -device virtio-rng-pci-non-transitional ;;
+        esac
+    done
     qemu-system-x86_64 "$@"
 }
 

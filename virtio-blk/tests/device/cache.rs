@@ -5,6 +5,7 @@ use virtio_core::Features;
 
 use crate::held::Held;
 use crate::rig::*;
+use virtio_core::testing::RingDriver;
 
 each_transport! {
     blk_stable_01_stable_writes_are_durable,
@@ -25,7 +26,7 @@ fn write_kind<P: Port>(features: Features, mode: Option<u8>) -> Vec<OperationKin
         rig.port.write_config(32, &[mode]);
     }
     rig.add(driver, OUT, 0, &[1; 512], 0);
-    rig.kick();
+    rig.kick(driver);
     held.take_log().into_iter().map(|(kind, _, _)| kind).collect()
 }
 
@@ -49,7 +50,7 @@ fn blk_stable_01_completion_waits_for_the_backend<P: Port>() {
     let driver = &mut rig.live(USUAL - FLUSH_FEATURE);
     let write = rig.add(driver, OUT, 0, &[1; 512], 0);
     let flush = rig.add(driver, FLUSH, 0, &[], 0);
-    rig.kick();
+    rig.kick(driver);
     assert_eq!(held.take_log(), [(DURABLE, 0, 512), (OperationKind::Flush, 0, 0)]);
     assert_eq!(driver.used(), None);
     held.finish(0);
@@ -70,7 +71,7 @@ fn blk_stable_02_without_flush_offered_writes_are_durable_too<P: Port>() {
     let rig = Rig::<P>::with(block, memory, |host| host.without(FLUSH_FEATURE | CONFIG_WCE));
     let driver = &mut rig.live(USUAL - FLUSH_FEATURE);
     rig.add(driver, OUT, 0, &[1; 512], 0);
-    rig.kick();
+    rig.kick(driver);
     assert_eq!(held.take_log(), [(DURABLE, 0, 512)]);
 }
 
@@ -79,7 +80,7 @@ fn a_failed_flush_is_reported<P: Port>() {
     let rig = Rig::<P>::new(Block::builder(held.clone()).build().expect("a device"));
     let driver = &mut rig.live(USUAL);
     let flush = rig.add(driver, FLUSH, 0, &[], 0);
-    rig.kick();
+    rig.kick(driver);
     held.fail(0, std::io::ErrorKind::StorageFull);
     rig.runtime.poll();
     assert_eq!(rig.answer(&flush, driver.used().expect("the flush")).status, IOERR);

@@ -2,7 +2,7 @@
 
 use virtio_blk::{Block, BuildError, MemoryBackend, ResizeError, Topology};
 use virtio_core::Features;
-use virtio_core::testing::TestMemory;
+use virtio_core::testing::{RingDriver, TestMemory};
 
 use crate::rig::*;
 
@@ -114,7 +114,7 @@ fn blk_cfg_02_each_of_num_queues_works<P: Port>() {
     rig.go();
     for (index, driver) in (0u16..).zip(&mut drivers) {
         let pending = rig.add(driver, IN, u64::from(index), &[], 512);
-        rig.port.notify(index);
+        driver.kick(|| rig.port.notify(index));
         rig.runtime.poll();
         assert_eq!(rig.answer(&pending, driver.used().expect("an answer")).status, OK, "queue {index}");
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use virtio_blk::{Block, MemoryBackend};
-use virtio_core::testing::Buffer;
+use virtio_core::testing::{Buffer, RingDriver};
 
 use crate::held::Held;
 use crate::rig::*;
@@ -123,7 +123,7 @@ fn completions_come_in_any_order<P: Port>() {
     let rig = Rig::<P>::new(Block::builder(held.clone()).build().expect("a device"));
     let driver = &mut rig.live(USUAL);
     let pending: Vec<_> = (0..8).map(|sector| rig.add(driver, IN, sector, &[], 512)).collect();
-    rig.kick();
+    rig.kick(driver);
     assert_eq!((held.in_flight(), driver.used()), (8, None));
     let mut left: Vec<usize> = (0..8).collect();
     for take in [7, 0, 3, 4, 1, 0, 1, 0] {
@@ -143,7 +143,7 @@ fn errors_and_short_transfers_give_ioerr<P: Port>() {
     let driver = &mut rig.live(USUAL);
     let mut submit = |kind, payload: &[u8], answer| {
         let pending = rig.add(driver, kind, 0, payload, answer);
-        rig.kick();
+        rig.kick(driver);
         pending
     };
     let read = submit(IN, &[], 1024);

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use virtio_blk::{Block, MemoryBackend};
-use virtio_core::testing::{Buffer, TestMemory};
+use virtio_core::testing::{Buffer, RingDriver, TestMemory};
 
 use crate::rig::*;
 
@@ -102,8 +102,7 @@ fn run<P: Port>(requests: &[(Request, Cut)]) -> (Vec<(u32, Vec<u8>)>, Vec<u8>) {
         }
         let added = if cut.indirect { driver.add_indirect(&chain) } else { driver.add(&chain) };
         added.expect("room in the ring");
-        driver.publish();
-        rig.kick();
+        rig.kick(driver);
         let used = driver.used().expect("an answer");
         let mut answer = Vec::new();
         for buffer in chain.iter().filter(|buffer| buffer.writable) {

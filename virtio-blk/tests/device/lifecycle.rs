@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use virtio_blk::{Block, MemoryBackend};
 use virtio_core::host::PauseError;
 use virtio_core::memory::DirtyLog;
-use virtio_core::testing::{SplitDriver, TestMemory};
+use virtio_core::testing::{RingDriver, SplitDriver, TestMemory};
 use virtio_core::{DeviceHost, InlineRuntime, ThreadRuntime};
 
 use crate::held::Held;
@@ -32,7 +32,7 @@ fn rig<P: Port>() -> (Rig<P>, Held) {
 
 fn submit<P: Port>(rig: &Rig<P>, driver: &mut SplitDriver, count: u64) -> Vec<Pending> {
     let pending = (0..count).map(|sector| rig.add(driver, IN, sector, &[], 512)).collect();
-    rig.kick();
+    rig.kick(driver);
     pending
 }
 
@@ -52,7 +52,7 @@ fn basic_reset_02_reset_cancels_what_is_in_flight<P: Port>() {
     assert_eq!((held.in_flight(), held.queues(), held.cancelled()), (0, 0, 1));
     // Nothing is touched from now on.
     let before: Vec<_> = pending.iter().map(|pending| rig.memory.bytes(pending.data, 513)).collect();
-    rig.kick();
+    rig.ring();
     let after: Vec<_> = pending.iter().map(|pending| rig.memory.bytes(pending.data, 513)).collect();
     assert_eq!(before, after);
     // And the device works again.
@@ -121,7 +121,7 @@ fn a_broken_ring_lets_requests_in_flight_end<P: Port>() {
     let driver = &mut rig.live(USUAL);
     submit(&rig, driver, 3);
     driver.set_index(0x8000);
-    rig.kick();
+    rig.ring();
     assert!(rig.is_broken());
     held.finish_all();
     rig.runtime.poll();
@@ -192,7 +192,7 @@ fn payload_of_writes_is_not_marked<P: Port>() {
     let payload = pattern(512, 5);
     let before = rig.memory.alloc(0, 1);
     let pending = rig.add(driver, OUT, 0, &payload, 0);
-    rig.kick();
+    rig.kick(driver);
     // What the driver itself wrote above is in the log, too.
     log.0.lock().expect("no test has panicked").clear();
     held.finish_all();
@@ -218,7 +218,7 @@ fn queues_on_threads_of_their_own<P: Port + Sync>() {
             scope.spawn(move || {
                 let mut serve = |kind, payload: &[u8], answer| {
                     let pending = rig.add(&mut driver, kind, 16 * u64::from(index), payload, answer);
-                    rig.port.notify(index);
+                    driver.kick(|| rig.port.notify(index));
                     let deadline = Instant::now() + Duration::from_secs(20);
                     let used = loop {
                         match driver.used() {

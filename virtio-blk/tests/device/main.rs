@@ -12,6 +12,13 @@ macro_rules! each_transport {
             }
         )*}
 
+        mod mmio_without_event_idx {$(
+            #[test]
+            fn $name() {
+                super::$name::<crate::ports::Mmio<false>>();
+            }
+        )*}
+
         mod pci {$(
             #[test]
             fn $name() {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use virtio_core::device::StateError;
 use virtio_core::testing::suite::Port;
-use virtio_core::{DeviceHost, HostBuilder};
+use virtio_core::{DeviceHost, Features, HostBuilder};
 use virtio_mmio::registers::*;
 use virtio_mmio::{MmioState, MmioTransport};
 use virtio_pci::{PciState, VirtioPci};
@@ -31,12 +31,12 @@ fn reasons(level: bool, bits: u32) -> (bool, bool) {
 }
 
 /// The MMIO transport (virtio 1.4, section 4.2.2).
-pub(crate) struct Mmio {
+pub(crate) struct Mmio<const EVENT_IDX: bool = true> {
     transport: MmioTransport,
     line: Line,
 }
 
-impl Mmio {
+impl<const EVENT_IDX: bool> Mmio<EVENT_IDX> {
     fn get(&self, offset: u64) -> u32 {
         let mut word = [0; 4];
         self.transport.read(offset, &mut word);
@@ -52,10 +52,11 @@ impl Mmio {
     }
 }
 
-impl Port for Mmio {
+impl<const EVENT_IDX: bool> Port for Mmio<EVENT_IDX> {
     type State = MmioState;
 
-    fn connect(host: HostBuilder) -> Mmio {
+    fn connect(host: HostBuilder) -> Self {
+        let host = if EVENT_IDX { host } else { host.without(Features::EVENT_IDX) };
         let line = Line::default();
         let level = line.clone();
         Mmio { transport: MmioTransport::new(host, move |asserted| level.set(asserted)).expect("a transport"), line }

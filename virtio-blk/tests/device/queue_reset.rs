@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use virtio_blk::Block;
-use virtio_core::testing::SplitDriver;
+use virtio_core::testing::{RingDriver, SplitDriver};
 use virtio_core::{DeviceHost, Features};
 
 use crate::held::Held;
@@ -30,7 +30,7 @@ fn live<P: Port>() -> (Rig<P>, Held, SplitDriver) {
 
 fn submit<P: Port>(rig: &Rig<P>, driver: &mut SplitDriver, count: u64) -> Vec<Pending> {
     let pending = (0..count).map(|sector| rig.add(driver, IN, sector % 64, &[], 512)).collect();
-    rig.kick();
+    rig.kick(driver);
     pending
 }
 
@@ -51,6 +51,7 @@ fn basic_vqreset_01_a_queue_reset_cancels_what_is_in_flight<P: Port>() {
     assert_eq!((held.in_flight(), held.cancelled()), (0, 1));
     let before: Vec<_> = pending.iter().map(|pending| rig.memory.bytes(pending.data, 513)).collect();
     submit(&rig, &mut driver, 1);
+    rig.ring();
     assert_eq!(held.in_flight(), 0);
     let after: Vec<_> = pending.iter().map(|pending| rig.memory.bytes(pending.data, 513)).collect();
     assert_eq!(before, after);

@@ -2,7 +2,7 @@
 
 use virtio_blk::{Block, MemoryBackend};
 use virtio_core::Features;
-use virtio_core::testing::Buffer;
+use virtio_core::testing::{Buffer, RingDriver};
 
 use crate::rig::*;
 
@@ -290,7 +290,7 @@ fn a_full_ring_is_served_in_one_go<P: Port>() {
     let (rig, _) = rig::<P>(256);
     let driver = &mut rig.live(USUAL);
     let pending: Vec<_> = (0..64).map(|sector| rig.add(driver, IN, sector, &[], 512)).collect();
-    rig.kick();
+    rig.kick(driver);
     for pending in &pending {
         let used = driver.used().expect("an answer");
         assert_eq!(rig.answer(pending, used).status, OK);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use virtio_blk::{Block, BlockHandle};
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 pub(crate) use virtio_core::testing::suite::Port;
-use virtio_core::testing::{Buffer, SplitDriver, TestMemory, Used};
+use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory, Used};
 use virtio_core::{DeviceHost, Features, HostBuilder, InlineRuntime};
 
 /// Request types.
@@ -71,8 +71,14 @@ impl<P: Port> Rig<P> {
         (0..4).fold(Features::NONE, |offered, word| offered.with_word(word, self.port.offered(word)))
     }
 
+    /// A driver takes EVENT_IDX where it is offered.
+    fn wanted(&self, features: Features) -> Features {
+        if self.offered().contains(Features::EVENT_IDX) { features } else { features - Features::EVENT_IDX }
+    }
+
     /// Negotiates; whether the device agreed.
     pub(crate) fn negotiate(&self, features: Features) -> bool {
+        let features = self.wanted(features);
         self.port.set_status(ACKNOWLEDGE);
         self.port.set_status(ACKNOWLEDGE | DRIVER);
         for word in 0..4 {
@@ -84,7 +90,7 @@ impl<P: Port> Rig<P> {
 
     /// Sets up a queue.
     pub(crate) fn enable(&self, index: u16, size: u16, features: Features) -> SplitDriver {
-        let driver = SplitDriver::new(&self.memory, size, features);
+        let driver = SplitDriver::new(&self.memory, size, self.wanted(features));
         self.port.set_queue(index, size, driver.areas());
         self.port.enable(index);
         assert!(self.port.is_enabled(index), "queue {index} is enabled");
@@ -104,12 +110,19 @@ impl<P: Port> Rig<P> {
         driver
     }
 
-    pub(crate) fn kick(&self) {
+    /// Shows the device what was added, and rings if it wants that.
+    pub(crate) fn kick(&self, driver: &mut SplitDriver) {
+        driver.kick(|| self.port.notify(0));
+        self.runtime.poll();
+    }
+
+    /// Rings whatever the device wants.
+    pub(crate) fn ring(&self) {
         self.port.notify(0);
         self.runtime.poll();
     }
 
-    /// Adds a request in the usual framing; the device is not told.
+    /// Adds a request in the usual framing, to be shown later.
     pub(crate) fn add(
         &self,
         driver: &mut SplitDriver,
@@ -130,7 +143,6 @@ impl<P: Port> Rig<P> {
         }
         chain.push(Buffer::writable(status, 1));
         driver.add(&chain).expect("room in the ring");
-        driver.publish();
         Pending { data, data_len: answer, status }
     }
 
@@ -144,7 +156,7 @@ impl<P: Port> Rig<P> {
         answer: usize,
     ) -> Answer {
         let pending = self.add(driver, kind, sector, payload, answer);
-        self.kick();
+        self.kick(driver);
         self.answer(&pending, driver.used().expect("an answer"))
     }
 
@@ -167,8 +179,7 @@ impl<P: Port> Rig<P> {
     /// A chain of any buffers; none where the device does not give it back.
     pub(crate) fn chain(&self, driver: &mut SplitDriver, chain: &[Buffer]) -> Option<Used> {
         driver.add(chain).expect("room in the ring");
-        driver.publish();
-        self.kick();
+        self.kick(driver);
         driver.used()
     }
 

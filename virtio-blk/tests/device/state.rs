@@ -7,6 +7,7 @@ use virtio_core::device::StateError;
 use virtio_core::host::HostState;
 
 use crate::rig::*;
+use virtio_core::testing::RingDriver;
 
 each_transport! {
     a_device_goes_on_elsewhere,
@@ -39,6 +40,7 @@ fn a_device_goes_on_elsewhere<P: Port>() {
     assert_eq!((new.config_capacity(), new.config_writeback()), (8, 0));
     assert!(!new.handle.writeback());
     let pending = new.add(&mut driver, IN, 7, &[], 512);
+    driver.show();
     new.port.host().resume();
     new.runtime.poll();
     assert_eq!(new.answer(&pending, driver.used().expect("an answer")).status, OK);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use virtio_blk::{Block, BlockBackend, BlockQueue, Completion, Operation};
 use virtio_core::memory::MemoryBarrier;
 use virtio_core::testing::suite::Port;
-use virtio_core::testing::{Buffer, SplitDriver, TestMemory};
+use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
 use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionMmap};
 
 use crate::ports::{Mmio, Pci};
@@ -144,7 +144,6 @@ fn add<P: Port>(rig: &Rig<P>, driver: &mut SplitDriver, kind: u32) {
     let status = Buffer::writable(rig.memory.alloc(1, 1), 1);
     let data = Buffer { address: DATA, len: LEN, writable: kind == IN };
     driver.add(&[head, data, status]);
-    driver.publish();
 }
 
 fn run<P: Port>(wrong: Wrong) {
@@ -164,7 +163,7 @@ fn run<P: Port>(wrong: Wrong) {
                 for kind in [IN, OUT, IN] {
                     add(rig, &mut driver, kind);
                 }
-                rig.kick();
+                rig.kick(&mut driver);
             });
         }
         submitted = submitted.max(wild.operations.lock().unwrap_or_else(PoisonError::into_inner).len());

@@ -8,7 +8,7 @@ use ::vm_memory::bitmap::{AtomicBitmap, Bitmap};
 use ::vm_memory::{GuestAddress, GuestMemoryMmap, GuestMemoryRegion};
 
 use super::*;
-use crate::testing::{Buffer, SplitDriver, TestMemory};
+use crate::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
 use crate::{Features, Virtqueue};
 
 fn two_that_touch() -> TestMemory {
@@ -51,7 +51,7 @@ fn chains_may_span_adjacent_regions() {
     let (mut driver, mut queue) = queue(&memory);
     memory.write(0xfff0, b"0123456789abcdefghijklmnopqrstuv");
     driver.add(&[Buffer::readable(0xfff0, 32), Buffer::writable(0xffff, 2)]);
-    driver.publish();
+    driver.show();
     let chain = queue.pop().unwrap();
     assert_eq!(chain.fault(), None);
     assert_eq!(&chain.reader().read_array::<32>().unwrap(), b"0123456789abcdefghijklmnopqrstuv");
@@ -95,7 +95,7 @@ fn reader_and_writer_split_anywhere() {
         Buffer::writable(to, 1),
         Buffer::writable(to + 1, 5),
     ]);
-    driver.publish();
+    driver.show();
     let chain = queue.pop().unwrap();
     let (mut header, mut data) = chain.reader().split_at(6).unwrap();
     assert_eq!((header.remaining(), data.remaining()), (6, 4));
@@ -121,7 +121,7 @@ fn what_is_not_memory_cannot_be_accessed() {
     let (mut driver, mut queue) = queue(&memory);
     let from = memory.place(b"good");
     driver.add(&[Buffer::readable(from, 4), Buffer::readable(0xdead_0000, 4), Buffer::writable(0xfffe, 4)]);
-    driver.publish();
+    driver.show();
     let chain = queue.pop().unwrap();
     assert!(matches!(chain.fault(), Some(crate::ChainFault::Unmapped { address: 0xdead_0000, len: 4 })));
     let mut reader = chain.reader();
@@ -160,7 +160,7 @@ fn every_write_of_a_device_is_in_the_log() {
 
     // A request that is in flight when the log starts marks in it when it completes.
     driver.add(&[Buffer::writable(to, 8)]);
-    driver.publish();
+    driver.show();
     let chain = queue.pop().unwrap();
     let mut held = GuestBuffers::new();
     held.hold_writable(&chain.writer()).unwrap();
@@ -174,7 +174,7 @@ fn every_write_of_a_device_is_in_the_log() {
     queue.complete(ticket, 5).unwrap();
 
     driver.add(&[Buffer::readable(from, 2), Buffer::writable(to, 8)]);
-    driver.publish();
+    driver.show();
     let chain = queue.pop().unwrap();
     chain.writer().write(b"out").unwrap();
     chain.complete(3);
@@ -225,7 +225,7 @@ fn a_change_is_complete_when_nobody_uses_what_was() {
     let memory = two_that_touch();
     let (mut driver, mut queue) = queue(&memory);
     driver.add(&[Buffer::writable(0x10000, 8)]);
-    driver.publish();
+    driver.show();
     let chain = queue.pop().unwrap();
     let mut held = GuestBuffers::new();
     held.hold_writable(&chain.writer()).unwrap();

@@ -250,7 +250,7 @@ impl Packed {
     /// together, in which `id` names the last.
     #[inline(always)]
     pub(super) fn stage(&mut self, id: u16, len: u32, slots: u16) {
-        // RING-PACKED-11, -12, -13
+        // RING-PACKED-11, RING-PACKED-12, RING-PACKED-13
         let written = if len != 0 { high(WRITE) } else { 0 };
         let used = u64::from(len) | u64::from(id) << 32 | self.staged.used() | written;
         if self.has_staged() {

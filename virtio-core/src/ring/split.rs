@@ -248,10 +248,10 @@ impl Split {
         used.mark(INDEX, 2);
         let before = std::mem::replace(&mut self.published, self.staged);
         if self.event_idx {
-            // RING-EVT-04, -05, -06: the flags have no say.
+            // RING-EVT-04, RING-EVT-05, RING-EVT-06: the flags have no say.
             !std::mem::replace(&mut self.decided, true) || crosses(wish, self.published, before)
         } else {
-            // RING-EVT-01, -02, -03: used_event has no say.
+            // RING-EVT-01, RING-EVT-02, RING-EVT-03: used_event has no say.
             wish & NO_INTERRUPT == 0
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{PackedDriver, SplitDriver, TestMemory};
+use super::TestMemory;
 use crate::features::Features;
 use crate::memory::Buffer;
 use crate::ring::{QueuePosition, QueueSetup};
@@ -28,20 +28,20 @@ pub enum Wish {
     After(u16),
 }
 
-/// The driver's side of a ring in either layout, for tests that are written once.
+/// The driver's side of a ring, of [`SplitDriver`](super::SplitDriver) and [`PackedDriver`](super::PackedDriver).
 ///
-/// See the methods of the same names of [`SplitDriver`] and [`PackedDriver`].
+/// With this alone, a driver behaves as it must, but for [`break_ring`](Self::break_ring).
 pub trait RingDriver: Send + Sized {
     /// The feature that makes a queue one of this layout.
     const LAYOUT: Features;
 
-    /// An empty ring of `size` descriptors in new areas of `memory`.
+    /// An empty ring of `size` descriptors in new areas of `memory`, for a driver that negotiated `features`.
     fn new(memory: &TestMemory, size: u16, features: Features) -> Self;
-    /// Goes on as if so many chains of one descriptor had come and gone before.
+    /// Goes on as if so many chains of one descriptor had come and gone before. For a ring that has not been used yet.
     fn start_after(&mut self, chains: u16);
-    /// What a device builds its queue from.
+    /// What a device builds its queue from. Interrupt, counters and fault sink are nobody's.
     fn setup(&self) -> QueueSetup;
-    /// Where a device goes on, if nothing is in flight.
+    /// Where a device goes on, if nothing is in flight; `decided` as in [`QueuePosition`].
     fn position(&self, decided: bool) -> QueuePosition;
     /// The addresses of the descriptor, driver and device areas.
     fn areas(&self) -> (u64, u64, u64);
@@ -49,71 +49,43 @@ pub trait RingDriver: Send + Sized {
     fn size(&self) -> u16;
     /// Descriptors that are free.
     fn free(&self) -> usize;
-    /// Adds a chain, to be published later; what names it.
+
+    /// Adds a chain, to be published later; what names it: its head (split layout) or its id (packed layout). None where
+    /// too few descriptors are free.
     fn add(&mut self, buffers: &[Buffer]) -> Option<u16>;
-    /// Adds a chain whose buffers stand in a new indirect table.
+    /// Adds a chain whose buffers stand in a new indirect table. None where no descriptor is free.
     fn add_indirect(&mut self, buffers: &[Buffer]) -> Option<u16>;
-    /// Adds a chain whose buffers stand in an indirect table at `table`.
+    /// As [`add_indirect`](Self::add_indirect), with the table at `table`.
     fn add_table(&mut self, table: u64, buffers: &[Buffer]) -> Option<u16>;
     /// Adds a chain whose indirect table is whatever is in `len` bytes at `table`.
     fn add_pointer(&mut self, table: u64, len: u32) -> Option<u16>;
-    /// Shows the device what was added. Whether it wants a doorbell for that.
+    /// Shows the device what was added, all at once: it sees none of it before it sees the first. Whether it wants a
+    /// doorbell for that.
+    #[must_use = "a device may sleep until the doorbell that it wants"]
     fn publish(&mut self) -> bool;
-    /// The next buffer that came back.
+    /// Publishes, and rings if the device wants that.
+    fn kick(&mut self, ring: impl FnOnce()) {
+        if self.publish() {
+            ring();
+        }
+    }
+    /// Publishes, for a device that looks without having been told.
+    fn show(&mut self) {
+        let _ = self.publish();
+    }
+    /// The next buffer that came back, whose descriptors are free again. Asks to be interrupted for the one after it,
+    /// unless [`want`](Self::want) said otherwise.
+    ///
+    /// With IN_ORDER, buffers that the device skipped come back like the others, as wholly written.
     fn used(&mut self) -> Option<Used>;
     /// Buffers that came back and were not taken yet.
     fn waiting(&self) -> usize;
     /// Says when the driver wants to be interrupted.
     fn want(&mut self, wish: Wish);
-    /// Makes something available that breaks the ring's structure.
+    /// Makes something available that breaks the ring's structure: an index that is too far ahead (split layout), or the
+    /// beginning of a list whose next descriptor is not available (packed layout). Nothing that is published later mends it.
     fn break_ring(&mut self);
 }
-
-macro_rules! ring_driver {
-    ($driver:ty, $layout:expr) => {
-        impl RingDriver for $driver {
-            const LAYOUT: Features = $layout;
-
-            fn new(memory: &TestMemory, size: u16, features: Features) -> Self {
-                <$driver>::new(memory, size, features)
-            }
-
-            ring_driver! { $driver:
-                fn start_after(&mut self, chains: u16);
-                fn setup(&self) -> QueueSetup;
-                fn position(&self, decided: bool) -> QueuePosition;
-                fn areas(&self) -> (u64, u64, u64);
-                fn size(&self) -> u16;
-                fn free(&self) -> usize;
-                fn add(&mut self, buffers: &[Buffer]) -> Option<u16>;
-                fn add_indirect(&mut self, buffers: &[Buffer]) -> Option<u16>;
-                fn add_table(&mut self, table: u64, buffers: &[Buffer]) -> Option<u16>;
-                fn add_pointer(&mut self, table: u64, len: u32) -> Option<u16>;
-                fn publish(&mut self) -> bool;
-                fn used(&mut self) -> Option<Used>;
-                fn waiting(&self) -> usize;
-                fn want(&mut self, wish: Wish);
-                fn break_ring(&mut self);
-            }
-        }
-    };
-    ($driver:ty: $(fn $name:ident(&$($this:ident)+ $(, $arg:ident: $type:ty)*) $(-> $out:ty)?;)*) => {
-        $(ring_driver! { @one $driver, $name, (&$($this)+), ($($arg: $type),*), ($($out)?) })*
-    };
-    (@one $driver:ty, $name:ident, (&mut self), ($($arg:ident: $type:ty),*), ($($out:ty)?)) => {
-        fn $name(&mut self, $($arg: $type),*) $(-> $out)? {
-            <$driver>::$name(self, $($arg),*)
-        }
-    };
-    (@one $driver:ty, $name:ident, (&self), ($($arg:ident: $type:ty),*), ($($out:ty)?)) => {
-        fn $name(&self, $($arg: $type),*) $(-> $out)? {
-            <$driver>::$name(self, $($arg),*)
-        }
-    };
-}
-
-ring_driver!(SplitDriver, Features::NONE);
-ring_driver!(PackedDriver, Features::RING_PACKED);
 
 /// Bytes that the device may write into a chain.
 pub(super) fn writable(buffers: &[Buffer]) -> u32 {

@@ -1,8 +1,8 @@
 //! The driver's side, for tests: guest memory with a simple allocator, and rings of both layouts that can be driven
-//! well or badly. [`RingDriver`] is what tests need that are written once for both.
+//! well, by what is in [`RingDriver`], or badly.
 //!
 //! ```
-//! use virtio_core::testing::{Buffer, SplitDriver, TestMemory};
+//! use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
 //! use virtio_core::{Features, Virtqueue};
 //!
 //! let memory = TestMemory::new(1 << 20);
@@ -12,7 +12,7 @@
 //! let question = memory.place(b"what?");
 //! let answer = memory.alloc(8, 1);
 //! driver.add(&[Buffer::readable(question, 5), Buffer::writable(answer, 8)]);
-//! driver.publish();
+//! driver.show();
 //!
 //! let chain = queue.pop().unwrap();
 //! assert_eq!(&chain.reader().read_array::<5>()?, b"what?");

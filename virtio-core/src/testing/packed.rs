@@ -3,7 +3,7 @@
 use std::sync::atomic::{Ordering, fence};
 
 use super::TestMemory;
-use super::driver::{Batches, Used, Wish, writable};
+use super::driver::{Batches, RingDriver, Used, Wish, writable};
 use crate::event::Event;
 use crate::features::Features;
 use crate::memory::Buffer;
@@ -11,8 +11,8 @@ use crate::ring::{QueuePosition, QueueSetup};
 
 /// The driver's side of a packed ring in [`TestMemory`].
 ///
-/// [`add`](Self::add), [`publish`](Self::publish) and [`used`](Self::used) behave as a driver must. The `set_` methods
-/// write what they are told, for tests of what a driver must not do.
+/// As a [`RingDriver`] it behaves as a driver must. The `set_` methods write what they are told, for tests of what a driver
+/// must not do.
 ///
 /// Ids are handed out in an order that is not that of the slots. All descriptors of a list but the last carry an id
 /// that means nothing.
@@ -75,36 +75,14 @@ impl PackedDriver {
     pub const NEXT: u16 = 1;
     /// Descriptor flag: for the device to write; in a used descriptor: it has written.
     pub const WRITE: u16 = 2;
+
     /// Descriptor flag: points at a table.
     pub const INDIRECT: u16 = 4;
     /// Descriptor flag: available, if it is as the wrap counter and USED is not.
     pub const AVAIL: u16 = 1 << 7;
+
     /// Descriptor flag: used, if it is as the wrap counter and AVAIL is too.
     pub const USED: u16 = 1 << 15;
-
-    /// An empty ring of `size` descriptors in new areas of `memory`, for a driver that negotiated `features`.
-    pub fn new(memory: &TestMemory, size: u16, features: Features) -> PackedDriver {
-        let start = Position { slot: 0, wrap: true };
-        PackedDriver {
-            ring: memory.alloc(16 * u64::from(size), 16),
-            driver_event: memory.alloc(4, 4),
-            device_event: memory.alloc(4, 4),
-            memory: memory.clone(),
-            size,
-            features: features | Features::RING_PACKED,
-            doorbell: Event::new().expect("an event"),
-            free: size.into(),
-            // The last one is handed out first: the odd ones from above, then the even ones.
-            free_ids: (0..size).filter(|id| id % 2 == 0).chain((0..size).filter(|id| id % 2 == 1)).collect(),
-            chains: vec![Chain::default(); usize::from(size)],
-            batches: Batches::default(),
-            wish: Wish::Always,
-            next: start,
-            unpublished: Vec::new(),
-            filled: 0,
-            next_used: start,
-        }
-    }
 
     /// Goes on at `slot` with this wrap counter, as if all before it had come and gone. For a ring that has not been
     /// used yet.
@@ -117,41 +95,6 @@ impl PackedDriver {
         }
     }
 
-    /// Goes on as if so many chains of one descriptor had come and gone before. For a ring that has not been used yet.
-    pub fn start_after(&mut self, chains: u16) {
-        self.start_at(chains % self.size, (chains / self.size).is_multiple_of(2));
-    }
-
-    /// What a device builds its queue from. Interrupt, counters and fault sink are nobody's.
-    pub fn setup(&self) -> QueueSetup {
-        let mut setup = QueueSetup::new(self.memory.ram().clone(), self.doorbell.clone());
-        setup.size = self.size;
-        (setup.descriptor_area, setup.driver_area, setup.device_area) = self.areas();
-        setup.features = self.features;
-        setup
-    }
-
-    /// Where a device goes on, if nothing is in flight; `decided` as in [`QueuePosition`].
-    pub fn position(&self, decided: bool) -> QueuePosition {
-        let Position { slot, wrap } = self.next_used;
-        QueuePosition::Packed { available: slot, available_wrap: wrap, used: slot, used_wrap: wrap, decided }
-    }
-
-    /// The addresses of the descriptor, driver and device areas.
-    pub fn areas(&self) -> (u64, u64, u64) {
-        (self.ring, self.driver_event, self.device_event)
-    }
-
-    /// The size of the ring.
-    pub fn size(&self) -> u16 {
-        self.size
-    }
-
-    /// Slots that are free.
-    pub fn free(&self) -> usize {
-        self.free
-    }
-
     /// Where the next descriptor goes: slot and wrap counter.
     pub fn next(&self) -> (u16, bool) {
         (self.next.slot, self.next.wrap)
@@ -162,50 +105,7 @@ impl PackedDriver {
         (self.next_used.slot, self.next_used.wrap)
     }
 
-    /// Adds a chain, to be published later; its id. None where too few slots are free.
-    pub fn add(&mut self, buffers: &[Buffer]) -> Option<u16> {
-        if buffers.is_empty() || buffers.len() > self.free {
-            return None;
-        }
-        let id = self.free_ids.pop()?;
-        let (first, last) = (self.next, buffers.len() - 1);
-        for (i, buffer) in buffers.iter().enumerate() {
-            let (id, flag) = if i == last { (id, 0) } else { (!id, PackedDriver::NEXT) };
-            self.fill(first, buffer.address, buffer.len, id, flags(buffer) | flag);
-        }
-        Some(self.offer(id, buffers.len() as u16, writable(buffers)))
-    }
-
-    /// Adds a chain whose buffers stand in a new indirect table; its id. None where no slot is free.
-    pub fn add_indirect(&mut self, buffers: &[Buffer]) -> Option<u16> {
-        let table = self.memory.alloc(16 * buffers.len() as u64, 16);
-        self.add_table(table, buffers)
-    }
-
-    /// As [`add_indirect`](Self::add_indirect), with the table at `table`.
-    pub fn add_table(&mut self, table: u64, buffers: &[Buffer]) -> Option<u16> {
-        if self.free == 0 {
-            return None;
-        }
-        for (i, buffer) in (0u64..).zip(buffers) {
-            self.write_descriptor(table + 16 * i, buffer.address, buffer.len, 0, flags(buffer));
-        }
-        let id = self.add_pointer(table, 16 * buffers.len() as u32)?;
-        self.chains[usize::from(id)].writable = writable(buffers);
-        Some(id)
-    }
-
-    /// Adds a chain whose indirect table is whatever is in `len` bytes at `table`; its id.
-    pub fn add_pointer(&mut self, table: u64, len: u32) -> Option<u16> {
-        if self.free == 0 {
-            return None;
-        }
-        let id = self.free_ids.pop()?;
-        self.fill(self.next, table, len, id, PackedDriver::INDIRECT);
-        Some(self.offer(id, 1, 0))
-    }
-
-    /// Fills the next slot for a list that begins at `first`, whose own flags are for [`publish`](Self::publish) to
+    /// Fills the next slot for a list that begins at `first`, whose own flags are for [`publish`](RingDriver::publish) to
     /// write.
     fn fill(&mut self, first: Position, address: u64, len: u32, id: u16, flags: u16) {
         let Position { slot, wrap } = self.next;
@@ -232,42 +132,12 @@ impl PackedDriver {
         if wrap { PackedDriver::AVAIL } else { PackedDriver::USED }
     }
 
-    /// Shows the device what was added, all at once: it sees none of it before it sees the first. Whether it wants a
-    /// doorbell for that.
-    pub fn publish(&mut self) -> bool {
-        // The rest of the lists, and the buffers they speak of, are written before the flags of the first descriptors.
-        fence(Ordering::Release);
-        for (slot, flags) in std::mem::take(&mut self.unpublished).into_iter().rev() {
-            self.set_flags(slot, flags);
-        }
-        // The flags are visible before the device's wish is read.
-        fence(Ordering::SeqCst);
-        let filled = std::mem::take(&mut self.filled);
-        match self.device_event() {
-            (event, wrap, 2) if self.features.contains(Features::EVENT_IDX) => self.passes(event, wrap, filled),
-            (_, _, 1) => false,
-            _ => true,
-        }
-    }
-
     /// Whether the descriptor at `event` is one of the last `filled`.
     fn passes(&self, event: u16, wrap: bool, filled: u16) -> bool {
         let Position { slot: now, wrap: counter } = self.next;
         let lap = if wrap == counter { 0 } else { self.size };
         let event = event.wrapping_sub(lap);
         now.wrapping_sub(event).wrapping_sub(1) < filled
-    }
-
-    /// The next buffer that came back, whose slots and id are free again. Asks to be interrupted for the one after it,
-    /// unless [`want`](Self::want) said otherwise.
-    ///
-    /// With IN_ORDER, buffers that the device skipped come back like the others, as wholly written.
-    pub fn used(&mut self) -> Option<Used> {
-        let used = self.take()?;
-        if self.wish == Wish::Always {
-            self.want(Wish::Always);
-        }
-        Some(used)
     }
 
     fn take(&mut self) -> Option<Used> {
@@ -300,12 +170,6 @@ impl PackedDriver {
         self.free != usize::from(self.size) && (available, used) == (position.wrap, position.wrap)
     }
 
-    /// Buffers that came back and were not taken yet.
-    pub fn waiting(&self) -> usize {
-        let mut driver = self.clone();
-        std::iter::from_fn(|| driver.take()).count()
-    }
-
     /// The used descriptor in a slot, whatever its flags say but for WRITE.
     pub fn used_element(&self, slot: u16) -> Used {
         let (_, len, id, flags) = self.descriptor(slot);
@@ -313,31 +177,9 @@ impl PackedDriver {
         Used { id: id.into(), len: if flags & PackedDriver::WRITE != 0 { len } else { 0 } }
     }
 
-    /// Says when the driver wants to be interrupted.
-    pub fn want(&mut self, wish: Wish) {
-        self.wish = wish;
-        match wish {
-            Wish::Never => self.set_driver_event(0, false, 1),
-            _ if !self.features.contains(Features::EVENT_IDX) => self.set_driver_event(0, false, 0),
-            Wish::Always => self.want_at(0),
-            Wish::After(slots) => self.want_at(slots),
-        }
-        // The wish is visible before the driver looks whether something has come back meanwhile.
-        fence(Ordering::SeqCst);
-    }
-
     fn want_at(&self, ahead: u16) {
         let Position { slot, wrap } = self.next_used.on(ahead, self.size);
         self.set_driver_event(slot, wrap, 2);
-    }
-
-    /// Makes a list available that the ring ends in the middle of: a descriptor says that another follows, and that
-    /// one is not available.
-    pub fn break_ring(&mut self) {
-        let Position { slot, wrap } = self.next;
-        // Flags of zero are available nowhere.
-        self.set_flags(self.next.on(1, self.size).slot, 0);
-        self.set_descriptor(slot, 0x2000, 4, 0, PackedDriver::NEXT | PackedDriver::available(wrap));
     }
 
     /// Address, length, id and flags of the descriptor in a slot.
@@ -394,6 +236,153 @@ impl PackedDriver {
 
     fn slot(&self, slot: u16) -> u64 {
         self.ring + 16 * u64::from(slot)
+    }
+}
+
+impl RingDriver for PackedDriver {
+    const LAYOUT: Features = Features::RING_PACKED;
+
+    fn new(memory: &TestMemory, size: u16, features: Features) -> PackedDriver {
+        let start = Position { slot: 0, wrap: true };
+        PackedDriver {
+            ring: memory.alloc(16 * u64::from(size), 16),
+            driver_event: memory.alloc(4, 4),
+            device_event: memory.alloc(4, 4),
+            memory: memory.clone(),
+            size,
+            features: features | Features::RING_PACKED,
+            doorbell: Event::new().expect("an event"),
+            free: size.into(),
+            // The last one is handed out first: the odd ones from above, then the even ones.
+            free_ids: (0..size).filter(|id| id % 2 == 0).chain((0..size).filter(|id| id % 2 == 1)).collect(),
+            chains: vec![Chain::default(); usize::from(size)],
+            batches: Batches::default(),
+            wish: Wish::Always,
+            next: start,
+            unpublished: Vec::new(),
+            filled: 0,
+            next_used: start,
+        }
+    }
+
+    fn start_after(&mut self, chains: u16) {
+        self.start_at(chains % self.size, (chains / self.size).is_multiple_of(2));
+    }
+
+    fn setup(&self) -> QueueSetup {
+        let mut setup = QueueSetup::new(self.memory.ram().clone(), self.doorbell.clone());
+        setup.size = self.size;
+        (setup.descriptor_area, setup.driver_area, setup.device_area) = self.areas();
+        setup.features = self.features;
+        setup
+    }
+
+    fn position(&self, decided: bool) -> QueuePosition {
+        let Position { slot, wrap } = self.next_used;
+        QueuePosition::Packed { available: slot, available_wrap: wrap, used: slot, used_wrap: wrap, decided }
+    }
+
+    fn areas(&self) -> (u64, u64, u64) {
+        (self.ring, self.driver_event, self.device_event)
+    }
+
+    fn size(&self) -> u16 {
+        self.size
+    }
+
+    fn free(&self) -> usize {
+        self.free
+    }
+
+    fn add(&mut self, buffers: &[Buffer]) -> Option<u16> {
+        if buffers.is_empty() || buffers.len() > self.free {
+            return None;
+        }
+        let id = self.free_ids.pop()?;
+        let (first, last) = (self.next, buffers.len() - 1);
+        for (i, buffer) in buffers.iter().enumerate() {
+            let (id, flag) = if i == last { (id, 0) } else { (!id, PackedDriver::NEXT) };
+            self.fill(first, buffer.address, buffer.len, id, flags(buffer) | flag);
+        }
+        Some(self.offer(id, buffers.len() as u16, writable(buffers)))
+    }
+
+    fn add_indirect(&mut self, buffers: &[Buffer]) -> Option<u16> {
+        let table = self.memory.alloc(16 * buffers.len() as u64, 16);
+        self.add_table(table, buffers)
+    }
+
+    fn add_table(&mut self, table: u64, buffers: &[Buffer]) -> Option<u16> {
+        if self.free == 0 {
+            return None;
+        }
+        for (i, buffer) in (0u64..).zip(buffers) {
+            self.write_descriptor(table + 16 * i, buffer.address, buffer.len, 0, flags(buffer));
+        }
+        let id = self.add_pointer(table, 16 * buffers.len() as u32)?;
+        self.chains[usize::from(id)].writable = writable(buffers);
+        Some(id)
+    }
+
+    fn add_pointer(&mut self, table: u64, len: u32) -> Option<u16> {
+        if self.free == 0 {
+            return None;
+        }
+        let id = self.free_ids.pop()?;
+        self.fill(self.next, table, len, id, PackedDriver::INDIRECT);
+        Some(self.offer(id, 1, 0))
+    }
+
+    fn publish(&mut self) -> bool {
+        // The rest of the lists, and the buffers they speak of, are written before the flags of the first descriptors.
+        fence(Ordering::Release);
+        for (slot, flags) in std::mem::take(&mut self.unpublished).into_iter().rev() {
+            self.set_flags(slot, flags);
+        }
+        // The flags are visible before the device's wish is read.
+        fence(Ordering::SeqCst);
+        let filled = std::mem::take(&mut self.filled);
+        match self.device_event() {
+            (event, wrap, 2) if self.features.contains(Features::EVENT_IDX) => self.passes(event, wrap, filled),
+            (_, _, 1) => false,
+            _ => true,
+        }
+    }
+
+    fn used(&mut self) -> Option<Used> {
+        let used = self.take()?;
+        if self.wish == Wish::Always {
+            self.want(Wish::Always);
+        }
+        Some(used)
+    }
+
+    fn waiting(&self) -> usize {
+        let mut driver = self.clone();
+        std::iter::from_fn(|| driver.take()).count()
+    }
+
+    fn want(&mut self, wish: Wish) {
+        self.wish = wish;
+        match wish {
+            Wish::Never => self.set_driver_event(0, false, 1),
+            _ if !self.features.contains(Features::EVENT_IDX) => self.set_driver_event(0, false, 0),
+            Wish::Always => self.want_at(0),
+            Wish::After(slots) => self.want_at(slots),
+        }
+        // The wish is visible before the driver looks whether something has come back meanwhile.
+        fence(Ordering::SeqCst);
+    }
+
+    fn break_ring(&mut self) {
+        let Position { slot, wrap } = self.next;
+        // Flags of zero are available nowhere.
+        self.set_flags(self.next.on(1, self.size).slot, 0);
+        self.set_descriptor(slot, 0x2000, 4, 0, PackedDriver::NEXT | PackedDriver::available(wrap));
+        // Those two never come back, so that nothing is ever written over them.
+        self.next = self.next.on(2, self.size);
+        self.free = self.free.saturating_sub(2);
+        self.filled += 2;
     }
 }
 

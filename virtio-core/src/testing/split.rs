@@ -3,7 +3,7 @@
 use std::sync::atomic::{Ordering, fence};
 
 use super::TestMemory;
-use super::driver::{Batches, Used, Wish, writable};
+use super::driver::{Batches, RingDriver, Used, Wish, writable};
 use crate::event::Event;
 use crate::features::Features;
 use crate::memory::Buffer;
@@ -11,8 +11,8 @@ use crate::ring::{QueuePosition, QueueSetup};
 
 /// The driver's side of a split ring in [`TestMemory`].
 ///
-/// [`add`](Self::add), [`publish`](Self::publish) and [`used`](Self::used) behave as a driver must. The `set_` methods
-/// write what they are told, for tests of what a driver must not do.
+/// As a [`RingDriver`] it behaves as a driver must. The `set_` methods write what they are told, for tests of what a driver
+/// must not do.
 #[derive(Clone, Debug)]
 pub struct SplitDriver {
     memory: TestMemory,
@@ -32,6 +32,8 @@ pub struct SplitDriver {
     next_available: u16,
     /// The available index that was published.
     published: u16,
+    /// The index that the device sees is further on than that by more than there is room for.
+    broken: bool,
     /// The next entry of the used ring to read.
     next_used: u16,
 }
@@ -49,108 +51,15 @@ impl SplitDriver {
     pub const NEXT: u16 = 1;
     /// Descriptor flag: for the device to write.
     pub const WRITE: u16 = 2;
+
     /// Descriptor flag: points at a table.
     pub const INDIRECT: u16 = 4;
-
-    /// An empty ring of `size` descriptors in new areas of `memory`, for a driver that negotiated `features`.
-    pub fn new(memory: &TestMemory, size: u16, features: Features) -> SplitDriver {
-        let n = u64::from(size);
-        SplitDriver {
-            descriptors: memory.alloc(16 * n, 16),
-            available: memory.alloc(6 + 2 * n, 2),
-            used: memory.alloc(6 + 8 * n, 4),
-            memory: memory.clone(),
-            size,
-            features,
-            doorbell: Event::new().expect("an event"),
-            free: (0..size).rev().collect(),
-            chains: vec![Chain::default(); usize::from(size)],
-            batches: Batches::default(),
-            wish: Wish::Always,
-            next_available: 0,
-            published: 0,
-            next_used: 0,
-        }
-    }
 
     /// Goes on as if `index` chains had come and gone before. For a ring that has not been used yet.
     pub fn start_at(&mut self, index: u16) {
         (self.next_available, self.published, self.next_used) = (index, index, index);
         self.set_index(index);
         self.write_u16(self.used + 2, index);
-    }
-
-    /// The same as [`start_at`](Self::start_at).
-    pub fn start_after(&mut self, chains: u16) {
-        self.start_at(chains);
-    }
-
-    /// What a device builds its queue from. Interrupt, counters and fault sink are nobody's.
-    pub fn setup(&self) -> QueueSetup {
-        let mut setup = QueueSetup::new(self.memory.ram().clone(), self.doorbell.clone());
-        setup.size = self.size;
-        (setup.descriptor_area, setup.driver_area, setup.device_area) = self.areas();
-        setup.features = self.features;
-        setup
-    }
-
-    /// Where a device goes on, if nothing is in flight; `decided` as in [`QueuePosition`].
-    pub fn position(&self, decided: bool) -> QueuePosition {
-        QueuePosition::Split { available: self.next_used, used: self.next_used, decided }
-    }
-
-    /// The addresses of the descriptor, driver and device areas.
-    pub fn areas(&self) -> (u64, u64, u64) {
-        (self.descriptors, self.available, self.used)
-    }
-
-    /// The size of the ring.
-    pub fn size(&self) -> u16 {
-        self.size
-    }
-
-    /// Descriptors that are free.
-    pub fn free(&self) -> usize {
-        self.free.len()
-    }
-
-    /// Adds a chain, to be published later; its head. None where too few descriptors are free.
-    pub fn add(&mut self, buffers: &[Buffer]) -> Option<u16> {
-        if buffers.is_empty() || buffers.len() > self.free.len() {
-            return None;
-        }
-        let chain = self.free.split_off(self.free.len() - buffers.len());
-        for (i, (index, buffer)) in chain.iter().zip(buffers).enumerate() {
-            let (next, flag) = chain.get(i + 1).map_or((0, 0), |next| (*next, SplitDriver::NEXT));
-            self.set_descriptor(*index, buffer.address, buffer.len, flags(buffer) | flag, next);
-        }
-        Some(self.offer(chain, writable(buffers)))
-    }
-
-    /// Adds a chain whose buffers stand in a new indirect table; its head. None where no descriptor is free.
-    pub fn add_indirect(&mut self, buffers: &[Buffer]) -> Option<u16> {
-        let table = self.memory.alloc(16 * buffers.len() as u64, 16);
-        self.add_table(table, buffers)
-    }
-
-    /// As [`add_indirect`](Self::add_indirect), with the table at `table`.
-    pub fn add_table(&mut self, table: u64, buffers: &[Buffer]) -> Option<u16> {
-        let index = *self.free.last()?;
-        for (i, buffer) in (0u16..).zip(buffers) {
-            let last = usize::from(i) + 1 == buffers.len();
-            let flags = flags(buffer) | if last { 0 } else { SplitDriver::NEXT };
-            self.write_descriptor(table + 16 * u64::from(i), buffer.address, buffer.len, flags, i + 1);
-        }
-        self.add_pointer(table, 16 * buffers.len() as u32);
-        self.chains[usize::from(index)].writable = writable(buffers);
-        Some(index)
-    }
-
-    /// Adds a chain whose indirect table is whatever is in `len` bytes at `table`; its head.
-    pub fn add_pointer(&mut self, table: u64, len: u32) -> Option<u16> {
-        let index = self.free.pop()?;
-        self.set_descriptor(index, table, len, SplitDriver::INDIRECT, 0);
-        Some(self.offer(vec![index], 0))
     }
 
     fn offer(&mut self, descriptors: Vec<u16>, writable: u32) -> u16 {
@@ -162,30 +71,9 @@ impl SplitDriver {
         head
     }
 
-    /// Shows the device what was added. Whether it wants a doorbell for that.
-    pub fn publish(&mut self) -> bool {
-        let before = std::mem::replace(&mut self.published, self.next_available);
-        fence(Ordering::Release);
-        self.set_index(self.published);
-        fence(Ordering::SeqCst);
-        if self.features.contains(Features::EVENT_IDX) {
-            let event = self.read_u16(self.used + 4 + 8 * u64::from(self.size));
-            self.published.wrapping_sub(event).wrapping_sub(1) < self.published.wrapping_sub(before)
-        } else {
-            self.used_flags() & 1 == 0
-        }
-    }
-
-    /// The next buffer that came back, whose descriptors are free again. Asks to be interrupted for the one after it,
-    /// unless [`want`](Self::want) said otherwise.
-    ///
-    /// With IN_ORDER, buffers that the device skipped come back like the others, as wholly written.
-    pub fn used(&mut self) -> Option<Used> {
-        let used = self.take()?;
-        if self.wish == Wish::Always {
-            self.want(Wish::Always);
-        }
-        Some(used)
+    fn show_index(&self) {
+        let ahead = if self.broken { self.size + 1 } else { 0 };
+        self.set_index(self.published.wrapping_add(ahead));
     }
 
     fn take(&mut self) -> Option<Used> {
@@ -206,33 +94,6 @@ impl SplitDriver {
         let chain = self.chains.get_mut(used.id as usize).map(std::mem::take).unwrap_or_default();
         self.free.extend(chain.descriptors.into_iter().rev());
         Some(used)
-    }
-
-    /// Buffers that came back and were not taken yet.
-    pub fn waiting(&self) -> usize {
-        usize::from(self.used_index().wrapping_sub(self.next_used))
-    }
-
-    /// Says when the driver wants to be interrupted.
-    pub fn want(&mut self, wish: Wish) {
-        self.wish = wish;
-        if self.features.contains(Features::EVENT_IDX) {
-            self.set_used_event(match wish {
-                Wish::Always => self.next_used,
-                // Where the index comes last.
-                Wish::Never => self.next_used.wrapping_sub(1),
-                Wish::After(elements) => self.next_used.wrapping_add(elements),
-            });
-        } else {
-            self.set_flags(u16::from(wish == Wish::Never));
-        }
-        // The wish is visible before the driver looks whether something has come back meanwhile.
-        fence(Ordering::SeqCst);
-    }
-
-    /// Moves the available index on by more than there is room for.
-    pub fn break_ring(&mut self) {
-        self.set_index(self.published.wrapping_add(self.size).wrapping_add(1));
     }
 
     /// The used index as the device published it.
@@ -300,6 +161,140 @@ impl SplitDriver {
 
     fn write_u16(&self, address: u64, value: u16) {
         self.memory.store_u16(address, value);
+    }
+}
+
+impl RingDriver for SplitDriver {
+    const LAYOUT: Features = Features::NONE;
+
+    fn new(memory: &TestMemory, size: u16, features: Features) -> SplitDriver {
+        let n = u64::from(size);
+        SplitDriver {
+            descriptors: memory.alloc(16 * n, 16),
+            available: memory.alloc(6 + 2 * n, 2),
+            used: memory.alloc(6 + 8 * n, 4),
+            memory: memory.clone(),
+            size,
+            features,
+            doorbell: Event::new().expect("an event"),
+            free: (0..size).rev().collect(),
+            chains: vec![Chain::default(); usize::from(size)],
+            batches: Batches::default(),
+            wish: Wish::Always,
+            next_available: 0,
+            published: 0,
+            broken: false,
+            next_used: 0,
+        }
+    }
+
+    fn start_after(&mut self, chains: u16) {
+        self.start_at(chains);
+    }
+
+    fn setup(&self) -> QueueSetup {
+        let mut setup = QueueSetup::new(self.memory.ram().clone(), self.doorbell.clone());
+        setup.size = self.size;
+        (setup.descriptor_area, setup.driver_area, setup.device_area) = self.areas();
+        setup.features = self.features;
+        setup
+    }
+
+    fn position(&self, decided: bool) -> QueuePosition {
+        QueuePosition::Split { available: self.next_used, used: self.next_used, decided }
+    }
+
+    fn areas(&self) -> (u64, u64, u64) {
+        (self.descriptors, self.available, self.used)
+    }
+
+    fn size(&self) -> u16 {
+        self.size
+    }
+
+    fn free(&self) -> usize {
+        self.free.len()
+    }
+
+    fn add(&mut self, buffers: &[Buffer]) -> Option<u16> {
+        if buffers.is_empty() || buffers.len() > self.free.len() {
+            return None;
+        }
+        let chain = self.free.split_off(self.free.len() - buffers.len());
+        for (i, (index, buffer)) in chain.iter().zip(buffers).enumerate() {
+            let (next, flag) = chain.get(i + 1).map_or((0, 0), |next| (*next, SplitDriver::NEXT));
+            self.set_descriptor(*index, buffer.address, buffer.len, flags(buffer) | flag, next);
+        }
+        Some(self.offer(chain, writable(buffers)))
+    }
+
+    fn add_indirect(&mut self, buffers: &[Buffer]) -> Option<u16> {
+        let table = self.memory.alloc(16 * buffers.len() as u64, 16);
+        self.add_table(table, buffers)
+    }
+
+    fn add_table(&mut self, table: u64, buffers: &[Buffer]) -> Option<u16> {
+        let index = *self.free.last()?;
+        for (i, buffer) in (0u16..).zip(buffers) {
+            let last = usize::from(i) + 1 == buffers.len();
+            let flags = flags(buffer) | if last { 0 } else { SplitDriver::NEXT };
+            self.write_descriptor(table + 16 * u64::from(i), buffer.address, buffer.len, flags, i + 1);
+        }
+        self.add_pointer(table, 16 * buffers.len() as u32);
+        self.chains[usize::from(index)].writable = writable(buffers);
+        Some(index)
+    }
+
+    fn add_pointer(&mut self, table: u64, len: u32) -> Option<u16> {
+        let index = self.free.pop()?;
+        self.set_descriptor(index, table, len, SplitDriver::INDIRECT, 0);
+        Some(self.offer(vec![index], 0))
+    }
+
+    fn publish(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.published, self.next_available);
+        fence(Ordering::Release);
+        self.show_index();
+        fence(Ordering::SeqCst);
+        if self.features.contains(Features::EVENT_IDX) {
+            let event = self.read_u16(self.used + 4 + 8 * u64::from(self.size));
+            self.published.wrapping_sub(event).wrapping_sub(1) < self.published.wrapping_sub(before)
+        } else {
+            self.used_flags() & 1 == 0
+        }
+    }
+
+    fn used(&mut self) -> Option<Used> {
+        let used = self.take()?;
+        if self.wish == Wish::Always {
+            self.want(Wish::Always);
+        }
+        Some(used)
+    }
+
+    fn waiting(&self) -> usize {
+        usize::from(self.used_index().wrapping_sub(self.next_used))
+    }
+
+    fn want(&mut self, wish: Wish) {
+        self.wish = wish;
+        if self.features.contains(Features::EVENT_IDX) {
+            self.set_used_event(match wish {
+                Wish::Always => self.next_used,
+                // Where the index comes last.
+                Wish::Never => self.next_used.wrapping_sub(1),
+                Wish::After(elements) => self.next_used.wrapping_add(elements),
+            });
+        } else {
+            self.set_flags(u16::from(wish == Wish::Never));
+        }
+        // The wish is visible before the driver looks whether something has come back meanwhile.
+        fence(Ordering::SeqCst);
+    }
+
+    fn break_ring(&mut self) {
+        self.broken = true;
+        self.show_index();
     }
 }
 

@@ -1,4 +1,6 @@
-//! What the histories of both layouts are made of: guest memory, and buffers good and bad.
+//! What the histories of both layouts are made of: guest memory, buffers good and bad, and how they are run.
+
+mod run;
 
 use std::fmt;
 
@@ -6,15 +8,17 @@ use proptest::prelude::*;
 use virtio_core::testing::TestMemory;
 use virtio_core::{Buffer, Features};
 
+pub(crate) use run::{Broken, Model, ModelChain, Step, Trick, good_step, run};
+
 /// Guest memory: a region that holds everything, one right behind it, and one far away.
 const REGIONS: [(u64, usize); 3] = [(0, 0x10000), (0x10000, 0x1000), (1 << 40, 0x1000)];
 
 /// Where buffers are, and where tables are.
 const BUFFERS: std::ops::Range<u64> = 0x8000..0xf000;
-pub(crate) const TABLES: u64 = 0xf000;
+const TABLES: u64 = 0xf000;
 
 /// Memory with something in the buffers.
-pub(crate) fn memory() -> TestMemory {
+fn memory() -> TestMemory {
     let memory = TestMemory::with_regions(&REGIONS);
     for at in BUFFERS.step_by(8) {
         memory.write(at, &(at.wrapping_mul(0x9e37_79b9)).to_le_bytes());
@@ -23,14 +27,14 @@ pub(crate) fn memory() -> TestMemory {
 }
 
 /// All of it.
-pub(crate) fn everything(memory: &TestMemory) -> Vec<Vec<u8>> {
+fn everything(memory: &TestMemory) -> Vec<Vec<u8>> {
     REGIONS.iter().map(|(start, len)| memory.bytes(*start, *len)).collect()
 }
 
 /// Address, length, and whether it is writable.
 pub(crate) type Part = (u64, u32, bool);
 
-pub(crate) fn buffers(parts: &[Part]) -> Vec<Buffer> {
+fn buffers(parts: &[Part]) -> Vec<Buffer> {
     parts.iter().map(|&(address, len, writable)| Buffer { address, len, writable }).collect()
 }
 
@@ -49,7 +53,7 @@ pub(crate) fn length() -> impl Strategy<Value = u32> {
     prop_oneof![20 => 1u32..64, 1 => Just(0), 1 => any::<u32>(), 1 => Just(u32::MAX)]
 }
 
-pub(crate) fn good_parts() -> impl Strategy<Value = Vec<Part>> {
+fn good_parts() -> impl Strategy<Value = Vec<Part>> {
     let buffer = || (BUFFERS, 1u32..64);
     (prop::collection::vec(buffer(), 0..3), prop::collection::vec(buffer(), 0..3)).prop_map(|(readable, writable)| {
         let readable = readable.into_iter().map(|(address, len)| (address, len, false));
@@ -62,7 +66,7 @@ pub(crate) fn bad_parts() -> impl Strategy<Value = Vec<Part>> {
 }
 
 /// What a device says that it has written: so many bytes, or all that there are.
-pub(crate) fn written() -> impl Strategy<Value = Option<u32>> {
+fn written() -> impl Strategy<Value = Option<u32>> {
     prop_oneof![2 => Just(None), 1 => (0u32..100).prop_map(Some)]
 }
 

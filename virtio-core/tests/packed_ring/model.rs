@@ -1,7 +1,9 @@
 //! A packed ring that is plain and slow: what virtio 1.4, section 2.8 says, word by word.
 
-use virtio_core::testing::PackedDriver;
-use virtio_core::{Features, GuestRam};
+use virtio_core::testing::{PackedDriver, RingDriver};
+use virtio_core::{Features, GuestRam, QueuePosition};
+
+use crate::common::{Broken, Model, ModelChain};
 
 const NEXT: u16 = 1;
 const WRITE: u16 = 2;
@@ -12,33 +14,11 @@ const USED: u16 = 1 << 15;
 /// The most descriptors in an indirect table of a small queue.
 const LARGEST_TABLE: u32 = 1024;
 
-/// A chain as the model sees it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct ModelChain {
-    pub(crate) id: u16,
-    /// (address, length) of the buffers to read and to write, without empty ones.
-    pub(crate) readable: Vec<(u64, u32)>,
-    pub(crate) writable: Vec<(u64, u32)>,
-    pub(crate) faulty: bool,
-    /// Names the chain when it is completed: a number that counts up.
-    pub(crate) number: u64,
-}
-
-impl ModelChain {
-    pub(crate) fn writable_bytes(&self) -> u64 {
-        self.writable.iter().map(|(_, len)| u64::from(*len)).sum()
-    }
-}
-
-/// The ring is broken.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Broken;
-
 /// A slot, and the wrap counter there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct At {
-    pub(crate) slot: u16,
-    pub(crate) wrap: bool,
+struct At {
+    slot: u16,
+    wrap: bool,
 }
 
 struct Descriptor {
@@ -64,7 +44,7 @@ struct Used {
     len: u32,
 }
 
-pub(crate) struct Model {
+pub(crate) struct PackedModel {
     ram: GuestRam,
     ring: u64,
     driver_event: u64,
@@ -73,7 +53,7 @@ pub(crate) struct Model {
     event_idx: bool,
     indirect: bool,
     in_order: bool,
-    pub(crate) broken: bool,
+    broken: bool,
     next: At,
     used: At,
     /// Whether an interrupt was decided on for what was used before.
@@ -88,10 +68,12 @@ pub(crate) struct Model {
     count: u64,
 }
 
-impl Model {
-    pub(crate) fn new(ram: &GuestRam, driver: &PackedDriver, features: Features) -> Model {
+impl Model for PackedModel {
+    type Driver = PackedDriver;
+
+    fn new(ram: &GuestRam, driver: &PackedDriver, features: Features) -> PackedModel {
         let (ring, driver_event, device_event) = driver.areas();
-        Model {
+        PackedModel {
             ram: ram.clone(),
             ring,
             driver_event,
@@ -112,6 +94,107 @@ impl Model {
         }
     }
 
+    fn pop(&mut self) -> Result<Option<ModelChain>, Broken> {
+        if self.broken {
+            return Ok(None);
+        }
+        let result = self.try_pop();
+        self.broken = result.is_err();
+        result
+    }
+
+    fn put_back(&mut self) {
+        let Taken { slots, .. } = self.taken.pop().unwrap();
+        for _ in 0..slots {
+            self.next = self.before(self.next);
+        }
+    }
+
+    fn complete(&mut self, number: u64, len: u32) {
+        if self.broken {
+            return;
+        }
+        let index = self.taken.iter().position(|taken| taken.number == number).unwrap();
+        self.taken[index].len = Some(len);
+        if self.in_order {
+            // What is complete waits for what was made available before it.
+            while self.taken.first().is_some_and(|first| first.len.is_some()) {
+                let chain = self.taken.remove(0);
+                self.extend_run(chain);
+            }
+        } else {
+            let chain = self.taken.remove(index);
+            let slots = chain.slots;
+            self.stage(&chain, slots);
+        }
+    }
+
+    fn publish(&mut self) -> bool {
+        if self.broken {
+            return false;
+        }
+        if let Some((last, slots)) = self.run.take() {
+            self.stage(&last, slots);
+        }
+        let Some(first) = self.first.take() else {
+            return false;
+        };
+        self.write_used(self.used, &first);
+        let used = std::mem::take(&mut self.unpublished);
+        self.used = self.after(*used.last().unwrap());
+        self.decide(&used)
+    }
+
+    fn publish_last(&mut self) -> bool {
+        let broken = std::mem::take(&mut self.broken);
+        let interrupt = self.publish();
+        self.broken = broken;
+        interrupt
+    }
+
+    fn arm(&mut self) -> Result<bool, Broken> {
+        if self.broken {
+            return Ok(false);
+        }
+        let (word, flags) =
+            if self.event_idx { (self.next.slot | if self.next.wrap { 0x8000 } else { 0 }, 2u16) } else { (0, 0) };
+        self.ram.write(self.device_event, &word.to_le_bytes()).unwrap();
+        self.ram.write(self.device_event + 2, &flags.to_le_bytes()).unwrap();
+        Ok(self.look())
+    }
+
+    fn disarm(&mut self) {
+        if !self.broken && !self.event_idx {
+            self.ram.write(self.device_event + 2, &[1, 0]).unwrap();
+        }
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    fn position(&self) -> QueuePosition {
+        let PackedModel { next, used, decided, .. } = *self;
+        QueuePosition::Packed {
+            available: next.slot,
+            available_wrap: next.wrap,
+            used: used.slot,
+            used_wrap: used.wrap,
+            decided,
+        }
+    }
+
+    fn restore(&mut self, position: QueuePosition) {
+        let QueuePosition::Packed { available, available_wrap, used, used_wrap, decided } = position else {
+            panic!("a position in a packed ring: {position:?}");
+        };
+        self.next = At { slot: available, wrap: available_wrap };
+        self.used = At { slot: used, wrap: used_wrap };
+        self.decided = decided;
+    }
+}
+
+impl PackedModel {
     fn u16(&self, at: u64) -> u16 {
         let mut bytes = [0; 2];
         self.ram.read(at, &mut bytes).unwrap();
@@ -150,44 +233,29 @@ impl Model {
         self.in_flight() != self.size && self.is_available(self.next)
     }
 
-    pub(crate) fn pop(&mut self) -> Result<Option<ModelChain>, Broken> {
-        if self.broken {
-            return Ok(None);
-        }
-        let result = self.try_pop();
-        self.broken = result.is_err();
-        result
-    }
-
     fn try_pop(&mut self) -> Result<Option<ModelChain>, Broken> {
         if !self.look() {
             return Ok(None);
         }
-        let mut elements = Vec::new();
-        let (id, slots) = self.read_list(&mut elements)?;
-        let mut chain = ModelChain { id, readable: vec![], writable: vec![], faulty: false, number: self.count };
-        for (address, len, writable) in elements {
-            // Readable ones come before writable ones, and none is empty.
-            chain.faulty |= len == 0 || (!writable && !chain.writable.is_empty());
-            if len != 0 {
-                if writable { &mut chain.writable } else { &mut chain.readable }.push((address, len));
-            }
-        }
-        let buffers = || chain.readable.iter().chain(&chain.writable);
-        let bytes: u64 = buffers().map(|(_, len)| u64::from(*len)).sum();
-        let mapped = buffers().all(|(address, len)| self.ram_has(*address, *len));
-        chain.faulty |= bytes > u64::from(u32::MAX) || !mapped;
-
+        let mut chain = ModelChain { number: self.count, ..ModelChain::default() };
+        let slots = self.read_list(&mut chain)?;
+        chain.check(&self.ram);
         for _ in 0..slots {
             self.next = self.after(self.next);
         }
         self.count += 1;
-        self.taken.push(Taken { number: chain.number, id, slots, writable: chain.writable_bytes(), len: None });
+        self.taken.push(Taken {
+            number: chain.number,
+            id: chain.name,
+            slots,
+            writable: chain.writable_bytes(),
+            len: None,
+        });
         Ok(Some(chain))
     }
 
-    /// Reads the list that begins at the next slot: its elements, its id, and how many slots it takes.
-    fn read_list(&self, elements: &mut Vec<(u64, u32, bool)>) -> Result<(u16, u16), Broken> {
+    /// Reads the list that begins at the next slot; how many slots it takes.
+    fn read_list(&self, chain: &mut ModelChain) -> Result<u16, Broken> {
         let room = self.size - self.in_flight();
         let mut at = self.next;
         for slots in 1..=room {
@@ -202,12 +270,14 @@ impl Model {
                 if !self.indirect || flags & NEXT != 0 || slots != 1 {
                     return Err(Broken);
                 }
-                self.read_table(address, len, elements)?;
-                return Ok((id, 1));
+                self.read_table(address, len, chain)?;
+                chain.name = id;
+                return Ok(1);
             }
-            elements.push((address, len, flags & WRITE != 0));
+            chain.push(address, len, flags & WRITE != 0);
             if flags & NEXT == 0 {
-                return Ok((id, slots));
+                chain.name = id;
+                return Ok(slots);
             }
             at = self.after(at);
         }
@@ -215,7 +285,7 @@ impl Model {
         Err(Broken)
     }
 
-    fn read_table(&self, address: u64, len: u32, elements: &mut Vec<(u64, u32, bool)>) -> Result<(), Broken> {
+    fn read_table(&self, address: u64, len: u32, chain: &mut ModelChain) -> Result<(), Broken> {
         if len == 0 || !len.is_multiple_of(16) || len / 16 > LARGEST_TABLE.max(self.size.into()) {
             return Err(Broken);
         }
@@ -223,40 +293,9 @@ impl Model {
             // Only WRITE counts; ids and the other flags mean nothing here.
             let at = address.checked_add(16 * entry).ok_or(Broken)?;
             let Descriptor { address, len, id: _, flags } = self.descriptor(at)?;
-            elements.push((address, len, flags & WRITE != 0));
+            chain.push(address, len, flags & WRITE != 0);
         }
         Ok(())
-    }
-
-    /// Whether all of a buffer is guest memory: in one region, or in several that touch.
-    fn ram_has(&self, address: u64, len: u32) -> bool {
-        let end = u128::from(address) + u128::from(len);
-        let mut at = u128::from(address);
-        for (start, len) in self.ram.regions() {
-            if (u128::from(start)..u128::from(start) + u128::from(len)).contains(&at) {
-                at = u128::from(start) + u128::from(len);
-            }
-        }
-        at >= end
-    }
-
-    pub(crate) fn complete(&mut self, number: u64, len: u32) {
-        if self.broken {
-            return;
-        }
-        let index = self.taken.iter().position(|taken| taken.number == number).unwrap();
-        self.taken[index].len = Some(len);
-        if self.in_order {
-            // What is complete waits for what was made available before it.
-            while self.taken.first().is_some_and(|first| first.len.is_some()) {
-                let chain = self.taken.remove(0);
-                self.extend_run(chain);
-            }
-        } else {
-            let chain = self.taken.remove(index);
-            let slots = chain.slots;
-            self.stage(&chain, slots);
-        }
     }
 
     /// What one used descriptor stands for goes on with a chain.
@@ -287,23 +326,6 @@ impl Model {
         }
     }
 
-    /// Whether the driver gets an interrupt.
-    pub(crate) fn publish(&mut self) -> bool {
-        if self.broken {
-            return false;
-        }
-        if let Some((last, slots)) = self.run.take() {
-            self.stage(&last, slots);
-        }
-        let Some(first) = self.first.take() else {
-            return false;
-        };
-        self.write_used(self.used, &first);
-        let used = std::mem::take(&mut self.unpublished);
-        self.used = self.after(*used.last().unwrap());
-        self.decide(&used)
-    }
-
     fn write_used(&self, at: At, Used { id, len }: &Used) {
         let wrap = if at.wrap { AVAIL | USED } else { 0 };
         let flags = wrap | if *len != 0 { WRITE } else { 0 };
@@ -324,50 +346,6 @@ impl Model {
                 first || event.slot >= self.size || written.contains(&event)
             }
             _ => true,
-        }
-    }
-
-    /// What a broken ring still shows: everything that was completed before.
-    pub(crate) fn publish_last(&mut self) -> bool {
-        let broken = std::mem::take(&mut self.broken);
-        let interrupt = self.publish();
-        self.broken = broken;
-        interrupt
-    }
-
-    /// Whether there is more already.
-    pub(crate) fn arm(&mut self) -> bool {
-        if self.broken {
-            return false;
-        }
-        let (word, flags) =
-            if self.event_idx { (self.next.slot | if self.next.wrap { 0x8000 } else { 0 }, 2u16) } else { (0, 0) };
-        self.ram.write(self.device_event, &word.to_le_bytes()).unwrap();
-        self.ram.write(self.device_event + 2, &flags.to_le_bytes()).unwrap();
-        self.look()
-    }
-
-    pub(crate) fn disarm(&mut self) {
-        if !self.broken && !self.event_idx {
-            self.ram.write(self.device_event + 2, &[1, 0]).unwrap();
-        }
-    }
-
-    /// Where it stands: the next slot to take, the next to use, and whether there was a decision on an interrupt.
-    pub(crate) fn position(&self) -> (At, At, bool) {
-        (self.next, self.used, self.decided)
-    }
-
-    /// Goes on from a position.
-    pub(crate) fn restore(&mut self, (next, used, decided): (At, At, bool)) {
-        (self.next, self.used, self.decided) = (next, used, decided);
-    }
-
-    /// Undoes the last `pop`.
-    pub(crate) fn put_back(&mut self) {
-        let Taken { slots, .. } = self.taken.pop().unwrap();
-        for _ in 0..slots {
-            self.next = self.before(self.next);
         }
     }
 

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use virtio_core::Features;
-use virtio_core::testing::{Buffer, PackedDriver, TestMemory, Used};
+use virtio_core::testing::{Buffer, PackedDriver, RingDriver, TestMemory, Used};
 
-use crate::common;
-use crate::model::{At, Model, ModelChain};
+use crate::common::{self, Model, ModelChain};
+use crate::model::PackedModel;
 
 /// What one chain was added with, in the order of their numbers.
 struct Added {
@@ -17,7 +17,7 @@ struct Added {
 
 struct Talk {
     driver: PackedDriver,
-    model: Model,
+    model: PackedModel,
     added: Vec<Added>,
     out: Vec<ModelChain>,
 }
@@ -27,10 +27,8 @@ impl Talk {
         let memory = TestMemory::new(1 << 20);
         let mut driver = PackedDriver::new(&memory, size, features);
         driver.start_after(start);
-        let mut model = Model::new(memory.ram(), &driver, features);
-        let (slot, wrap) = driver.next();
-        let at = At { slot, wrap };
-        model.restore((at, at, false));
+        let mut model = PackedModel::new(memory.ram(), &driver, features);
+        model.restore(driver.position(false));
         Talk { driver, model, added: Vec::new(), out: Vec::new() }
     }
 
@@ -54,7 +52,7 @@ impl Talk {
     fn take(&mut self) {
         while let Some(chain) = self.model.pop().unwrap() {
             let Added { id, buffers, .. } = &self.added[chain.number as usize];
-            assert_eq!((chain.id, chain.faulty), (*id, false));
+            assert_eq!((chain.name, chain.faulty), (*id, false));
             let part = |writable| {
                 let part = buffers.iter().filter(move |buffer| buffer.writable == writable);
                 part.map(|buffer| (buffer.address, buffer.len)).collect::<Vec<_>>()
@@ -151,14 +149,14 @@ proptest! {
                     interrupted |= interrupt;
                     prop_assert!(interrupted || talk.driver.waiting() == before);
                     rung = false;
-                    asleep = !talk.model.arm();
+                    asleep = !talk.model.arm().unwrap();
                 }
                 Say::Reap => {
                     talk.reap(in_order);
                     interrupted = false;
                 }
             }
-            prop_assert!(!asleep || rung || !talk.model.arm(), "it sleeps through what is available");
+            prop_assert!(!asleep || rung || !talk.model.arm().unwrap(), "it sleeps through what is available");
         }
     }
 }
@@ -168,7 +166,7 @@ fn ids_are_not_slots_and_only_the_last_one_counts() {
     let memory = TestMemory::new(1 << 16);
     let mut driver = PackedDriver::new(&memory, 4, Features::NONE);
     let id = driver.add(&[Buffer::readable(0x1000, 1); 3]).unwrap();
-    driver.publish();
+    driver.show();
     assert_eq!(id, 3);
     let ids = [0, 1, 2].map(|slot| driver.descriptor(slot).2);
     assert_eq!(ids, [!id, !id, id]);
@@ -183,7 +181,7 @@ fn a_list_over_the_end_of_the_ring_changes_the_wrap_counter() {
     assert_eq!([0, 1, 2].map(|slot| driver.flags(slot)), [0x8080, 0x8080, 0]);
     driver.add(&[Buffer::writable(0x1000, 1); 2]).unwrap();
     assert_eq!([0, 2].map(|slot| driver.flags(slot)), [0x8002, 0], "the first descriptor's flags come last");
-    driver.publish();
+    driver.show();
     assert_eq!([0, 2].map(|slot| driver.flags(slot)), [0x8002, 0x83]);
     assert_eq!(driver.next(), (1, false));
 }

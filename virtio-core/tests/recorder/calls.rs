@@ -71,7 +71,7 @@ fn queue<D: RingDriver>(features: Features, chains: usize) -> (D, Virtqueue, Arc
     let queue = Virtqueue::new(setup).unwrap();
     let buffer = Buffer::writable(memory.alloc(8, 8), 8);
     let ids = (0..chains).map(|_| driver.add(&[buffer]).unwrap()).collect();
-    driver.publish();
+    driver.show();
     (driver, queue, calls, ids)
 }
 
@@ -183,7 +183,7 @@ fn where_chains_are<D: RingDriver>() {
     let mut next = 0;
     for (chain, slots) in (0..).zip([3, 1, 3, 2, 1, 3]) {
         let id = driver.add(&vec![Buffer::writable(0x2000, 1); slots.into()]).unwrap();
-        driver.publish();
+        driver.show();
         expected.push(if packed { (id, next, slots) } else { (id, chain, 1) });
         next = (next + slots) % 8;
         queue.pop().unwrap().complete(1);

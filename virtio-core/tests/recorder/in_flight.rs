@@ -156,7 +156,7 @@ impl<L: Log> Run<L> {
         match step {
             Step::Offer(buffers) => {
                 self.driver.add(&vec![Buffer::writable(0x8000, 8); *buffers]);
-                self.driver.publish();
+                self.driver.show();
             }
             Step::Reap => self.reap(),
             Step::Publish => self.queue.publish(),

@@ -20,7 +20,7 @@ fn a_callback_that_panics_leaves_what_is_held_mapped<D: RingDriver>() {
     let _ = catch_unwind(AssertUnwindSafe(|| queue.refresh_memory()));
 
     driver.add(&[Buffer::writable(PLUGGED, 64)]);
-    driver.publish();
+    let _ = driver.publish();
     let chain = queue.pop().unwrap();
     let mut held = GuestBuffers::new();
     held.hold_writable(&chain.writer()).unwrap();

@@ -31,7 +31,7 @@ fn buffers_outlive_all_that_they_came_from<D: RingDriver>() {
     let chain =
         [Buffer::readable(PLUGGED, LONG), Buffer::readable(PLUGGED + 0x1000, 7), Buffer::writable(PLUGGED, LONG)];
     driver.add(&chain);
-    driver.publish();
+    let _ = driver.publish();
     let (mut input, mut output, mut copy) = (GuestBuffers::new(), GuestBuffers::new(), GuestBuffers::new());
     let chain = queue.pop().unwrap();
     input.hold_readable(&chain.reader()).unwrap();
@@ -66,7 +66,7 @@ fn nobody_gets_past_the_end_of_a_buffer<D: RingDriver>() {
     driver.add(&[Buffer::readable(end - 3, 3), Buffer::writable(end - 300, 300)]);
     driver.add(&[Buffer::readable(end - 3, 4), Buffer::writable(end - 1, u32::MAX)]);
     driver.add(&[Buffer::writable(u64::MAX - 1, 1)]);
-    driver.publish();
+    let _ = driver.publish();
 
     let chain = queue.pop().unwrap();
     let (mut reader, mut writer) = (chain.reader(), chain.writer());
@@ -114,7 +114,7 @@ fn what_is_forgotten_is_lost_and_no_more<D: RingDriver>() {
     for _ in 0..4 {
         driver.add(&[Buffer::readable(PLUGGED, LONG), Buffer::writable(PLUGGED, LONG)]);
     }
-    driver.publish();
+    let _ = driver.publish();
     forget(queue.pop().unwrap());
     drop(queue.pop().unwrap().into_ticket());
     let chain = queue.pop().unwrap();
@@ -150,7 +150,7 @@ fn tickets_are_of_one_queue<D: RingDriver>() {
         for _ in 0..3 {
             driver.add(&[Buffer::writable(0x8000, 16)]);
         }
-        driver.publish();
+        let _ = driver.publish();
         let tickets = [queue.pop().unwrap().into_ticket(), queue.pop().unwrap().into_ticket()];
         let tickets = tickets.map(|ticket| other.complete(ticket, 16).unwrap_err().0);
         other.publish();
@@ -172,7 +172,7 @@ fn lengths_are_only_told_to_the_driver<D: RingDriver>() {
         for _ in 0..5 {
             driver.add(&[Buffer::writable(0x8000, 16)]);
         }
-        driver.publish();
+        let _ = driver.publish();
         let ticket = queue.pop().unwrap().into_ticket();
         queue.pop().unwrap().complete(u32::MAX);
         queue.pop().unwrap().put_back();
@@ -244,7 +244,7 @@ fn a_chain_left_halfway_by_a_panic<D: RingDriver>() {
                 for _ in 0..2 {
                     driver.add(&[Buffer::readable(PLUGGED, LONG), Buffer::writable(PLUGGED + 0x1000, LONG)]);
                 }
-                driver.publish();
+                let _ = driver.publish();
                 let _ = catch_unwind(AssertUnwindSafe(|| serve(&mut queue, &mut held, round)));
                 match round {
                     1 => memory.unplug().on_complete(|| {}),
@@ -280,7 +280,7 @@ fn a_ring_whose_memory_goes_between_two_calls<D: RingDriver>() {
     for _ in 0..3 {
         driver.add(&[Buffer::writable(0x8000, 16)]);
     }
-    driver.publish();
+    let _ = driver.publish();
     let ticket = queue.pop().unwrap().into_ticket();
     queue.pop().unwrap().complete(16);
     let (start, len) = memory.ram().regions()[0];

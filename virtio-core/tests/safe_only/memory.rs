@@ -73,7 +73,7 @@ fn views_and_queues_outlive_whoever_made_the_memory() {
     let (mut driver, mut queue) = memory.ring::<SplitDriver>(Features::NONE);
     let view = memory.ram().view(None);
     driver.add(&[Buffer::writable(0x8000, 256)]);
-    driver.publish();
+    let _ = driver.publish();
     drop((memory, driver));
     let chain = queue.pop().unwrap();
     chain.writer().write(&[7; 256]).unwrap();
@@ -138,7 +138,7 @@ fn a_log_may_take_away_the_memory_that_it_marks() {
     log.ram.set(memory.ram().clone()).ok();
     let (mut driver, mut queue) = memory.ring::<PackedDriver>(Features::NONE);
     driver.add(&[Buffer::writable(PLUGGED, 0x400), Buffer::writable(PLUGGED + 0x1000, 0x400)]);
-    driver.publish();
+    let _ = driver.publish();
     memory.ram().set_log(Some(log)).on_complete(|| {});
     let chain = queue.pop().unwrap();
     let mut writer = chain.writer();
@@ -203,7 +203,7 @@ fn a_mapping_that_panics_when_it_goes<D: RingDriver>() {
     memory.ram().replace_from_vm_memory(&bombs(&[(0, 1 << 20), (PLUGGED, 0x10_0000)])).unwrap().on_complete(|| {});
     assert!(queue.refresh_memory());
     driver.add(&[Buffer::writable(PLUGGED, 64)]);
-    driver.publish();
+    let _ = driver.publish();
     // The memory is another one, in which nothing is available.
     assert!(queue.pop().is_none());
     memory.ram().replace_from_vm_memory(&bombs(&[(0, 1 << 20)])).unwrap().on_complete(|| {});

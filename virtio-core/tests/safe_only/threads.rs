@@ -61,7 +61,7 @@ fn drive<D: RingDriver>(driver: &mut D, over: &AtomicBool) {
         let address = [PLUGGED, PLUGGED + PLUGGED_LEN - 64, PLUGGED - 8, 0x8000][turn as usize % 4];
         let readable = Buffer::readable(address + turn % 8, 1 + (turn % 900) as u32);
         driver.add(&[readable, Buffer::writable(PLUGGED + turn % 0x1000, 600)]);
-        driver.publish();
+        let _ = driver.publish();
         thread::yield_now();
     }
 }

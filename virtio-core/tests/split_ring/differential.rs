@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use proptest::prelude::*;
-use virtio_core::testing::{Buffer, SplitDriver, TestMemory};
+use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
 use virtio_core::{Features, Virtqueue};
 use virtio_queue::{Queue, QueueT};
 use vm_memory::{GuestAddress, GuestMemoryMmap};
@@ -79,7 +79,7 @@ proptest! {
             }
             for driver in &mut drivers {
                 driver.set_used_event(driver.used_index().wrapping_add(*ahead));
-                driver.publish();
+                driver.show();
             }
             let mut any = false;
             while let Some(mut chain) = theirs.pop_descriptor_chain(&mmaps[1]) {

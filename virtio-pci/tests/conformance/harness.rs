@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use virtio_core::device::{ActivateError, Activation, VirtioDevice};
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
-use virtio_core::testing::{Buffer, SplitDriver, TestDevice, TestHandle, TestMemory};
+use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestDevice, TestHandle, TestMemory};
 use virtio_core::{ConfigSpace, DeviceHost, DeviceType, Features, HostBuilder, InlineRuntime, QueueTask};
 use virtio_pci::{Builder, MessageVector, SentVector, VirtioPci};
 
@@ -351,7 +351,7 @@ impl Harness {
     pub(crate) fn request(&self, driver: &mut SplitDriver) {
         let (question, answer) = (self.memory.place(b"what?"), self.memory.alloc(8, 1));
         driver.add(&[Buffer::readable(question, 5), Buffer::writable(answer, 8)]).expect("free descriptors");
-        driver.publish();
+        driver.show();
     }
 
     /// Has queue 0 serve a request: so there is a reason to interrupt.

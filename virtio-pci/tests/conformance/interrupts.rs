@@ -3,6 +3,7 @@
 use virtio_core::host::status::{DRIVER_OK, NEEDS_RESET};
 
 use crate::harness::*;
+use virtio_core::testing::RingDriver;
 
 fn change_config(handle: &virtio_core::testing::TestHandle) {
     handle.config().update(|bytes| bytes[0] = bytes[0].wrapping_add(1));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use virtio_core::host::status::DRIVER_OK;
-use virtio_core::testing::{TestDevice, TestMemory};
+use virtio_core::testing::{RingDriver, TestDevice, TestMemory};
 use virtio_core::{DeviceHost, DeviceType, Event, Features, InlineRuntime};
 use virtio_pci::{BuildError, MessageVector, SentVector, VirtioPci};
 

@@ -1,7 +1,7 @@
 //! Doorbells.
 
 use virtio_core::host::status::DRIVER_OK;
-use virtio_core::testing::{SplitDriver, TestDevice};
+use virtio_core::testing::{RingDriver, SplitDriver, TestDevice};
 use virtio_core::{DeviceType, Features};
 
 use crate::harness::*;

@@ -4,6 +4,7 @@ use virtio_core::Features;
 use virtio_core::host::status::DRIVER_OK;
 
 use crate::harness::*;
+use virtio_core::testing::RingDriver;
 
 /// A live function with two queues of one device, mapped to vectors 1 and 2.
 fn live(harness: &Harness) -> [virtio_core::testing::SplitDriver; 2] {

@@ -9,6 +9,7 @@ use virtio_core::{DeviceHost, Features, InlineRuntime};
 use virtio_pci::PciState;
 
 use crate::harness::*;
+use virtio_core::testing::RingDriver;
 
 /// A function like that of `Harness::new`, in the other machine: with the memory's contents, and BARs not placed.
 fn target(source: &Harness) -> Harness {

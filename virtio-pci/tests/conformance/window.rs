@@ -4,6 +4,7 @@ use virtio_core::Features;
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK};
 
 use crate::harness::*;
+use virtio_core::testing::RingDriver;
 
 impl Harness {
     fn point(&self, bar: u8, offset: u64, length: u64) -> u16 {

@@ -44,6 +44,8 @@ impl Runtime for Steps {
         *self.0.lock().unwrap() = Some(runner);
         Ok(())
     }
+
+    fn assist(&self) {}
 }
 
 fn one_run_moves_at_most_256_kib<F: Front, D: RingDriver>() {
@@ -54,7 +56,7 @@ fn one_run_moves_at_most_256_kib<F: Front, D: RingDriver>() {
     for _ in 0..32 {
         driver.add(&[room]).expect("room in the ring");
     }
-    driver.publish();
+    driver.show();
     let step = || steps.0.lock().unwrap().as_mut().expect("a task").step(Ready::ALL);
     for run in 1..=8 {
         assert_eq!(step(), Next::Again);

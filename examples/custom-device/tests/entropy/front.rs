@@ -9,6 +9,9 @@ use virtio_pci::VirtioPci;
 
 /// As much of a transport as the device's driver needs.
 pub(crate) trait Front {
+    /// What the driver takes of what rings can do.
+    const RINGS: Features = Features::from_bits(Features::INDIRECT_DESC.bits() | Features::EVENT_IDX.bits());
+
     fn connect(host: HostBuilder) -> Self;
     fn host(&self) -> &DeviceHost;
     /// The device type, as the driver finds it.
@@ -55,10 +58,15 @@ impl TransportHooks for Line {
 }
 
 /// No transport.
-pub(crate) struct Bare(DeviceHost, Line);
+pub(crate) struct Bare<const EVENT_IDX: bool = true>(DeviceHost, Line);
 
-impl Front for Bare {
-    fn connect(host: HostBuilder) -> Bare {
+/// No transport, and flags in place of event indexes.
+pub(crate) type Plain = Bare<false>;
+
+impl<const EVENT_IDX: bool> Front for Bare<EVENT_IDX> {
+    const RINGS: Features = if EVENT_IDX { Mmio::RINGS } else { Features::INDIRECT_DESC };
+
+    fn connect(host: HostBuilder) -> Self {
         let line = Line::default();
         Bare(host.build(Features::NONE, Arc::new(line.clone())).expect("a host"), line)
     }

@@ -6,6 +6,8 @@ macro_rules! everywhere {
     ($($name:ident),* $(,)?) => {
         everywhere! { @in bare_split, Bare, SplitDriver: $($name),* }
         everywhere! { @in bare_packed, Bare, PackedDriver: $($name),* }
+        everywhere! { @in plain_split, Plain, SplitDriver: $($name),* }
+        everywhere! { @in plain_packed, Plain, PackedDriver: $($name),* }
         everywhere! { @in mmio_split, Mmio, SplitDriver: $($name),* }
         everywhere! { @in mmio_packed, Mmio, PackedDriver: $($name),* }
         everywhere! { @in pci_split, Pci, SplitDriver: $($name),* }

@@ -31,7 +31,7 @@ pub(crate) fn connect<F: Front, D: RingDriver>(
 
 /// What a driver does, up to DRIVER_OK, with its queue.
 pub(crate) fn start<F: Front, D: RingDriver>(front: &F, memory: &TestMemory) -> D {
-    start_with(front, memory, Features::INDIRECT_DESC | Features::EVENT_IDX)
+    start_with(front, memory, F::RINGS)
 }
 
 /// The same, with these features of rings.
@@ -71,9 +71,7 @@ impl<F: Front, D: RingDriver> Rig<F, D> {
     }
 
     pub(crate) fn kick(&mut self) {
-        if self.driver.publish() {
-            self.front.notify();
-        }
+        self.driver.kick(|| self.front.notify());
         self.runtime.poll();
     }
 

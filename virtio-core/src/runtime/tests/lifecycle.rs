@@ -3,6 +3,7 @@ use std::sync::mpsc;
 use super::*;
 use crate::host::PauseError;
 use crate::task::{Command, Outcome};
+use crate::testing::RingDriver;
 use crate::testing::suite::USUAL;
 
 #[test]
@@ -39,6 +40,8 @@ fn a_runtime_that_takes_no_task_leaves_a_device_that_can_be_reset() {
         fn spawn(&self, _runner: crate::TaskRunner) -> io::Result<()> {
             Err(io::ErrorKind::OutOfMemory.into())
         }
+
+        fn assist(&self) {}
     }
     let (Live { host, .. }, handle) = live(Arc::new(Full), USUAL);
     assert_eq!((host.status() & 64, host.counts().needs_reset), (64, 1));
@@ -55,6 +58,8 @@ fn a_task_that_is_lost_asks_for_a_reset() {
             drop(runner);
             Ok(())
         }
+
+        fn assist(&self) {}
     }
     let (Live { host, .. }, _) = live(Arc::new(Careless), USUAL);
     assert_eq!(host.status() & 64, 64);
@@ -78,24 +83,25 @@ fn blocked(runtime: &dyn Runtime) -> (Arc<TaskControl>, mpsc::Sender<()>) {
 /// A reset waits for the thread as long as it may, never lies, and ends when the thread has come to it.
 #[test]
 fn a_reset_ends_after_the_run_of_another_device_on_the_thread() {
-    let runtime = shared(1);
-    let (device, handle) = TestDevice::new(1);
-    let memory = TestMemory::new(1 << 20);
-    let builder = DeviceHost::builder(device, memory.ram().clone(), runtime.clone()).reset_wait(Duration::ZERO);
-    let host = builder.build(Features::NONE, Arc::new(Interrupted(event()))).unwrap();
-    let driver = SplitDriver::new(&memory, 64, USUAL);
-    let mut live = Live { host, driver, memory, interrupt: event() };
-    live.start(USUAL);
-    until(|| handle.runs() == 1);
-    let (busy, go) = blocked(&*runtime);
-    live.host.write_status(0);
-    assert_ne!(live.host.status(), 0);
-    assert_eq!((live.host.counts().slow_resets, handle.resets()), (1, 0));
-    go.send(()).unwrap();
-    until(|| live.host.status() == 0);
-    assert_eq!(handle.resets(), 1);
-    busy.request(Command::Stop);
-    assert_eq!(busy.wait(LIMIT), Some(Outcome::Gone));
+    for runtime in [shared(1) as Arc<dyn Runtime>, Arc::new(Looped::new())] {
+        let (device, handle) = TestDevice::new(1);
+        let memory = TestMemory::new(1 << 20);
+        let builder = DeviceHost::builder(device, memory.ram().clone(), runtime.clone()).reset_wait(Duration::ZERO);
+        let host = builder.build(Features::NONE, Arc::new(Interrupted(event()))).unwrap();
+        let driver = SplitDriver::new(&memory, 64, USUAL);
+        let mut live = Live { host, driver, memory, interrupt: event() };
+        live.start(USUAL);
+        until(|| handle.runs() == 1);
+        let (busy, go) = blocked(&*runtime);
+        live.host.write_status(0);
+        assert_ne!(live.host.status(), 0);
+        assert_eq!((live.host.counts().slow_resets, handle.resets()), (1, 0));
+        go.send(()).unwrap();
+        until(|| live.host.status() == 0);
+        assert_eq!(handle.resets(), 1);
+        busy.request(Command::Stop);
+        assert_eq!(busy.wait(LIMIT), Some(Outcome::Gone));
+    }
 }
 
 /// A device that always has more to do keeps no other from its reset.

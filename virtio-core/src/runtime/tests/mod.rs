@@ -8,8 +8,11 @@ mod panics;
 mod sources;
 mod wake_ups;
 
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
 use super::*;
 use crate::host::DeviceHost;
@@ -17,15 +20,52 @@ use crate::host::TransportHooks;
 use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
 use crate::interrupt::Interrupt;
 use crate::task::{Next, Source, TaskControl};
-use crate::testing::{Buffer, SplitDriver, TestDevice, TestHandle, TestMemory};
+use crate::testing::{Buffer, RingDriver, SplitDriver, TestDevice, TestHandle, TestMemory};
 use crate::{Event, Features, QueueTask, Sources, TaskContext, VirtioDevice, Virtqueue};
 
 /// Longer than anything takes.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
-/// The runtimes that have threads.
-fn runtimes() -> [Arc<dyn Runtime>; 3] {
-    [Arc::new(ThreadRuntime::named("test")), shared(1), shared(2)]
+/// The runtimes that have threads, and one in a loop on a thread of the test's.
+fn runtimes() -> [Arc<dyn Runtime>; 4] {
+    [Arc::new(ThreadRuntime::named("test")), shared(1), shared(2), Arc::new(Looped::new())]
+}
+
+/// A loop as a VMM may have one.
+struct Looped {
+    runtime: LoopRuntime,
+    quit: Event,
+}
+
+impl Looped {
+    fn new() -> Looped {
+        let (runtime, quit) = (LoopRuntime::new().unwrap(), event());
+        let epoll = epoll_of(&[&runtime, &quit]);
+        let (mine, quits) = (runtime.clone(), quit.clone());
+        std::thread::spawn(move || {
+            while quits.take() == 0 {
+                epoll.wait(-1, &mut [EpollEvent::default()]).unwrap();
+                mine.turn();
+            }
+        });
+        Looped { runtime, quit }
+    }
+}
+
+impl Runtime for Looped {
+    fn spawn(&self, runner: crate::TaskRunner) -> io::Result<()> {
+        self.runtime.spawn(runner)
+    }
+
+    fn assist(&self) {
+        self.runtime.assist();
+    }
+}
+
+impl Drop for Looped {
+    fn drop(&mut self) {
+        self.quit.signal();
+    }
 }
 
 fn shared(threads: usize) -> Arc<SharedRuntime> {
@@ -50,8 +90,8 @@ impl TransportHooks for Interrupted {
 }
 
 /// A device and its driver.
-struct Live {
-    host: DeviceHost,
+pub(super) struct Live {
+    pub(super) host: DeviceHost,
     driver: SplitDriver,
     memory: TestMemory,
     interrupt: Event,
@@ -92,33 +132,36 @@ impl Live {
     }
 
     /// Sends four bytes, with four to be written.
-    fn send(&mut self) {
+    pub(super) fn send(&mut self) {
         let (from, to) = (self.memory.place(b"data"), self.memory.alloc(4, 1));
         self.driver.add(&[Buffer::readable(from, 4), Buffer::writable(to, 4)]);
-        self.driver.publish();
-        self.host.notify(0);
+        self.driver.kick(|| self.host.notify(0));
     }
 
     /// Waits for the answer to what was sent.
-    fn answer(&mut self) {
+    pub(super) fn answer(&mut self) {
         assert!(wait(&self.interrupt), "an interrupt comes");
         assert_eq!(self.driver.used().map(|used| used.len), Some(4));
     }
 }
 
-fn live(runtime: Arc<dyn Runtime>, features: Features) -> (Live, TestHandle) {
+pub(super) fn live(runtime: Arc<dyn Runtime>, features: Features) -> (Live, TestHandle) {
     let (device, handle) = TestDevice::new(1);
     (Live::new(device, runtime, features, TestMemory::new(1 << 20)), handle)
 }
 
+/// What waits until one of the files is readable.
+pub(super) fn epoll_of(files: &[&dyn AsRawFd]) -> Epoll {
+    let epoll = Epoll::new().unwrap();
+    for file in files {
+        epoll.ctl(ControlOperation::Add, file.as_raw_fd(), EpollEvent::new(EventSet::IN, 0)).unwrap();
+    }
+    epoll
+}
+
 /// Waits for an event without sleeping on time: until it comes, or for a minute.
 fn wait(event: &Event) -> bool {
-    use std::os::fd::AsRawFd;
-
-    use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
-    let epoll = Epoll::new().unwrap();
-    epoll.ctl(ControlOperation::Add, event.as_raw_fd(), EpollEvent::new(EventSet::IN, 0)).unwrap();
-    let count = epoll.wait(60_000, &mut [EpollEvent::default()]).unwrap();
+    let count = epoll_of(&[event]).wait(60_000, &mut [EpollEvent::default()]).unwrap();
     event.take();
     count == 1
 }

@@ -1,6 +1,7 @@
 use std::sync::atomic::{Ordering, fence};
 
 use super::*;
+use crate::testing::RingDriver;
 use crate::testing::suite::USUAL;
 
 /// Chains that each driver sends.

@@ -145,7 +145,7 @@ pub fn drv_cleanup_02_buffers_that_go_away_while_live<P: Port, D: RingDriver>(wo
     assert!(world.echoes(&mut driver), "memory that was replaced is used");
     let head = driver.add(&[Buffer::readable(start, 4), Buffer::writable(start + 64, 4)]).expect("descriptors");
     world.memory.ram().unmap(start, len as u64).expect("the region is there").on_complete(|| {});
-    driver.publish();
+    driver.show();
     world.kick();
     is_returned(world, &mut driver, head);
     assert!(world.echoes(&mut driver));
@@ -187,7 +187,7 @@ pub fn drv_ring_03_readable_after_writable<P: Port, D: RingDriver>(world: &World
     let mut driver = world.live(USUAL);
     let (first, second) = (world.memory.place(&[1; 4]), world.memory.place(&[2; 4]));
     let head = driver.add(&[Buffer::writable(first, 4), Buffer::readable(second, 4)]).expect("descriptors");
-    driver.publish();
+    driver.show();
     world.kick();
     is_returned(world, &mut driver, head);
     assert_eq!((world.memory.bytes(first, 4), world.memory.bytes(second, 4)), (vec![1; 4], vec![2; 4]));
@@ -198,7 +198,7 @@ pub fn drv_ring_05_more_than_four_gib<P: Port, D: RingDriver>(world: &World<P, D
     let mut driver = world.live(USUAL);
     let chain = [Buffer::readable(0, u32::MAX), Buffer::writable(0, u32::MAX), Buffer::writable(u64::MAX, u32::MAX)];
     let head = driver.add(&chain).expect("descriptors");
-    driver.publish();
+    driver.show();
     world.kick();
     is_returned(world, &mut driver, head);
 }
@@ -207,7 +207,7 @@ pub fn drv_ring_11_zero_length_buffers<P: Port, D: RingDriver>(world: &World<P, 
     let mut driver = world.live(USUAL);
     let to = world.memory.alloc(4, 1);
     let head = driver.add(&[Buffer::readable(to, 0), Buffer::writable(to, 4)]).expect("descriptors");
-    driver.publish();
+    driver.show();
     world.kick();
     is_returned(world, &mut driver, head);
     assert!(world.echoes(&mut driver));
@@ -217,7 +217,7 @@ pub fn drv_ring_11_zero_length_buffers<P: Port, D: RingDriver>(world: &World<P, 
 pub fn drv_ind_01_indirect_without_the_feature<P: Port, D: RingDriver>(world: &World<P, D>) {
     let mut driver = world.live(USUAL - Features::INDIRECT_DESC);
     driver.add_indirect(&[Buffer::writable(0x2000, 4)]);
-    driver.publish();
+    driver.show();
     world.kick();
     breaks(world, &driver);
 }
@@ -227,7 +227,7 @@ pub fn drv_ind_05_table_lengths<P: Port, D: RingDriver>(world: &World<P, D>) {
     for (address, len) in [(0x2000, 0), (0x2000, 15), (0x2000, 17), (1 << 30, 16), (u64::MAX - 7, 16)] {
         let mut driver = world.live(USUAL);
         driver.add_pointer(address, len);
-        driver.publish();
+        driver.show();
         world.kick();
         assert_eq!(driver.waiting(), 0);
         assert!(world.is_broken(), "{len} bytes at {address:#x}");

@@ -178,7 +178,7 @@ impl<P: Port, D: RingDriver> World<P, D> {
         let to = self.memory.alloc(bytes.len() as u64, 1);
         let len = bytes.len() as u32;
         driver.add(&[Buffer::readable(from, len), Buffer::writable(to, len)]).expect("free descriptors");
-        driver.publish();
+        driver.show();
         to
     }
 
@@ -199,7 +199,7 @@ impl<P: Port, D: RingDriver> World<P, D> {
     pub fn echoes_indirectly(&self, driver: &mut D) -> bool {
         let (from, to) = (self.memory.place(b"echo"), self.memory.alloc(4, 1));
         driver.add_indirect(&[Buffer::readable(from, 4), Buffer::writable(to, 4)]).expect("a free descriptor");
-        driver.publish();
+        driver.show();
         self.kick();
         driver.used().is_some_and(|used| used.len == 4) && self.memory.bytes(to, 4) == b"echo"
     }

@@ -2,7 +2,7 @@
 
 use super::{Port, USUAL, World};
 use crate::features::Features;
-use crate::testing::{Buffer, PackedDriver, Used, Wish};
+use crate::testing::{Buffer, PackedDriver, RingDriver, Used, Wish};
 
 /// A world whose queues are packed.
 type Packed<P> = World<P, PackedDriver>;
@@ -77,7 +77,7 @@ pub fn ring_packed_12_write_says_whether_anything_was_written<P: Port>(world: &P
     for (chain, expected) in chains {
         let (slot, _) = driver.next_used();
         driver.add(chain).expect("free slots");
-        driver.publish();
+        driver.show();
         world.kick();
         assert_eq!(driver.flags(slot) & WRITE, expected);
         assert!(driver.used().is_some());
@@ -91,7 +91,7 @@ pub fn ring_packed_14_a_list_is_used_by_one_descriptor_and_skipped<P: Port>(worl
         let slots = 1 + round % 4;
         let (slot, wrap) = driver.next_used();
         let id = add_slots(world, &mut driver, slots.into());
-        driver.publish();
+        driver.show();
         let rest: Vec<_> = (1..slots).map(|i| driver.descriptor((slot + i) % 7)).collect();
         world.kick();
         let flags = driver.flags(slot) & (AVAIL | USED);
@@ -134,7 +134,7 @@ pub fn ring_ind_04_in_a_table_only_write_counts<P: Port>(world: &Packed<P>) {
         driver.write_descriptor(table + 16, from + 3, 1, 77, 0);
         driver.write_descriptor(table + 32, to, 4, 0x8000, WRITE | junk);
         let id = driver.add_pointer(table, 48).expect("a free slot");
-        driver.publish();
+        driver.show();
         world.kick();
         assert_eq!(driver.used(), Some(Used { id: id.into(), len: 4 }), "{junk:#x}");
         assert_eq!(world.memory.bytes(to, 4), b"abcd");
@@ -145,7 +145,7 @@ pub fn ring_ind_05_write_on_an_indirect_descriptor_is_ignored<P: Port>(world: &P
     let mut driver = world.live(USUAL);
     let (from, to) = (world.memory.place(b"data"), world.memory.alloc(4, 1));
     let id = driver.add_indirect(&[Buffer::readable(from, 4), Buffer::writable(to, 4)]).expect("a free slot");
-    driver.publish();
+    driver.show();
     driver.set_flags(0, PackedDriver::INDIRECT | WRITE | PackedDriver::available(true));
     world.kick();
     assert_eq!(driver.used(), Some(Used { id: id.into(), len: 4 }));
@@ -178,7 +178,7 @@ pub fn ring_evt_15_the_descriptor_asked_for_interrupts<P: Port>(world: &Packed<P
             add_slots(world, &mut driver, 1);
         });
         driver.want(Wish::After(round % (first + others)));
-        driver.publish();
+        driver.show();
         world.kick();
         assert_eq!(world.interrupts(), before + 1, "round {round}");
         while driver.used().is_some() {}
@@ -194,7 +194,7 @@ pub fn ring_evt_15_other_descriptors_stay_silent<P: Port>(world: &Packed<P>) {
         add_slots(world, &mut driver, slots.into());
         // From right behind the chain to the same slot a lap later.
         driver.want(Wish::After(slots + round % (8 - slots)));
-        driver.publish();
+        driver.show();
         world.kick();
         assert!(driver.used().is_some());
         assert_eq!(world.interrupts(), before, "round {round}");
@@ -234,7 +234,7 @@ pub fn ring_inorder_02_one_descriptor_for_a_batch<P: Port>(_: &Packed<P>) {
     for round in 0..40 {
         let (slot, wrap) = driver.next_used();
         let ids: Vec<u16> = (0..4).map(|_| add_slots(&world, &mut driver, 2)).collect();
-        driver.publish();
+        driver.show();
         let rest: Vec<_> = (1..8).map(|i| driver.descriptor((slot + i) % 11)).collect();
         world.kick();
         assert_eq!(driver.used_element(slot), Used { id: ids[3].into(), len: 1 }, "round {round}");

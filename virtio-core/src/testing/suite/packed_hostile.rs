@@ -4,7 +4,7 @@ use super::hostile::breaks;
 use super::{Port, USUAL, World};
 use crate::features::Features;
 use crate::host::status::NEEDS_RESET;
-use crate::testing::{Buffer, PackedDriver, Used};
+use crate::testing::{Buffer, PackedDriver, RingDriver, Used};
 
 /// A world whose queues are packed.
 type Packed<P> = World<P, PackedDriver>;
@@ -124,7 +124,7 @@ pub fn drv_packed_10_tables_up_to_1024_entries<P: Port>(world: &Packed<P>) {
         let mut buffers: Vec<_> = (1..entries).map(|i| Buffer::readable(from + (i % 1024), 1)).collect();
         buffers.push(Buffer::writable(to, 16));
         driver.add_indirect(&buffers).expect("a free slot");
-        driver.publish();
+        driver.show();
         world.kick();
         assert_eq!(driver.used().map(|used| used.len), works.then_some(16), "{entries}");
         assert_eq!(world.port.status() & NEEDS_RESET == 0, works);
@@ -133,7 +133,7 @@ pub fn drv_packed_10_tables_up_to_1024_entries<P: Port>(world: &Packed<P>) {
     // Huge: no table is so long, so nothing of it is read.
     let mut driver = world.live(USUAL);
     driver.add_pointer(0x2000, 0xffff_fff0).expect("a free slot");
-    driver.publish();
+    driver.show();
     world.kick();
     assert!(world.is_broken());
     assert!(world.recovers());

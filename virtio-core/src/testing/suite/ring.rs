@@ -10,7 +10,7 @@ pub fn ring_split_02_readable_buffers_are_not_written<P: Port, D: RingDriver>(wo
     let from = world.memory.place(b"precious");
     let to = world.memory.alloc(64, 1);
     driver.add(&[Buffer::readable(from, 8), Buffer::writable(to, 64)]);
-    driver.publish();
+    driver.show();
     world.kick();
     assert_eq!(driver.used().map(|used| used.len), Some(8));
     assert_eq!(world.memory.bytes(from, 8), b"precious");
@@ -22,7 +22,7 @@ pub fn ring_split_03_writable_buffers_are_not_read<P: Port, D: RingDriver>(world
     for fill in [0x00, 0xff] {
         let (from, to) = (world.memory.place(b"data"), world.memory.place(&[fill; 8]));
         driver.add(&[Buffer::readable(from, 4), Buffer::writable(to, 8)]);
-        driver.publish();
+        driver.show();
         world.kick();
         assert_eq!(driver.used().map(|used| used.len), Some(4));
         assert_eq!(world.memory.bytes(to, 8), [b"data".as_slice(), &[fill; 4]].concat());
@@ -36,7 +36,7 @@ pub fn ring_split_07_len_never_exceeds_what_was_written<P: Port, D: RingDriver>(
         let from = world.memory.place(&vec![7; readable as usize]);
         let to = world.memory.place(&[0; 16]);
         driver.add(&[Buffer::readable(from, readable), Buffer::writable(to, writable)]);
-        driver.publish();
+        driver.show();
         world.kick();
         let len = driver.used().expect("an answer").len as usize;
         assert_eq!(len, readable.min(writable) as usize);
@@ -96,7 +96,7 @@ pub fn ring_frame_01_any_framing_gives_the_same_answer<P: Port, D: RingDriver>(w
         for indirect in [false, true] {
             world.memory.write(to, &[0; 7]);
             if indirect { driver.add_indirect(&buffers) } else { driver.add(&buffers) }.expect("free descriptors");
-            driver.publish();
+            driver.show();
             world.kick();
             assert_eq!(driver.used().map(|used| used.len), Some(7), "{cut:?}");
             assert_eq!(world.memory.bytes(to, 7), b"message", "{cut:?}");
@@ -112,7 +112,7 @@ pub fn ring_frame_02_chains_up_to_the_queue_size<P: Port, D: RingDriver>(world: 
     buffers.extend((0..8).map(|i| Buffer::writable(to + i, 1)));
     for indirect in [false, true] {
         if indirect { driver.add_indirect(&buffers) } else { driver.add(&buffers) }.expect("free descriptors");
-        driver.publish();
+        driver.show();
         world.kick();
         assert_eq!(driver.used().map(|used| used.len), Some(8));
     }
@@ -152,7 +152,7 @@ pub fn ring_packed_02_chains_are_processed_in_the_order_of_the_ring<P: Port, D: 
         for pair in places.windows(2) {
             driver.add(&[Buffer::readable(pair[0], 3), Buffer::writable(pair[1], 3)]).expect("free descriptors");
         }
-        driver.publish();
+        driver.show();
         world.kick();
         assert_eq!(world.memory.bytes(places[5], 3), [round; 3]);
         while driver.used().is_some() {}
@@ -166,7 +166,7 @@ fn answered_in_reverse<P: Port, D: RingDriver>(world: &World<P, D>, driver: &mut
     // None is wholly written, so each has an element of its own in any case.
     let chain = |i: u32| [Buffer::readable(from, 1 + i), Buffer::writable(to, 8)];
     let ids: Vec<u32> = (0..5).map(|i| driver.add(&chain(i)).expect("free descriptors").into()).collect();
-    driver.publish();
+    driver.show();
     world.kick();
     assert_eq!(driver.waiting(), 0);
     world.device.reverse(true);
@@ -210,7 +210,7 @@ pub fn in_order_buffers_that_are_not_full_keep_their_length<P: Port, D: RingDriv
         for len in lens {
             driver.add(&[Buffer::readable(from, len), Buffer::writable(to, 4)]).expect("free descriptors");
         }
-        driver.publish();
+        driver.show();
         world.kick();
         let came_back: Vec<u32> = std::iter::from_fn(|| driver.used()).map(|used| used.len).collect();
         assert_eq!(came_back, lens);

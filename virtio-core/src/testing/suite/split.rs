@@ -2,7 +2,7 @@
 
 use super::{Port, USUAL, World};
 use crate::features::Features;
-use crate::testing::{Buffer, SplitDriver, Used};
+use crate::testing::{Buffer, RingDriver, SplitDriver, Used};
 
 /// What the suite's driver negotiates to test suppression by flags.
 const WITHOUT_EVENT_IDX: Features = Features::from_bits(USUAL.bits() & !Features::EVENT_IDX.bits());
@@ -19,7 +19,7 @@ pub fn ring_split_01_sizes_are_powers_of_two<P: Port>(world: &World<P>) {
             // A ring of one has room for one buffer, to which there is nothing to copy.
             let (chain, len) = if size == 1 { (&chain[1..], 0) } else { (&chain[..], 4) };
             let head = driver.add(chain);
-            driver.publish();
+            driver.show();
             world.kick();
             assert_eq!(driver.used(), head.map(|id| Used { id: id.into(), len }), "size {size}");
         }
@@ -65,7 +65,7 @@ pub fn ring_split_10_the_used_index_counts_on_and_wraps<P: Port>(world: &World<P
     for round in 0..70_000u32 {
         driver.add(&[Buffer::readable(from, 1), Buffer::writable(to, 1)]);
         if round % 8 == 7 {
-            driver.publish();
+            driver.show();
             world.kick();
             for _ in 0..8 {
                 assert_eq!(driver.used().map(|used| used.len), Some(1), "round {round}");
@@ -82,7 +82,7 @@ pub fn ring_ind_01_write_on_an_indirect_descriptor_is_ignored<P: Port>(world: &W
     let (descriptors, ..) = driver.areas();
     let at = descriptors + 16 * u64::from(head) + 12;
     world.memory.write(at, &(SplitDriver::INDIRECT | SplitDriver::WRITE).to_le_bytes());
-    driver.publish();
+    driver.show();
     world.kick();
     assert_eq!(driver.used().map(|used| used.len), Some(4));
 }
@@ -161,7 +161,7 @@ pub fn ring_evt_05_crossing_used_event_interrupts<P: Port>(world: &World<P>) {
             let at = world.memory.ram().regions()[0].0 + 2048;
             driver.add(&[Buffer::writable(at, 1)]).expect("free descriptors");
         }
-        driver.publish();
+        driver.show();
         let event = start.wrapping_add(batch / 2);
         driver.set_used_event(event);
         let before = world.interrupts();
@@ -215,7 +215,7 @@ pub fn ring_inorder_01_one_element_for_a_batch<P: Port>(_: &World<P>) {
         let (from, to) = (world.memory.place(b"in order"), world.memory.alloc(8, 1));
         let chain = [Buffer::readable(from, 8), Buffer::writable(to, 8)];
         let heads: Vec<u16> = (0..5).map(|_| driver.add(&chain).expect("free descriptors")).collect();
-        driver.publish();
+        driver.show();
         world.kick();
         assert_eq!(driver.used_index(), start + 5);
         assert_eq!(driver.used_element(start), Used { id: heads[4].into(), len: 8 });

@@ -3,7 +3,7 @@
 use super::hostile::breaks;
 use super::{Port, USUAL, World};
 use crate::features::Features;
-use crate::testing::{Buffer, SplitDriver, Used};
+use crate::testing::{Buffer, RingDriver, SplitDriver, Used};
 
 const NEXT: u16 = SplitDriver::NEXT;
 const WRITE: u16 = SplitDriver::WRITE;
@@ -106,7 +106,7 @@ pub fn drv_ind_03_a_chain_longer_than_the_queue<P: Port>(world: &World<P>) {
     let mut driver = world.live(USUAL);
     let buffers = vec![Buffer::writable(0x2000, 1); 17];
     driver.add_indirect(&buffers);
-    driver.publish();
+    driver.show();
     world.kick();
     breaks(world, &driver);
 }

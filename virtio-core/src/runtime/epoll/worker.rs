@@ -1,13 +1,16 @@
 //! What one thread does.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::contain;
 use super::inbox::Inbox;
-use crate::runtime::contain;
-use crate::runtime::poll::{Patience, Poll, Watched};
+use super::poll::{Patience, Poll, Watched};
 use crate::task::{Next, Ready, Source, TaskRunner};
 
 /// The tasks of one thread, run in rounds: each looks for what is ready, and runs each task that is once.
@@ -42,8 +45,7 @@ struct Slot {
 const INBOX: usize = usize::MAX;
 
 impl Worker {
-    pub(super) fn new(inbox: Arc<Inbox>) -> io::Result<Worker> {
-        let mut poll = Poll::new()?;
+    pub(super) fn new(inbox: Arc<Inbox>, mut poll: Poll) -> io::Result<Worker> {
         poll.wake_by(INBOX, Source::Event(inbox.arrived.clone()))?;
         Ok(Worker {
             inbox,
@@ -60,36 +62,29 @@ impl Worker {
     /// Runs tasks until none is left and none can come.
     pub(super) fn serve(mut self) {
         while self.open || self.inbox.tasks() > 0 {
-            if let Err(error) = self.round() {
-                log::error!("the event loop of {} queue tasks failed: {error}", self.inbox.tasks());
-                return;
+            if let Err(error) = self.round(self.patience()) {
+                return self.fail(&error);
             }
         }
     }
 
-    /// Waits until a task is ready, and runs all that are. Says how many were run.
-    pub(super) fn round(&mut self) -> io::Result<usize> {
-        self.look()?;
-        self.take_due();
-        // Those that came by an event go first: else one that has more to do would be run twice before them.
-        let mut round = std::mem::take(&mut self.ready);
-        round.append(&mut self.again);
-        for &number in &round {
-            self.run(number);
-        }
-        let count = round.len();
-        round.clear();
-        self.ready = round;
-        Ok(count)
-    }
-
-    /// Lists the tasks that something has come for.
-    fn look(&mut self) -> io::Result<()> {
-        let patience = match self.deadlines.first() {
+    /// How long nothing needs to be done if nothing comes.
+    pub(super) fn patience(&self) -> Patience {
+        match self.deadlines.first() {
             _ if !self.again.is_empty() => Patience::None,
             Some((time, _)) => Patience::Until(*time),
             None => Patience::Forever,
-        };
+        }
+    }
+
+    /// Waits until a task is ready, and runs each that is once. False if none was.
+    pub(super) fn round(&mut self, patience: Patience) -> io::Result<bool> {
+        self.look(patience)?;
+        Ok(self.run_listed())
+    }
+
+    /// Lists the tasks that there is something for.
+    fn look(&mut self, patience: Patience) -> io::Result<()> {
         let Worker { poll, slots, ready, .. } = self;
         let mut arrived = false;
         poll.wait(patience, |number, place| match slots.get_mut(number) {
@@ -102,7 +97,21 @@ impl Worker {
         if arrived {
             self.take_in();
         }
+        self.take_due();
         Ok(())
+    }
+
+    /// Runs the tasks that are listed. False if none is.
+    fn run_listed(&mut self) -> bool {
+        // Those that came by an event go first: else one that has more to do would be run twice before them.
+        let mut round = std::mem::take(&mut self.ready);
+        round.append(&mut self.again);
+        let any = !round.is_empty();
+        for number in round.drain(..) {
+            self.run(number);
+        }
+        self.ready = round;
+        any
     }
 
     /// Lists the tasks whose time has come.
@@ -182,6 +191,26 @@ impl Worker {
         self.end(number, slot);
     }
 
+    /// Waiting has failed: no task can be served any more.
+    pub(super) fn fail(&mut self, error: &io::Error) {
+        log::error!("the event loop of {} queue tasks failed: {error}", self.inbox.tasks());
+        self.end_all();
+    }
+
+    /// Takes no task any more. Those that are left are lost: their devices ask for a reset.
+    fn end_all(&mut self) {
+        self.inbox.close();
+        for number in 0..self.slots.len() {
+            if let Some(slot) = self.slots[number].take() {
+                self.end(number, slot);
+            }
+        }
+        for runner in self.inbox.take().0 {
+            self.inbox.ended();
+            contain::end(runner);
+        }
+    }
+
     /// Drops a task. Before its end is known its place is free.
     fn end(&mut self, number: usize, mut slot: Slot) {
         self.set_deadline(number, &mut slot, None);
@@ -201,33 +230,8 @@ impl Slot {
     }
 }
 
-#[cfg(test)]
-impl Worker {
-    pub(super) fn deadlines(&self) -> usize {
-        self.deadlines.len()
-    }
-
-    pub(super) fn slots(&self) -> usize {
-        self.slots.len()
-    }
-
-    pub(super) fn files(&self) -> usize {
-        self.poll.files()
-    }
-}
-
 impl Drop for Worker {
-    /// Tasks that are left are lost: their devices ask for a reset.
     fn drop(&mut self) {
-        self.inbox.close();
-        for number in 0..self.slots.len() {
-            if let Some(slot) = self.slots[number].take() {
-                self.end(number, slot);
-            }
-        }
-        for runner in self.inbox.take().0 {
-            self.inbox.ended();
-            contain::end(runner);
-        }
+        self.end_all();
     }
 }

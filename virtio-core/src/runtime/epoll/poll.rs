@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 use std::time::Instant;
 
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
@@ -11,13 +12,13 @@ use crate::task::{Source, TaskRunner};
 
 /// The files that tasks wait for. Each task has a number, which whoever owns this gives it.
 pub(super) struct Poll {
-    epoll: Epoll,
-    watches: HashMap<RawFd, Watch>,
+    epoll: Arc<Epoll>,
+    pub(super) watches: HashMap<RawFd, Watch>,
     events: Vec<EpollEvent>,
 }
 
 /// One file: the set takes it once, whoever waits for it, and whatever for.
-struct Watch {
+pub(super) struct Watch {
     /// What the kernel was told to wait for.
     set: EventSet,
     users: Vec<User>,
@@ -40,6 +41,9 @@ pub(super) struct Watched {
     files: Vec<RawFd>,
 }
 
+/// Stands for a file that is for no task.
+const NO_FILE: RawFd = -1;
+
 /// How long to wait.
 #[derive(Clone, Copy)]
 pub(super) enum Patience {
@@ -50,7 +54,17 @@ pub(super) enum Patience {
 
 impl Poll {
     pub(super) fn new() -> io::Result<Poll> {
-        Ok(Poll { epoll: Epoll::new()?, watches: HashMap::new(), events: Vec::new() })
+        Ok(Poll { epoll: Arc::new(Epoll::new()?), watches: HashMap::new(), events: Vec::new() })
+    }
+
+    /// What is waited in: itself a file that can be waited for.
+    pub(super) fn epoll(&self) -> &Arc<Epoll> {
+        &self.epoll
+    }
+
+    /// Ends waits when a file is readable that is for no task.
+    pub(super) fn end_by(&self, file: &impl AsRawFd) -> io::Result<()> {
+        self.epoll.ctl(ControlOperation::Add, file.as_raw_fd(), EpollEvent::new(EventSet::IN, NO_FILE as u64))
     }
 
     /// Waits for an event that wakes `task` and is none of its sources.
@@ -83,11 +97,6 @@ impl Poll {
             // What else is waited for on the file is in the set already, at most with too much.
             let _ = self.update(file);
         }
-    }
-
-    #[cfg(test)]
-    pub(super) fn files(&self) -> usize {
-        self.watches.len()
     }
 
     fn add(&mut self, task: usize, place: Option<usize>, source: Source) -> RawFd {
@@ -132,8 +141,8 @@ impl Poll {
     /// Waits until something is ready, and names each task and the place of its source; no place for its own event.
     pub(super) fn wait(&mut self, patience: Patience, mut ready: impl FnMut(usize, Option<usize>)) -> io::Result<()> {
         // Room for all: whatever is ready is known after one call.
-        if self.events.len() < self.watches.len() {
-            self.events.resize(self.watches.len().next_power_of_two(), EpollEvent::default());
+        if self.events.len() <= self.watches.len() {
+            self.events.resize((self.watches.len() + 1).next_power_of_two(), EpollEvent::default());
         }
         let count = loop {
             match self.epoll.wait(patience.milliseconds(), &mut self.events) {

@@ -1,20 +1,18 @@
 //! Many tasks on few threads.
 
-mod inbox;
 #[cfg(test)]
 mod tests;
-mod worker;
 
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::Runtime;
+use super::inbox::Inbox;
+use super::poll::Poll;
+use super::worker::Worker;
+use crate::runtime::Runtime;
 use crate::task::TaskRunner;
-
-use inbox::Inbox;
-use worker::Worker;
 
 /// Runs all tasks on a fixed number of threads, which sleep in epoll while there is nothing to do.
 ///
@@ -59,7 +57,7 @@ impl SharedRuntime {
         let pool = Pool::default();
         for _ in 0..threads {
             let inbox = Arc::new(Inbox::new()?);
-            let worker = Worker::new(inbox.clone())?;
+            let worker = Worker::new(inbox.clone(), Poll::new()?)?;
             thread::Builder::new().name(name.clone()).spawn(move || worker.serve())?;
             pool.threads.lock().unwrap_or_else(PoisonError::into_inner).push(inbox);
         }
@@ -77,6 +75,8 @@ impl Runtime for SharedRuntime {
             None => Err(io::Error::other("no thread is left")),
         }
     }
+
+    fn assist(&self) {}
 }
 
 impl Drop for Pool {

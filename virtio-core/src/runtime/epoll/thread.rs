@@ -3,8 +3,9 @@
 use std::io;
 use std::thread;
 
+use super::contain;
 use super::poll::{Patience, Poll, Watched};
-use super::{Runtime, contain};
+use crate::runtime::Runtime;
 use crate::task::{Next, Ready, Source, TaskRunner};
 
 /// Runs each task on a thread of its own, which sleeps in epoll while there is nothing to do.
@@ -39,6 +40,8 @@ impl Runtime for ThreadRuntime {
         thread::Builder::new().name(name.to_owned()).spawn(move || serve(runner, poll, watched))?;
         Ok(())
     }
+
+    fn assist(&self) {}
 }
 
 /// The number of the only task.
