@@ -4,6 +4,9 @@ use crate::event::Event;
 
 /// A place that a driver writes to when it has made buffers available, published by a transport.
 ///
+/// For transports with registers; where the driver can be handed an event, that is
+/// [`DeviceHost::doorbell`](crate::DeviceHost::doorbell).
+///
 /// A hypervisor that can turn a write into a signal (KVM's ioeventfd) registers it, so that a doorbell does not leave
 /// the kernel. A transport takes plain writes to the same place too.
 ///
@@ -19,8 +22,8 @@ pub struct DoorbellSite {
     pub queue: u16,
     /// Bytes from the start of the transport's window, or of the BAR that it is in.
     pub offset: u64,
-    /// Bytes that are written at once; 0 for any number, as the driver chooses between 2 and 4 over PCI.
-    pub width: u8,
+    /// Bytes that are written at once; none where the driver chooses, between 2 and 4 over PCI.
+    pub width: Option<u8>,
     /// The value that is written, where others written to the same place are for other queues.
     pub datamatch: Option<u32>,
     /// What to signal.

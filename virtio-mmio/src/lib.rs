@@ -4,7 +4,7 @@
 #[cfg(feature = "vm-device")]
 mod bus;
 mod line;
-mod registers;
+pub mod registers;
 mod selectors;
 mod slot;
 mod state;

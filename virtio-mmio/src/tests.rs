@@ -610,7 +610,7 @@ fn doorbell_sites_signal_their_queues() {
     let mut driver = world.live(USUAL);
     let sites = world.port.transport.doorbells();
     let places: Vec<_> = sites.iter().map(|site| (site.queue, site.offset, site.width, site.datamatch)).collect();
-    assert_eq!(places, [(0, 0x50, 4, Some(0)), (1, 0x50, 4, Some(1))]);
+    assert_eq!(places, [(0, 0x50, Some(4), Some(0)), (1, 0x50, Some(4), Some(1))]);
     world.request(&mut driver, b"by event");
     sites[0].event.signal();
     world.runtime.poll();

@@ -33,7 +33,6 @@ pub struct SharedMemory {
 pub struct MmioTransport {
     host: DeviceHost,
     line: Arc<Line>,
-    vendor: u32,
     shared_memory: Vec<SharedMemory>,
     pub(crate) selectors: Arc<Selectors>,
 }
@@ -48,20 +47,7 @@ impl MmioTransport {
         // MMIO-REG-22 FEAT-RSVD-10: not NOTIF_CONFIG_DATA, ADMIN_VQ or SR_IOV.
         let can = Features::RING_RESET | Features::NOTIFICATION_DATA;
         let hooks = Hooks { line: line.clone(), selectors: selectors.clone() };
-        Ok(MmioTransport {
-            host: host.build(can, Arc::new(hooks))?,
-            line,
-            vendor: 0,
-            shared_memory: Vec::new(),
-            selectors,
-        })
-    }
-
-    /// With another vendor id than 0.
-    #[must_use]
-    pub fn with_vendor(mut self, vendor: u32) -> MmioTransport {
-        self.vendor = vendor;
-        self
+        Ok(MmioTransport { host: host.build(can, Arc::new(hooks))?, line, shared_memory: Vec::new(), selectors })
     }
 
     /// With shared memory regions, which the embedder has mapped.
@@ -85,7 +71,13 @@ impl MmioTransport {
         (0..self.host.queue_count())
             .filter_map(|queue| {
                 let event = self.host.doorbell(queue)?.clone();
-                Some(DoorbellSite { queue, offset: QUEUE_NOTIFY, width: 4, datamatch: Some(u32::from(queue)), event })
+                Some(DoorbellSite {
+                    queue,
+                    offset: QUEUE_NOTIFY,
+                    width: Some(4),
+                    datamatch: Some(u32::from(queue)),
+                    event,
+                })
             })
             .collect()
     }
@@ -136,7 +128,7 @@ impl MmioTransport {
             // MMIO-REG-02
             VERSION => VERSION_VALUE,
             DEVICE_ID => self.host.device_type().0,
-            VENDOR_ID => self.vendor,
+            VENDOR_ID => NO_VENDOR,
             // MMIO-REG-15, DRV-MMIO-08
             DEVICE_FEATURES => self.host.offered().word(self.selectors.device_features.get()),
             // MMIO-REG-16, DRV-MMIO-05

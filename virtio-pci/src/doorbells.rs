@@ -9,7 +9,7 @@ pub(crate) fn sites(host: &DeviceHost, notify: Region) -> Vec<DoorbellSite> {
     let site = |queue: u16| {
         let offset = u64::from(notify.offset) + u64::from(NOTIFY_MULTIPLIER) * u64::from(queue);
         // Any width and any value: the place says which queue it is.
-        Some(DoorbellSite { queue, offset, width: 0, datamatch: None, event: host.doorbell(queue)?.clone() })
+        Some(DoorbellSite { queue, offset, width: None, datamatch: None, event: host.doorbell(queue)?.clone() })
     };
     (0..host.queue_count()).filter_map(site).collect()
 }

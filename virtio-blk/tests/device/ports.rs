@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use virtio_core::device::StateError;
 use virtio_core::testing::suite::Port;
 use virtio_core::{DeviceHost, Features, HostBuilder};
+use virtio_mmio::registers::*;
 use virtio_mmio::{MmioState, MmioTransport};
 use virtio_pci::{PciState, VirtioPci};
 
@@ -47,7 +48,7 @@ impl<const EVENT_IDX: bool> Mmio<EVENT_IDX> {
     }
 
     fn select(&self, queue: u16) {
-        self.set(0x30, queue.into());
+        self.set(QUEUE_SEL, queue.into());
     }
 }
 
@@ -66,44 +67,44 @@ impl<const EVENT_IDX: bool> Port for Mmio<EVENT_IDX> {
     }
 
     fn status(&self) -> u8 {
-        self.get(0x70) as u8
+        self.get(STATUS) as u8
     }
 
     fn set_status(&self, status: u8) {
-        self.set(0x70, status.into());
+        self.set(STATUS, status.into());
     }
 
     fn offered(&self, word: u32) -> u32 {
-        self.set(0x14, word);
-        self.get(0x10)
+        self.set(DEVICE_FEATURES_SEL, word);
+        self.get(DEVICE_FEATURES)
     }
 
     fn accept(&self, word: u32, value: u32) {
-        self.set(0x24, word);
-        self.set(0x20, value);
+        self.set(DRIVER_FEATURES_SEL, word);
+        self.set(DRIVER_FEATURES, value);
     }
 
     fn generation(&self) -> u32 {
-        self.get(0xfc)
+        self.get(CONFIG_GENERATION)
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {
-        self.transport.read(0x100 + offset, data);
+        self.transport.read(CONFIG + offset, data);
     }
 
     fn write_config(&self, offset: u64, data: &[u8]) {
-        self.transport.write(0x100 + offset, data);
+        self.transport.write(CONFIG + offset, data);
     }
 
     fn queue_max(&self, queue: u16) -> u16 {
         self.select(queue);
-        self.get(0x34) as u16
+        self.get(QUEUE_SIZE_MAX) as u16
     }
 
     fn set_queue(&self, queue: u16, size: u16, (descriptor, driver, device): (u64, u64, u64)) {
         self.select(queue);
-        self.set(0x38, size.into());
-        for (register, area) in [(0x80, descriptor), (0x90, driver), (0xa0, device)] {
+        self.set(QUEUE_SIZE, size.into());
+        for (register, area) in [(QUEUE_DESC_LOW, descriptor), (QUEUE_DRIVER_LOW, driver), (QUEUE_DEVICE_LOW, device)] {
             self.set(register, area as u32);
             self.set(register + 4, (area >> 32) as u32);
         }
@@ -111,34 +112,34 @@ impl<const EVENT_IDX: bool> Port for Mmio<EVENT_IDX> {
 
     fn enable(&self, queue: u16) {
         self.select(queue);
-        self.set(0x44, 1);
+        self.set(QUEUE_READY, 1);
     }
 
     fn is_enabled(&self, queue: u16) -> bool {
         self.select(queue);
-        self.get(0x44) == 1
+        self.get(QUEUE_READY) == 1
     }
 
     fn reset_queue(&self, queue: u16) {
         self.select(queue);
-        self.set(0xc0, 1);
+        self.set(QUEUE_RESET, 1);
     }
 
     fn is_resetting(&self, queue: u16) -> bool {
         self.select(queue);
-        self.get(0xc0) == 1
+        self.get(QUEUE_RESET) == 1
     }
 
     fn notify(&self, queue: u16) {
-        self.set(0x50, queue.into());
+        self.set(QUEUE_NOTIFY, queue.into());
     }
 
     fn hold_interrupts(&self) {}
 
     fn take_interrupts(&self) -> (bool, bool) {
         let level = self.line.level();
-        let bits = self.get(0x60);
-        self.set(0x64, bits);
+        let bits = self.get(INTERRUPT_STATUS);
+        self.set(INTERRUPT_ACK, bits);
         reasons(level, bits)
     }
 

@@ -160,7 +160,7 @@ fn run(wrong: Wrong, runtime: Arc<dyn Runtime>, poll: impl Fn()) {
     let host = builder.build(Features::NONE, Arc::new(())).unwrap();
     // What a task panics with reaches the caller of a runtime that runs in its callers.
     let quietly = |call: &dyn Fn()| drop(catch_unwind(AssertUnwindSafe(call)));
-    for _ in 0..3 {
+    for round in 0..3 {
         let mut driver = SplitDriver::new(&memory.test, 16, Features::NONE);
         driver.add(&[Buffer::writable(PLUGGED, 0x400)]);
         let _ = driver.publish();
@@ -169,8 +169,9 @@ fn run(wrong: Wrong, runtime: Arc<dyn Runtime>, poll: impl Fn()) {
         host.notify(0);
         quietly(&poll);
         if wrong == Wrong::HasManySources {
-            // One of them does its work all the same.
-            while driver.used().is_none() {
+            // One of them does its work all the same. A reset before that may have taken longer than a write waits.
+            assert!(round > 0 || host.status() & DRIVER_OK != 0);
+            while host.status() & DRIVER_OK != 0 && driver.used().is_none() {
                 poll();
             }
         }

@@ -90,7 +90,7 @@ fn pci_notify_04_published_sites_are_where_the_driver_rings() {
     assert_eq!(sites.len(), 4);
     for (address, site) in sites {
         assert_eq!(address, harness.doorbell(site.queue));
-        assert_eq!((site.width, site.datamatch), (0, None));
+        assert_eq!((site.width, site.datamatch), (None, None));
         // As the hypervisor does it.
         site.event.signal();
         assert_ne!(harness.function.host().doorbell(site.queue).unwrap().take(), 0);
