@@ -27,6 +27,8 @@ pub(crate) trait Model: Sized {
     /// Whether there is more already.
     fn arm(&mut self) -> Result<bool, Broken>;
     fn disarm(&mut self);
+    /// Forgets what was seen and not taken.
+    fn forget(&mut self) {}
     fn is_broken(&self) -> bool;
     fn position(&self) -> QueuePosition;
     /// Goes on from a position.
@@ -193,6 +195,8 @@ struct Run<M: Model> {
     interrupts: Arc<AtomicU64>,
     expected_interrupts: u64,
     out: Vec<Out>,
+    /// The driver has broken rules.
+    tricked: bool,
 }
 
 fn queue(side: &Side<impl RingDriver>, interrupts: &Arc<AtomicU64>, position: Option<QueuePosition>) -> Virtqueue {
@@ -213,7 +217,17 @@ impl<M: Model> Run<M> {
         let mut model = M::new(theirs.memory.ram(), &theirs.driver, features);
         model.restore(theirs.driver.position(false));
         let queue = queue(&ours, &interrupts, (start != 0).then(|| ours.driver.position(false)));
-        Run { features, ours, theirs, queue, model, interrupts, expected_interrupts: 0, out: Vec::new() }
+        Run {
+            features,
+            ours,
+            theirs,
+            queue,
+            model,
+            interrupts,
+            expected_interrupts: 0,
+            out: Vec::new(),
+            tricked: false,
+        }
     }
 
     fn broke(&mut self) {
@@ -226,6 +240,12 @@ impl<M: Model> Run<M> {
     }
 
     fn step(&mut self, step: &Step<impl Trick<M::Driver>>) {
+        self.tricked |= matches!(step, Step::Trick(_));
+        if self.tricked && matches!(step, Step::Reap) {
+            // A driver that makes more available than there is room for may find elements that it has not been shown yet,
+            // and when they are written is the device's business.
+            self.publish();
+        }
         assert_eq!(self.ours.drive(step), self.theirs.drive(step), "what the drivers see");
         match step {
             Step::Pop { count } => (0..*count).for_each(|_| self.pop(Then::Keep)),
@@ -247,6 +267,7 @@ impl<M: Model> Run<M> {
                 self.queue.stop();
                 assert!(self.queue.pop().is_none() && !self.queue.arm());
                 self.queue.start();
+                self.model.forget();
             }
             Step::SaveAndRestore if self.out.is_empty() && !self.model.is_broken() => self.save_and_restore(),
             _ => {}

@@ -141,6 +141,10 @@ impl Model for SplitModel {
         }
     }
 
+    fn forget(&mut self) {
+        self.seen = self.next;
+    }
+
     fn is_broken(&self) -> bool {
         self.broken
     }
