@@ -43,7 +43,7 @@ fn shared_by_any_threads() {
     are!(true, true: dyn DirtyLog, dyn FaultSink, dyn Interrupt, dyn InterruptLine, dyn Recorder,
         dyn Runtime, dyn TransportHooks);
     #[cfg(all(feature = "eventfd", target_os = "linux"))]
-    are!(true, true: SharedRuntime, ThreadRuntime);
+    are!(true, true: LoopRuntime, SharedRuntime, ThreadRuntime);
 }
 
 #[test]

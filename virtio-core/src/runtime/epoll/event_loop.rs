@@ -33,7 +33,9 @@ use crate::task::TaskRunner;
 /// panics is lost: its device asks for a reset, and the others go on.
 ///
 /// Cheap to clone; all clones are the same runtime. Tasks that are left when the last clone is gone, which includes those
-/// that device hosts keep, are lost. Linux only.
+/// that device hosts keep, are lost.
+///
+/// Send and Sync. No call waits for a task that another thread runs. Linux only.
 #[derive(Clone)]
 pub struct LoopRuntime(Arc<Shared>);
 
