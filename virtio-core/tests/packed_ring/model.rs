@@ -166,10 +166,13 @@ impl Model {
         let mut elements = Vec::new();
         let (id, slots) = self.read_list(&mut elements)?;
         let mut chain = ModelChain { id, readable: vec![], writable: vec![], faulty: false, number: self.count };
+        let mut turned = false;
         for (address, len, writable) in elements {
-            // Readable ones come before writable ones, and none is empty.
-            chain.faulty |= len == 0 || (!writable && !chain.writable.is_empty());
-            if len != 0 {
+            // Readable ones come before writable ones, or are left out; and none is empty.
+            let late = !writable && turned;
+            turned |= writable;
+            chain.faulty |= len == 0 || late;
+            if len != 0 && !late {
                 if writable { &mut chain.writable } else { &mut chain.readable }.push((address, len));
             }
         }

@@ -12,6 +12,8 @@ pub(crate) struct ModelChain {
     /// (address, length) of the buffers to read and to write, without empty ones.
     pub(crate) readable: Vec<(u64, u32)>,
     pub(crate) writable: Vec<(u64, u32)>,
+    /// Whether there was a writable one.
+    turned: bool,
     pub(crate) faulty: bool,
     /// Names the chain when it is completed: a number that counts up.
     pub(crate) number: u64,
@@ -113,7 +115,8 @@ impl Model {
             return Ok(None);
         }
         let head = self.u16(self.available + 4 + 2 * u64::from(self.next % self.size));
-        let mut chain = ModelChain { head, readable: vec![], writable: vec![], faulty: false, number: self.count };
+        let mut chain =
+            ModelChain { head, readable: vec![], writable: vec![], turned: false, faulty: false, number: self.count };
         self.walk(self.descriptors, u32::from(self.size), head, self.size, false, &mut chain)?;
         self.next = self.next.wrapping_add(1);
         let buffers = || chain.readable.iter().chain(&chain.writable);
@@ -153,8 +156,11 @@ impl Model {
                 return self.walk(address, len / 16, 0, left + 1, true, chain);
             }
             let writable = flags & 2 != 0;
-            chain.faulty |= len == 0 || (!writable && !chain.writable.is_empty());
-            if len != 0 {
+            // What is readable behind what is writable is left out.
+            let late = !writable && chain.turned;
+            chain.turned |= writable;
+            chain.faulty |= len == 0 || late;
+            if len != 0 && !late {
                 if writable { &mut chain.writable } else { &mut chain.readable }.push((address, len));
             }
             if flags & 1 == 0 {
