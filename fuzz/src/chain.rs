@@ -69,7 +69,7 @@ impl Seen {
     fn place(&mut self, walked: &Walked) {
         for writable in [false, true] {
             let mut pieces = self.buffers.iter_mut().filter(|piece| piece.writable == writable);
-            for whole in walked.buffers.iter().filter(|buffer| buffer.writable == writable) {
+            for whole in walked.part(writable) {
                 let mut offset = 0;
                 while offset < whole.len {
                     let Some(piece) = pieces.next() else { panic!("{:?} for {walked:?}", self.told) };

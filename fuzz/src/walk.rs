@@ -23,6 +23,16 @@ pub(crate) struct Walked {
     pub(crate) slots: u32,
 }
 
+impl Walked {
+    /// The buffers of one direction. What is readable behind what is writable belongs to neither.
+    pub(crate) fn part(&self, writable: bool) -> impl Iterator<Item = &Buffer> {
+        let turn = self.buffers.iter().position(|buffer| buffer.writable).unwrap_or(self.buffers.len());
+        let (readable, rest) = self.buffers.split_at(turn);
+        let part = if writable { rest } else { readable };
+        part.iter().filter(move |buffer| buffer.writable == writable)
+    }
+}
+
 /// The chain that `ring` has at `position`: an index of the available ring (split), or of the descriptor ring
 /// with the wrap counter there.
 ///

@@ -13,7 +13,7 @@ use virtio_core::{ChainFault, Features, RingFault, Virtqueue};
 both_layouts! {
     a_chain_that_is_put_back_is_counted_once,
     a_buffer_over_two_regions_is_whole,
-    what_is_readable_behind_writable_is_a_fault_but_can_be_told_apart,
+    what_is_readable_behind_writable_is_a_fault_and_left_out,
     what_is_not_in_memory_is_a_hole_and_the_rest_can_be_used,
     an_empty_buffer_is_a_fault_and_adds_nothing,
     more_pieces_than_descriptors_find_room,
@@ -47,7 +47,7 @@ fn a_chain_that_is_put_back_is_counted_once<D: RingDriver>() {
     queue.pop().unwrap().complete(0);
     queue.publish();
     let counts = queue.setup().counters.read();
-    assert_eq!((counts.chains, counts.bytes, counts.chain_faults), (1, 8, 1));
+    assert_eq!((counts.chains, counts.bytes, counts.chain_faults), (1, 4, 1));
 }
 
 fn a_buffer_over_two_regions_is_whole<D: RingDriver>() {
@@ -64,7 +64,7 @@ fn a_buffer_over_two_regions_is_whole<D: RingDriver>() {
     assert_eq!(memory.bytes(THIRD - 3, 6), b"uvwxyz");
 }
 
-fn what_is_readable_behind_writable_is_a_fault_but_can_be_told_apart<D: RingDriver>() {
+fn what_is_readable_behind_writable_is_a_fault_and_left_out<D: RingDriver>() {
     let (memory, mut driver, mut queue) = ring::<D>();
     let [first, second] = [b"first", b"other"].map(|text| memory.place(text));
     let answers = [memory.alloc(2, 1), memory.alloc(3, 1)];
@@ -77,8 +77,8 @@ fn what_is_readable_behind_writable_is_a_fault_but_can_be_told_apart<D: RingDriv
     driver.show();
     let chain = queue.pop().unwrap();
     assert!(matches!(chain.fault(), Some(ChainFault::Order { .. })));
-    assert_eq!(&chain.reader().read_array::<10>().unwrap(), b"firstother");
-    assert_eq!(chain.reader().remaining(), 10);
+    assert_eq!(&chain.reader().read_array::<5>().unwrap(), b"first");
+    assert_eq!(chain.reader().remaining(), 5);
     assert_eq!(chain.writer().remaining(), 5);
     chain.writer().write(b"12345").unwrap();
     chain.complete(5);
@@ -111,7 +111,7 @@ fn what_is_not_in_memory_is_a_hole_and_the_rest_can_be_used<D: RingDriver>() {
 
 fn an_empty_buffer_is_a_fault_and_adds_nothing<D: RingDriver>() {
     let (_memory, mut driver, mut queue) = ring::<D>();
-    driver.add(&[Buffer::writable(SECOND, 0), Buffer::readable(SECOND, 4), Buffer::writable(SECOND, 4)]);
+    driver.add(&[Buffer::readable(SECOND, 0), Buffer::readable(SECOND, 4), Buffer::writable(SECOND, 4)]);
     driver.show();
     let chain = queue.pop().unwrap();
     assert!(matches!(chain.fault(), Some(ChainFault::Empty { .. })));

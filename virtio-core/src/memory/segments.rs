@@ -23,10 +23,6 @@ pub(crate) struct SegmentList {
     end: Extent,
     /// Whether a writable buffer was added.
     writing: bool,
-    /// As `slots`, for readable pieces that came behind writable ones, until the whole chain is there.
-    late: Vec<Segment>,
-    /// Empty between chains.
-    late_end: Extent,
 }
 
 /// Where the pieces of a chain are.
@@ -58,8 +54,6 @@ impl SegmentList {
             turn: Extent::default(),
             end: Extent::default(),
             writing: false,
-            late: Vec::new(),
-            late_end: Extent::default(),
         }
     }
 
@@ -73,8 +67,6 @@ impl SegmentList {
     /// Takes over a view that was refreshed, and empties the list.
     pub(crate) fn renew(&mut self, view: &MemoryView) {
         self.clear();
-        // Of another version, if a chain was left halfway by a panic.
-        self.late_end = Extent::default();
         self.pin = view.pin.clone();
     }
 
@@ -107,57 +99,48 @@ impl SegmentList {
         Filling { place: view.place(), now: *end, slots, turn, end, writing }
     }
 
-    /// Whether a buffer of this direction may follow.
-    pub(crate) fn in_order(&self, writable: bool) -> bool {
-        writable || !self.writing
+    /// Adds any buffer that is not empty, to the part that is being filled: in several pieces where it lies in several
+    /// regions. What is not guest memory is added as a hole that cannot be accessed; says whether there was none.
+    pub(crate) fn add(&mut self, view: &MemoryView, mut address: u64, len: u32) -> bool {
+        let mut left = len;
+        while let Some(piece) = view.find(address, left) {
+            self.put(piece);
+            left -= piece.len;
+            if left == 0 {
+                return true;
+            }
+            address = address.wrapping_add(u64::from(piece.len));
+            // Not around the end of the address space: nothing can be at its last address that is longer than a byte.
+            if address == 0 {
+                address = u64::MAX;
+                break;
+            }
+        }
+        self.put(Segment::hole(address, left));
+        false
     }
 
-    /// Adds any buffer that is not empty. What is not guest memory is added as a hole that cannot be accessed; says
-    /// whether there was none.
-    pub(crate) fn add(&mut self, view: &MemoryView, address: u64, len: u32, writable: bool) -> bool {
-        let mapped;
-        if !self.in_order(writable) {
-            // Not a chain that a driver may build, but its parts can be told apart.
-            (self.late_end, mapped) = put_buffer(&mut self.late, self.late_end, view, address, len);
-            return mapped;
+    fn put(&mut self, piece: Segment) {
+        match self.slots.get_mut(self.end.pieces) {
+            Some(slot) => *slot = piece,
+            None => self.grow(piece),
         }
-        if writable && !self.writing {
-            self.writing = true;
-            self.turn = self.end;
-        }
-        (self.end, mapped) = put_buffer(&mut self.slots, self.end, view, address, len);
-        mapped
+        self.end = Extent { pieces: self.end.pieces + 1, bytes: self.end.bytes + u64::from(piece.len) };
     }
 
-    /// The chain is complete, and all in it was put by a [`Filling`]; its bytes.
+    #[cold]
+    fn grow(&mut self, piece: Segment) {
+        self.slots.push(piece);
+        self.slots.resize(self.slots.capacity(), Segment::hole(0, 0));
+    }
+
+    /// The chain is complete; its bytes.
     #[inline(always)]
-    pub(crate) fn finish_plain(&mut self) -> u64 {
+    pub(crate) fn finish(&mut self) -> u64 {
         if !self.writing {
             self.turn = self.end;
         }
         self.end.bytes
-    }
-
-    /// The chain is complete; its bytes.
-    pub(crate) fn finish(&mut self) -> u64 {
-        self.finish_plain();
-        if self.late_end.pieces != 0 {
-            self.merge_late();
-        }
-        self.end.bytes
-    }
-
-    /// Moves the late pieces to the end of the readable ones.
-    #[cold]
-    fn merge_late(&mut self) {
-        let late = std::mem::take(&mut self.late_end);
-        for piece in self.late.iter().take(late.pieces) {
-            self.end = put(&mut self.slots, self.end, *piece);
-        }
-        if let Some(pieces) = self.slots.get_mut(self.turn.pieces..self.end.pieces) {
-            pieces.rotate_right(late.pieces);
-        }
-        self.turn = Extent { pieces: self.turn.pieces + late.pieces, bytes: self.turn.bytes + late.bytes };
     }
 
     /// Bytes of all buffers.
@@ -257,47 +240,6 @@ impl Iterator for Pieces<'_> {
         let passed = self.next.saturating_sub(self.turn);
         writable.iter().skip(passed).fold(readable, |so_far, piece| each(so_far, buffer(piece, true)))
     }
-}
-
-/// Puts a piece into the list that ends at `end`; the new end.
-#[inline(always)]
-fn put(slots: &mut Vec<Segment>, end: Extent, piece: Segment) -> Extent {
-    match slots.get_mut(end.pieces) {
-        Some(slot) => *slot = piece,
-        None => grow(slots, piece),
-    }
-    Extent { pieces: end.pieces + 1, bytes: end.bytes + u64::from(piece.len) }
-}
-
-#[cold]
-fn grow(slots: &mut Vec<Segment>, piece: Segment) {
-    slots.push(piece);
-    slots.resize(slots.capacity(), Segment::hole(0, 0));
-}
-
-/// Puts a buffer into the list that ends at `end`: in several pieces where it lies in several regions, with a hole where
-/// it is not guest memory. The new end, and whether all is guest memory.
-fn put_buffer(
-    slots: &mut Vec<Segment>,
-    mut end: Extent,
-    view: &MemoryView,
-    mut address: u64,
-    mut left: u32,
-) -> (Extent, bool) {
-    while let Some(piece) = view.find(address, left) {
-        end = put(slots, end, piece);
-        left -= piece.len;
-        if left == 0 {
-            return (end, true);
-        }
-        address = address.wrapping_add(u64::from(piece.len));
-        // Not around the end of the address space: nothing can be at its last address that is longer than a byte.
-        if address == 0 {
-            address = u64::MAX;
-            break;
-        }
-    }
-    (put(slots, end, Segment::hole(address, left)), false)
 }
 
 impl Segment {

@@ -125,7 +125,7 @@ impl std::fmt::Display for Area {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainFault {
-    /// A device-readable buffer after a device-writable one.
+    /// A device-readable buffer after a device-writable one. It is left out of the chain.
     #[error("descriptor {index} is device-readable behind a device-writable one")]
     Order {
         /// The descriptor, in the table that it stands in.

@@ -57,24 +57,25 @@ impl Buffers {
         if writable && !filling.is_writing() {
             filling.turn();
         }
-        let put = writable == filling.is_writing() && filling.put(descriptor);
+        let in_order = writable == filling.is_writing();
+        let put = in_order && filling.put(descriptor);
         filling.stop();
         if !put {
-            self.add_odd(view, index, descriptor, writable);
+            self.add_odd(view, index, descriptor, in_order);
         }
     }
 
-    /// Adds an odd buffer: one in another region than the last, or with something wrong with it.
+    /// Adds an odd buffer: one in another region than the last, or with something wrong with it. What is readable behind what
+    /// is writable is left out.
     #[inline(never)]
-    fn add_odd(&mut self, view: &MemoryView, index: u32, descriptor: Descriptor, writable: bool) {
+    fn add_odd(&mut self, view: &MemoryView, index: u32, descriptor: Descriptor, in_order: bool) {
         let index = index as u16;
         let (address, len) = (descriptor.address, descriptor.len());
-        if !self.list.in_order(writable) {
+        if !in_order {
             self.found(ChainFault::Order { index });
-        }
-        if len == 0 {
+        } else if len == 0 {
             self.found(ChainFault::Empty { index });
-        } else if !self.list.add(view, address, len, writable) {
+        } else if !self.list.add(view, address, len) {
             self.found(ChainFault::Unmapped { address, len });
         }
     }
@@ -82,7 +83,7 @@ impl Buffers {
     /// The chain is complete, and was plain from its begin to its end; says whether that is all there is to say of it.
     #[inline(always)]
     pub(super) fn finish_plain(&mut self) -> bool {
-        self.list.finish_plain() <= u64::from(u32::MAX)
+        self.list.finish() <= u64::from(u32::MAX)
     }
 
     /// The chain is complete.

@@ -47,16 +47,20 @@ pub(crate) struct ModelChain {
     /// (address, length) of the buffers to read and to write, without empty ones.
     pub(crate) readable: Vec<(u64, u32)>,
     pub(crate) writable: Vec<(u64, u32)>,
+    /// Whether there was a writable one.
+    pub(crate) turned: bool,
     pub(crate) faulty: bool,
     /// Names the chain when it is completed: a number that counts up.
     pub(crate) number: u64,
 }
 
 impl ModelChain {
-    /// One more buffer. Readable ones come before writable ones, and none is empty.
+    /// One more buffer. Readable ones come before writable ones, or are left out; and none is empty.
     pub(crate) fn push(&mut self, address: u64, len: u32, writable: bool) {
-        self.faulty |= len == 0 || (!writable && !self.writable.is_empty());
-        if len != 0 {
+        let late = !writable && self.turned;
+        self.turned |= writable;
+        self.faulty |= len == 0 || late;
+        if len != 0 && !late {
             if writable { &mut self.writable } else { &mut self.readable }.push((address, len));
         }
     }
