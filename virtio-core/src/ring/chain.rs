@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use super::Virtqueue;
 use super::error::{ChainFault, RingFault};
-use super::{Layout, Taken, Virtqueue};
+use super::taken::Taken;
 use crate::memory::{Buffer, Reader, Writer};
 
 /// A descriptor chain that the device has taken.
@@ -92,7 +93,7 @@ impl<'q> Chain<'q> {
     /// Leaves the chain in the ring: the next [`Virtqueue::pop`] takes it again.
     pub fn put_back(self) {
         let queue = &mut *self.queue;
-        each_layout!(&mut queue.ring, ring => ring.untake(self.taken));
+        queue.ring.untake(self.taken);
         queue.tally.bytes -= queue.buffers.list.bytes();
         queue.buffers.faults -= u64::from(queue.buffers.fault.is_some());
         std::mem::forget(self);

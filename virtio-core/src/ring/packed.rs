@@ -6,8 +6,9 @@ use super::cursor::{Cursor, crosses, packed_flags};
 use super::error::{Area, RingFault};
 use super::position::QueuePosition;
 use super::setup::window;
+use super::taken::{Taken, UsedElement};
 use super::walk::{Buffers, DescriptorSource, Scattered, WalkAt};
-use super::{QueueSetup, Taken, UsedElement, wake};
+use super::{QueueSetup, wake};
 use crate::Features;
 use crate::memory::{
     AVAIL, Array, Descriptor, Format, INDIRECT, MemoryView, NEXT, PackedChain, PackedTable, USED, WRITE, Window, Words,

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use super::error::{Area, RingFault};
 use super::position::QueuePosition;
 use super::setup::window;
+use super::taken::{Taken, UsedElement};
 use super::walk::{Buffers, DescriptorSource, Scattered, WalkAt};
-use super::{QueueSetup, Taken, UsedElement, wake};
+use super::{QueueSetup, wake};
 use crate::Features;
 use crate::memory::{Array, Descriptor, Format, INDIRECT, MemoryView, NEXT, SplitChain, WRITE, Window, Words};
 
