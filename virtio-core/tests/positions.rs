@@ -36,7 +36,7 @@ fn more_in_flight_than_a_split_ring_has_room_for_is_refused() {
     let driver = SplitDriver::new(&TestMemory::new(1 << 16), 16, Features::EVENT_IDX);
     for (available, used) in [(17, 0), (0, 1), (0, 0x8000)] {
         let queue = Virtqueue::new(at(&driver, split_at(available, used)));
-        assert!(matches!(queue, Err(RingFault::Index { .. })), "{available} {used}");
+        assert!(matches!(queue, Err(RingFault::Position { .. })), "{available} {used}");
     }
     assert!(Virtqueue::new(at(&driver, split_at(7, 65535))).is_ok(), "a queue that broke with chains taken");
 }

@@ -1,9 +1,11 @@
 //! One descriptor chain in the hands of the device.
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 
+use super::Virtqueue;
 use super::error::{ChainFault, RingFault};
-use super::{Layout, Taken, Virtqueue};
+use super::taken::Taken;
 use crate::memory::{Buffer, Reader, Writer};
 
 /// A descriptor chain that the device has taken.
@@ -54,13 +56,14 @@ impl<'q> Chain<'q> {
         self.queue.buffers.list.pieces()
     }
 
-    /// The buffers that the driver gave for the device to read.
+    /// The buffers that the driver gave for the device to read: from their front, each time that this is called.
     #[inline]
     pub fn reader(&self) -> Reader<'_> {
         self.queue.buffers.list.reader()
     }
 
-    /// The buffers that the driver gave for the device to write.
+    /// The buffers that the driver gave for the device to write: from their front, each time that this is called, so what a
+    /// second writer writes goes where the first one's went.
     #[inline]
     pub fn writer(&self) -> Writer<'_> {
         self.queue.buffers.list.writer()
@@ -68,11 +71,15 @@ impl<'q> Chain<'q> {
 
     /// Gives the chain back with `len` bytes written from the start of its writable part. The driver sees it after
     /// [`Virtqueue::publish`].
+    ///
+    /// To tell of more than the writable part has is a bug of the device. It is passed on as it is.
     #[inline(always)]
     pub fn complete(self, len: u32) {
+        // Before anything in it can panic: a chain is given back once.
+        let mut chain = ManuallyDrop::new(self);
+        let taken = chain.taken;
         // A chain is only given out while the ring is whole.
-        self.queue.give_back(self.taken, len);
-        std::mem::forget(self);
+        chain.queue.give_back(taken, len);
     }
 
     /// Counts the chain as a bad request that was answered in the device's terms, and gives it back.
@@ -84,25 +91,30 @@ impl<'q> Chain<'q> {
     /// Keeps the chain to be completed later, in any order, by [`Virtqueue::complete`].
     #[inline]
     pub fn into_ticket(self) -> Ticket {
-        let ticket = self.queue.defer(self.taken);
-        std::mem::forget(self);
-        ticket
+        let mut chain = ManuallyDrop::new(self);
+        let taken = chain.taken;
+        chain.queue.defer(taken)
     }
 
     /// Leaves the chain in the ring: the next [`Virtqueue::pop`] takes it again.
+    ///
+    /// It is not in flight, and a recorder does not hear of it; it is counted once, when it is taken for good. With IN_ORDER
+    /// it keeps its place, for no other is taken before it.
     pub fn put_back(self) {
-        let queue = &mut *self.queue;
-        each_layout!(&mut queue.ring, ring => ring.untake(self.taken));
+        let mut chain = ManuallyDrop::new(self);
+        let taken = chain.taken;
+        let queue = &mut *chain.queue;
+        queue.ring.untake(taken);
         queue.tally.bytes -= queue.buffers.list.bytes();
         queue.buffers.faults -= u64::from(queue.buffers.fault.is_some());
-        std::mem::forget(self);
     }
 
     /// The chain cannot be answered in any way that the driver would understand: stops the queue, and has the driver
     /// told that the device needs a reset.
     pub fn break_ring(self) {
-        self.queue.break_ring(RingFault::NoAnswer { head: self.taken.id });
-        std::mem::forget(self);
+        let mut chain = ManuallyDrop::new(self);
+        let head = chain.taken.id;
+        chain.queue.break_ring(RingFault::NoAnswer { head });
     }
 }
 

@@ -78,7 +78,8 @@ pub enum RingFault {
         /// The descriptor, in the table that it stands in.
         index: u16,
     },
-    /// An indirect table's length is zero or no multiple of 16.
+    /// An indirect table's length is zero or no multiple of 16, or (packed layout) it has more descriptors than a chain may
+    /// have.
     #[error("descriptor {index} points at an indirect table of {len} bytes")]
     TableLength {
         /// The descriptor.
@@ -105,9 +106,9 @@ pub enum RingFault {
 pub enum Area {
     /// The descriptor area.
     Descriptor,
-    /// The driver area: the available ring.
+    /// The driver area: the available ring, or (packed layout) the driver's event suppression structure.
     Driver,
-    /// The device area: the used ring.
+    /// The device area: the used ring, or (packed layout) the device's event suppression structure.
     Device,
 }
 

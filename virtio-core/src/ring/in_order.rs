@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Taken, UsedElement};
+use super::taken::{Taken, UsedElement};
 
 /// A chain that is out as a ticket, or was completed before one that is.
 struct Pending {

@@ -6,9 +6,10 @@ use super::cursor::{Cursor, crosses, packed_flags};
 use super::error::{Area, RingFault};
 use super::position::QueuePosition;
 use super::setup::window;
+use super::taken::{Taken, UsedElement};
 use super::walk::{Buffers, DescriptorSource, Scattered, WalkAt};
 use super::wire::{AVAIL, INDIRECT, NEXT, USED, WRITE};
-use super::{QueueSetup, Taken, UsedElement, wake};
+use super::{QueueSetup, wake};
 use crate::Features;
 use crate::memory::{Array, Descriptor, Format, MemoryView, PackedChain, PackedTable, Window, Words};
 

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use super::error::{Area, RingFault};
 use super::position::QueuePosition;
 use super::setup::window;
+use super::taken::{Taken, UsedElement};
 use super::walk::{Buffers, DescriptorSource, Scattered, WalkAt};
 use super::wire::{INDIRECT, NEXT, NO_INTERRUPT, NO_NOTIFY, WRITE};
-use super::{QueueSetup, Taken, UsedElement, wake};
+use super::{QueueSetup, wake};
 use crate::Features;
 use crate::memory::{Array, Descriptor, Format, MemoryView, SplitChain, Window, Words};
 
@@ -47,16 +48,14 @@ impl Split {
         }
         let event_idx = setup.features.contains(Features::EVENT_IDX);
         let areas = Areas::new(setup, event_idx, view)?;
-        let (next_available, used_index, interrupt_decided) = match setup.position.unwrap_or(QueuePosition::SPLIT_START)
-        {
-            QueuePosition::Split { available, used, decided } => (available, used, decided),
-            position @ QueuePosition::Packed { .. } => return Err(RingFault::Position { position }),
+        let position = setup.position.unwrap_or(QueuePosition::SPLIT_START);
+        let QueuePosition::Split { available: next_available, used: used_index, decided } = position else {
+            return Err(RingFault::Position { position });
         };
         // A position is kept while nothing is in flight, so both count the same, but for chains that were never
         // answered: of these there cannot be more than the ring has room for.
         if next_available.wrapping_sub(used_index) > size {
-            let in_flight = next_available.wrapping_sub(used_index);
-            return Err(RingFault::Index { available: next_available, seen: next_available, in_flight, size });
+            return Err(RingFault::Position { position });
         }
         Ok(Split {
             areas,
@@ -68,7 +67,7 @@ impl Split {
             counted: next_available,
             next_used: used_index,
             used_index,
-            interrupt_decided,
+            interrupt_decided: decided,
         })
     }
 
