@@ -1,5 +1,8 @@
 //! Places in a packed ring.
 
+#[cfg(test)]
+mod tests;
+
 use crate::memory::{AVAIL, Format, PackedChain, USED};
 
 /// A place in the ring, and the lap.
