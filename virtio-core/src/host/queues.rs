@@ -223,7 +223,7 @@ impl DeviceHost {
             device_area,
             features: control.accepted,
             position: None,
-            idle,
+            awaits_enable: idle,
             memory: self.memory.clone(),
             doorbell: handles.doorbell.clone(),
             interrupt: self.shared.interrupts.queue(index),
