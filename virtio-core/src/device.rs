@@ -106,7 +106,7 @@ pub struct Activation {
     /// The features that were negotiated.
     pub features: Features,
     /// The queues that the driver enabled, in the order of their numbers: any subset of the device's queues, or none.
-    /// Where a saved device goes on, those too that the driver had enabled and then reset: see [`QueueSetup::idle`].
+    /// Where a saved device goes on, those too that the driver had enabled and then reset: see [`QueueSetup::awaits_enable`].
     pub queues: Vec<QueueSetup>,
 }
 

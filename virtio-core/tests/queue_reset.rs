@@ -61,7 +61,7 @@ fn basic_vqreset_01_an_idle_queue_has_no_ring<D: RingDriver>() {
     let before = memory.bytes(device_area, 4);
     for features in [USUAL | D::LAYOUT, D::LAYOUT] {
         let mut setup: QueueSetup = driver.setup();
-        (setup.idle, setup.features) = (true, features);
+        (setup.awaits_enable, setup.features) = (true, features);
         // No place at all, and one that there is.
         for area in [u64::MAX, setup.device_area] {
             setup.device_area = area;

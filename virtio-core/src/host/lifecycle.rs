@@ -107,7 +107,7 @@ impl DeviceHost {
             };
             let setup = self.setup(control, index, config);
             let mut setup = setup.map_err(|fault| ActivateError::Queue { queue: index, fault })?;
-            setup.idle = registers.awaits_enable;
+            setup.awaits_enable = registers.awaits_enable;
             setup.position = positions.iter().find(|(queue, _)| *queue == index).map(|(_, position)| *position);
             queues.push(setup);
         }

@@ -244,7 +244,7 @@ impl DeviceHost {
             device_area,
             features: control.accepted,
             position: None,
-            idle: false,
+            awaits_enable: false,
             memory: self.memory.clone(),
             doorbell: handles.doorbell.clone(),
             interrupt: self.shared.hooks.queue_interrupt(index),

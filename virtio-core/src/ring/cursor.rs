@@ -1,5 +1,8 @@
 //! Places in a packed ring.
 
+#[cfg(test)]
+mod tests;
+
 use super::wire::{AVAIL, USED};
 use crate::memory::{Format, PackedChain};
 

@@ -84,7 +84,7 @@ impl Virtqueue {
     pub fn new(setup: QueueSetup) -> Result<Virtqueue, RingFault> {
         let view = setup.memory.view(Some(setup.doorbell.clone()));
         let packed = setup.features.contains(Features::RING_PACKED);
-        let ring = if setup.idle { Layout::nowhere(&view) } else { Layout::new(&setup, &view)? };
+        let ring = if setup.awaits_enable { Layout::nowhere(&view) } else { Layout::new(&setup, &view)? };
         let start = if packed { QueuePosition::PACKED_START } else { QueuePosition::SPLIT_START };
         let order = setup.features.contains(Features::IN_ORDER).then(|| InOrder::new(setup.size));
         let mut queue = Virtqueue {
@@ -97,8 +97,8 @@ impl Virtqueue {
             in_flight: 0,
             granted: UNLIMITED,
             doorbells: Doorbells::Due,
-            stopped: setup.idle,
-            gone: setup.idle.then_some(start),
+            stopped: setup.awaits_enable,
+            gone: setup.awaits_enable.then_some(start),
             fault: None,
             tally: Tally::default(),
             setup,

@@ -36,7 +36,7 @@ pub struct QueueSetup {
     pub position: Option<QueuePosition>,
     /// The driver has reset the queue and not enabled it again: it has no ring, whatever the addresses say, and a
     /// [`Virtqueue`](crate::Virtqueue) made of this takes nothing until it is replaced by another.
-    pub idle: bool,
+    pub awaits_enable: bool,
     /// Guest memory.
     pub memory: GuestRam,
     /// What the driver rings. Also signalled when memory changes.
@@ -62,7 +62,7 @@ impl QueueSetup {
             device_area: 0,
             features: Features::NONE,
             position: None,
-            idle: false,
+            awaits_enable: false,
             memory,
             doorbell,
             interrupt: Arc::new(()),
@@ -83,7 +83,7 @@ impl fmt::Debug for QueueSetup {
             .field("device_area", &format_args!("{:#x}", self.device_area))
             .field("features", &self.features)
             .field("position", &self.position)
-            .field("idle", &self.idle)
+            .field("awaits_enable", &self.awaits_enable)
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,8 @@
 //! The split layout (virtio 1.4, section 2.7): descriptor table, available ring, used ring.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::Ordering;
 
 use super::error::{Area, RingFault};
