@@ -6,8 +6,8 @@ use crate::interrupt::Interrupt;
 
 /// What a transport does for the host that it has built: tells the driver, and forgets with it.
 ///
-/// The host is locked while it calls: an implementation waits for nobody, and calls nothing of the host, not even what
-/// only reads.
+/// The host may be locked while it calls, and may call from any thread: an implementation waits for nobody, and calls nothing
+/// of the host, not even what only reads.
 pub trait TransportHooks: Send + Sync {
     /// The interrupt for used buffers of queue `index`. It follows later changes of the routing by itself.
     ///

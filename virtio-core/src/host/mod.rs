@@ -284,19 +284,24 @@ impl FaultSink for Shared {
 impl ConfigListener for Shared {
     /// BASIC-NOTF-01
     fn config_changed(&self, seen: bool) {
+        // Before the end of a reset or after it, not around it.
+        let telling = self.telling();
         let live = self.status() & DRIVER_OK != 0;
         // A driver that is not ready yet is told when it is, unless it reads the new bytes anyway.
         if live || seen {
             self.config_pending.store(true, Ordering::SeqCst);
         }
-        self.send_config_change();
+        self.tell_config_change(telling);
     }
 }
 
 impl Shared {
     /// Tells a live driver of a change, if there is one to tell.
     fn send_config_change(&self) {
-        let _telling = self.telling();
+        self.tell_config_change(self.telling());
+    }
+
+    fn tell_config_change(&self, _telling: MutexGuard<'_, ()>) {
         if self.status() & DRIVER_OK != 0 && self.config_pending.swap(false, Ordering::SeqCst) {
             self.hooks.config_interrupt();
         }

@@ -5,7 +5,8 @@
 //! - [`Reader`], [`Writer`]: the two halves of a descriptor chain, or of buffers taken out of one.
 //! - [`GuestBuffers`]: pieces of guest memory that an operation in flight holds on to.
 //!
-//! This module is where the workspace touches guest memory, and the only one of this crate with unsafe code. No
+//! This module is where the workspace touches guest memory; but for one line about an epoll, all unsafe code of this crate is
+//! here. No
 //! reference into guest memory exists anywhere: the driver may write it at any time, so it is only accessed by
 //! volatile and atomic operations on pointers that were checked against a region, and whoever holds such a pointer
 //! also holds the mapping. `README.md` beside this file argues for each unsafe block.

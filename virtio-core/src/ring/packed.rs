@@ -154,7 +154,7 @@ impl Packed {
         let start = WalkAt::new(self.next_available.slot, first);
         let at = self.run(view, buffers, start, self.next_available);
         let slots = at.index - start.index + 1;
-        if at.ended && slots <= self.free() && buffers.finish_plain() {
+        if at.ended && slots <= self.left && buffers.finish_plain() {
             // RING-PACKED-15
             return Ok(Taken { id: at.descriptor.id(), slots: slots as u16 });
         }
