@@ -303,8 +303,7 @@ impl Drop for DeviceHost {
 
 /// Each queue is the one of a task: else a reset of it would not wait for what serves it.
 fn check_served(queues: &[u16], tasks: &mut [Box<dyn QueueTask>]) -> Result<(), ActivateError> {
-    let mut served: Vec<u16> = tasks.iter_mut().flat_map(|task| task.queues().iter().map(Virtqueue::index)).collect();
-    served.sort_unstable();
+    let served: Vec<u16> = tasks.iter_mut().flat_map(|task| task.queues().iter().map(Virtqueue::index)).collect();
     let odd = |queue: &&u16| served.iter().filter(|other| other == queue).count() != 1;
     match queues.iter().find(odd) {
         Some(queue) => Err(ActivateError::NotServed { queue: *queue }),
