@@ -9,38 +9,11 @@ mod ports;
 #[path = "device/rig.rs"]
 mod rig;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use allocation_counter::measure;
 use ports::{Mmio, Pci};
 use rig::*;
 use virtio_blk::{Block, BlockBackend, FileBackend, MemoryBackend};
 use virtio_core::testing::{RingDriver, SplitDriver};
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, with a count of what each thread asked it for.
-struct Counting;
-
-// SAFETY: every call is passed on as it is.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// A batch of every kind of request, bad ones included.
 fn submit<P: Port>(rig: &Rig<P>, driver: &mut SplitDriver) {
@@ -60,10 +33,9 @@ fn allocations_of<P: Port>(backend: impl BlockBackend + 'static) -> u64 {
     let mut counted = 0;
     for round in 0..20 {
         submit(&rig, driver);
-        let before = ALLOCATIONS.get();
-        rig.kick(driver);
+        let served = measure(|| rig.kick(driver));
         if round >= 2 {
-            counted += ALLOCATIONS.get() - before;
+            counted += served.count_total;
         }
         assert_eq!(std::iter::from_fn(|| driver.used()).count(), 20);
     }
@@ -87,7 +59,5 @@ fn requests_allocate_nothing_in_the_long_run() {
     nothing_is_allocated::<Mmio>();
     nothing_is_allocated::<Pci>();
     // The count counts.
-    let before = ALLOCATIONS.get();
-    drop(std::hint::black_box(Box::new(1)));
-    assert_eq!(ALLOCATIONS.get() - before, 1);
+    assert_eq!(measure(|| drop(std::hint::black_box(Box::new(1)))).count_total, 1);
 }

@@ -11,39 +11,17 @@ mod rig;
 #[path = "entropy/source.rs"]
 mod source;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use allocation_counter::measure;
 use front::{Bare, Front, Mmio, Pci};
 use rig::Rig;
 use source::Script;
 use virtio_core::testing::{Buffer, PackedDriver, RingDriver, SplitDriver};
 
 thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     static LINES: Cell<u64> = const { Cell::new(0) };
 }
-
-/// The system's allocator, with a count of what each thread asked it for.
-struct Counting;
-
-// SAFETY: every call is passed on as it is.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Counts the lines of each thread.
 struct Lines;
@@ -70,10 +48,11 @@ fn allocations<F: Front, D: RingDriver>() -> u64 {
             rig.driver.add(chain).expect("room in the ring");
         }
         rig.driver.show();
-        let before = ALLOCATIONS.get();
-        rig.front.notify();
-        rig.runtime.poll();
-        counted = ALLOCATIONS.get() - before;
+        let served = measure(|| {
+            rig.front.notify();
+            rig.runtime.poll();
+        });
+        counted = served.count_total;
         assert_eq!(std::iter::from_fn(|| rig.used()).count(), 4);
     }
     counted
@@ -89,9 +68,7 @@ fn a_device_that_has_warmed_up_allocates_nothing() {
     ];
     assert_eq!(counted, [0; 4]);
     // The count counts.
-    let before = ALLOCATIONS.get();
-    drop(std::hint::black_box(Box::new(1)));
-    assert_eq!(ALLOCATIONS.get() - before, 1);
+    assert_eq!(measure(|| drop(std::hint::black_box(Box::new(1)))).count_total, 1);
 }
 
 #[test]
