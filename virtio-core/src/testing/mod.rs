@@ -33,6 +33,8 @@ mod memory;
 mod packed;
 mod split;
 pub mod suite;
+#[doc(hidden)]
+pub mod threads;
 
 pub use crate::memory::Buffer;
 pub use device::{TestDevice, TestHandle};
