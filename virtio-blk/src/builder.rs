@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use virtio_core::{ConfigSpace, Features};
 
-use crate::backend::BlockBackend;
+use crate::backend::{BlockBackend, Capabilities, Topology};
 use crate::block::Block;
 use crate::shared::Shared;
 use crate::wire::{self, CONFIG_LEN, ID_LEN, SECTOR, field, put};
@@ -28,19 +28,6 @@ pub struct BlockBuilder {
     queue_size: u16,
     seg_max: Option<u16>,
     size_max: Option<u32>,
-}
-
-/// Hints on how to lay out requests, in blocks of the device's block size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Topology {
-    /// Blocks in a physical block, as a power of two: 3 for 4096 bytes in blocks of 512.
-    pub physical_block_exp: u8,
-    /// The first block that starts a physical one.
-    pub alignment_offset: u8,
-    /// The smallest request that is no waste.
-    pub min_io_size: u16,
-    /// The best size of long requests; 0 if there is none.
-    pub opt_io_size: u32,
 }
 
 /// A device cannot be made like this.
@@ -159,15 +146,16 @@ impl BlockBuilder {
     /// [`BuildError`].
     pub fn build(self) -> Result<Block, BuildError> {
         let id = id(&self.serial)?;
-        let read_only = self.read_only || self.backend.is_read_only();
+        let can = self.backend.capabilities();
+        let read_only = self.read_only || can.read_only;
         let sectors = self.backend.size()? / SECTOR;
-        let (config, offered) = self.config(read_only)?;
+        let (config, offered) = self.config(&can, read_only)?;
         let shared = Shared::new(self.backend, ConfigSpace::new(config), read_only, id, self.queues, sectors);
         Ok(Block::new(Arc::new(shared), offered, vec![self.queue_size; usize::from(self.queues)]))
     }
 
     /// The configuration space, and the features to be offered. Only what works is offered.
-    fn config(&self, read_only: bool) -> Result<(Vec<u8>, Features), BuildError> {
+    fn config(&self, can: &Capabilities, read_only: bool) -> Result<(Vec<u8>, Features), BuildError> {
         let mut bytes = vec![0; CONFIG_LEN];
         // BLK-INIT-01, BLK-INIT-02; BLK-INIT-05, BLK-INIT-06: never ZONED.
         let mut offered = wire::FLUSH_FEATURE | wire::CONFIG_WCE | wire::SEG_MAX | wire::BLK_SIZE;
@@ -175,7 +163,7 @@ impl BlockBuilder {
             offered |= wire::RO;
         }
 
-        let block_size = self.block_size.unwrap_or_else(|| self.backend.block_size());
+        let block_size = self.block_size.unwrap_or(can.block_size);
         if !block_size.is_power_of_two() || !(512..=65536).contains(&block_size) {
             return Err(BuildError::BlockSize { size: block_size });
         }
@@ -200,7 +188,7 @@ impl BlockBuilder {
             offered |= wire::SIZE_MAX;
             put(&mut bytes, field::SIZE_MAX, &size_max.to_le_bytes());
         }
-        if let Some(topology) = self.topology {
+        if let Some(topology) = self.topology.or(can.topology) {
             let Topology { physical_block_exp, alignment_offset, min_io_size, opt_io_size } = topology;
             offered |= wire::TOPOLOGY;
             put(&mut bytes, field::PHYSICAL_BLOCK_EXP, &[physical_block_exp]);

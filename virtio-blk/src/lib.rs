@@ -13,11 +13,14 @@ mod state;
 mod task;
 mod wire;
 
-pub use backend::{BlockBackend, BlockQueue, Completion, MemoryBackend, Operation, OperationKind};
+pub use backend::{
+    BlockBackend, BlockQueue, Capabilities, Completion, MemoryBackend, NullBackend, Operation, OperationError,
+    OperationKind, OperationResult, Topology,
+};
 #[cfg(all(feature = "file", unix))]
 pub use backend::{FileBackend, OpenError};
 pub use block::Block;
-pub use builder::{BlockBuilder, BuildError, Topology};
+pub use builder::{BlockBuilder, BuildError};
 pub use counters::BlockCounts;
 pub use handle::{BlockHandle, ResizeError};
 

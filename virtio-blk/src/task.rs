@@ -212,14 +212,14 @@ impl Work {
             log::error!("the block backend gave back an operation that it did not have: {operation:?}");
             return;
         };
-        let (kind, asked) = (operation.kind(), operation.len());
+        let (kind, asked) = (operation.kind(), operation.buffers.len());
         if kind == OperationKind::Read {
             // Also where it failed: some of it may have been written.
             operation.buffers.mark_written(queue.view(), asked);
         }
         // A short transfer is a failure, and never passes for a success.
         let status = match result {
-            Ok(moved) if moved == asked => Status::Ok,
+            Ok(moved) if moved == asked as u64 => Status::Ok,
             Ok(moved) => {
                 self.shared.log.log(Level::Warn, format_args!("{operation:?} ended after {moved} bytes"));
                 Status::IoErr

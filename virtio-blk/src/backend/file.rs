@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{BlockBackend, BlockQueue, Operation, OperationKind, SyncDisk, SyncQueue, sys};
+use super::{
+    BlockBackend, BlockQueue, Capabilities, Operation, OperationError, OperationKind, OperationResult, SyncDisk,
+    SyncQueue, sys,
+};
 use crate::wire::SECTOR;
 
 /// A raw disk image in a file, or a block device of the host.
@@ -181,7 +184,7 @@ impl Disk {
     /// Whether the disk still has what `operation` writes. A file that somebody cut short would grow again by the
     /// write, and what was cut off would come back as zeros.
     fn has(&self, operation: &Operation) -> io::Result<bool> {
-        let end = operation.offset().saturating_add(operation.len() as u64);
+        let end = operation.offset().saturating_add(operation.len());
         Ok(!self.grows || end <= self.size()?)
     }
 
@@ -202,9 +205,9 @@ impl Disk {
 }
 
 impl SyncDisk for Disk {
-    fn perform(&self, operation: &Operation) -> io::Result<usize> {
+    fn perform(&self, operation: &Operation) -> OperationResult {
         match operation.kind() {
-            OperationKind::Read => sys::transfer(&self.file, operation),
+            OperationKind::Read => Ok(sys::transfer(&self.file, operation)?),
             OperationKind::Write { durable } => {
                 if !self.has(operation)? {
                     return Ok(0);
@@ -215,7 +218,11 @@ impl SyncDisk for Disk {
                 }
                 Ok(done)
             }
-            OperationKind::Flush => self.sync().map(|()| 0),
+            OperationKind::Flush => {
+                self.sync()?;
+                Ok(0)
+            }
+            _ => Err(OperationError::Unsupported),
         }
     }
 }
@@ -225,8 +232,8 @@ impl BlockBackend for FileBackend {
         self.disk.size()
     }
 
-    fn is_read_only(&self) -> bool {
-        self.disk.read_only
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { read_only: self.disk.read_only, merge: true, ..Capabilities::default() }
     }
 
     fn open_queue(&self, depth: u16) -> io::Result<Box<dyn BlockQueue>> {

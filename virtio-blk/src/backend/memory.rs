@@ -1,12 +1,18 @@
 //! A disk in memory.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use virtio_core::MemoryError;
 
-use super::{BlockBackend, BlockQueue, Operation, OperationKind, SyncDisk, SyncQueue};
+use super::{
+    BlockBackend, BlockQueue, Capabilities, Operation, OperationError, OperationKind, OperationResult, RangeLimits,
+    SyncDisk, SyncQueue,
+};
 
 /// A disk in memory: for tests, and for disks whose content may be lost.
 ///
@@ -52,25 +58,36 @@ impl Bytes {
 }
 
 impl SyncDisk for Bytes {
-    fn perform(&self, operation: &Operation) -> io::Result<usize> {
-        let start = usize::try_from(operation.offset()).unwrap_or(usize::MAX);
-        // What lies behind the disk's end is left out: a short transfer.
-        let end = |len: usize| start.saturating_add(operation.len()).min(len);
+    fn perform(&self, operation: &Operation) -> OperationResult {
+        let place = |len: usize| {
+            let start = usize::try_from(operation.offset()).unwrap_or(usize::MAX);
+            // What lies behind the disk's end is left out: a short transfer.
+            let end = usize::try_from(operation.offset().saturating_add(operation.len())).unwrap_or(usize::MAX);
+            start..end.min(len)
+        };
         match operation.kind() {
             OperationKind::Read => {
                 let disk = self.read();
-                let data = disk.get(start..end(disk.len())).unwrap_or_default();
+                let data = disk.get(place(disk.len())).unwrap_or_default();
                 operation.writer().write(data).map_err(gone)?;
-                Ok(data.len())
+                Ok(data.len() as u64)
             }
             OperationKind::Write { durable: _ } => {
                 let mut disk = self.write();
-                let end = end(disk.len());
-                let data = disk.get_mut(start..end).unwrap_or_default();
+                let place = place(disk.len());
+                let data = disk.get_mut(place).unwrap_or_default();
                 operation.reader().read(data).map_err(gone)?;
-                Ok(data.len())
+                Ok(data.len() as u64)
+            }
+            OperationKind::Discard | OperationKind::WriteZeroes { .. } | OperationKind::SecureErase => {
+                let mut disk = self.write();
+                let place = place(disk.len());
+                let data = disk.get_mut(place).unwrap_or_default();
+                data.fill(0);
+                Ok(data.len() as u64)
             }
             OperationKind::Flush => Ok(0),
+            _ => Err(OperationError::Unsupported),
         }
     }
 }
@@ -83,6 +100,11 @@ fn gone(error: MemoryError) -> io::Error {
 impl BlockBackend for MemoryBackend {
     fn size(&self) -> io::Result<u64> {
         Ok(self.0.read().len() as u64)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let all = Some(RangeLimits::NONE);
+        Capabilities { discard: all, write_zeroes: all, secure_erase: all, ..Capabilities::default() }
     }
 
     fn open_queue(&self, depth: u16) -> io::Result<Box<dyn BlockQueue>> {

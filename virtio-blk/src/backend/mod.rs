@@ -9,16 +9,22 @@
 //! |---|---|
 //! | [`FileBackend`] | a file or block device of the host, by vectored system calls straight to guest memory |
 //! | [`MemoryBackend`] | memory, for tests and throw-away disks |
+//! | [`NullBackend`] | none, for measurements |
 
+#[cfg(test)]
+mod bench;
+mod capabilities;
 #[cfg(all(feature = "file", unix))]
 mod file;
 mod memory;
+mod null;
 mod operation;
 mod sync;
 #[cfg(all(feature = "file", unix))]
 mod sys;
 #[cfg(all(test, feature = "file", unix))]
 mod tests;
+pub mod zone;
 
 use std::io;
 use std::sync::Arc;
@@ -26,10 +32,12 @@ use std::time::Instant;
 
 use virtio_core::Sources;
 
+pub use capabilities::{Capabilities, Lifetime, RangeLimits, Topology};
 #[cfg(all(feature = "file", unix))]
 pub use file::{FileBackend, OpenError};
 pub use memory::MemoryBackend;
-pub use operation::{Completion, Operation, OperationKind};
+pub use null::NullBackend;
+pub use operation::{Completion, Operation, OperationError, OperationKind, OperationResult, ZoneError};
 pub use sync::{SyncDisk, SyncQueue};
 
 /// A disk. Shared by the device's handle and its queues; one `Arc` of it may serve several devices only if it says so.
@@ -40,14 +48,19 @@ pub trait BlockBackend: Send + Sync {
     /// Whatever kept it from finding out.
     fn size(&self) -> io::Result<u64>;
 
-    /// Bytes of the blocks that it works in most easily; a power of two from 512 on.
-    fn block_size(&self) -> u32 {
-        512
+    /// What it is like and can do; an ordinary disk unless it says otherwise. Only
+    /// [`zeroes_may_unmap`](Capabilities::zeroes_may_unmap) may change.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
     }
 
-    /// Whether it can only be read. The device offers RO then, and never submits a write.
-    fn is_read_only(&self) -> bool {
-        false
+    /// How much of its life the storage has behind it; `None` if it does not know, so that the driver cannot ask
+    /// (BLK-LIFE-02). Whether there is an answer may not change.
+    ///
+    /// # Errors
+    /// Whatever kept it from finding out.
+    fn lifetime(&self) -> io::Result<Option<Lifetime>> {
+        Ok(None)
     }
 
     /// Begins to serve one queue, with up to `depth` operations in flight. Called on the thread that then uses the
@@ -63,12 +76,12 @@ impl<B: BlockBackend + ?Sized> BlockBackend for Arc<B> {
         (**self).size()
     }
 
-    fn block_size(&self) -> u32 {
-        (**self).block_size()
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
     }
 
-    fn is_read_only(&self) -> bool {
-        (**self).is_read_only()
+    fn lifetime(&self) -> io::Result<Option<Lifetime>> {
+        (**self).lifetime()
     }
 
     fn open_queue(&self, depth: u16) -> io::Result<Box<dyn BlockQueue>> {
@@ -101,7 +114,7 @@ pub trait BlockQueue: Send {
     }
 
     /// Takes an operation. Never refused: fewer than the queue's depth are in flight. Its range lies in the disk as the
-    /// device knows it, which may have shrunk since.
+    /// device knows it, which may have shrunk since. Its kind is one that the disk [can](Capabilities) do.
     fn submit(&mut self, operation: Box<Operation>);
 
     /// Ends a batch of submissions: the operations taken so far have to make progress now. What cannot be handed on
@@ -114,4 +127,9 @@ pub trait BlockQueue: Send {
     /// Nobody waits for what is in flight any more: it should come back soon, with an error or without. Does not wait.
     /// May be called again while operations are in flight.
     fn cancel(&mut self) {}
+
+    /// The same for the operation with this tag, which has been in flight for longer than it should.
+    fn cancel_one(&mut self, tag: u16) {
+        let _ = tag;
+    }
 }

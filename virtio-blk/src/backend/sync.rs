@@ -1,19 +1,18 @@
 //! Storage that does each operation when it is asked to.
 
-use std::io;
 use std::sync::Arc;
 
-use super::{BlockQueue, Completion, Operation};
+use super::{BlockQueue, Completion, Operation, OperationResult};
 
 /// A disk that does an operation in the call that asks for it.
 ///
 /// That call may wait for storage: each queue of the device should have a thread of its own then.
 pub trait SyncDisk: Send + Sync {
-    /// Does `operation`; returns how many bytes were read or written.
+    /// Does `operation`; returns how far it got, see [`OperationResult`].
     ///
     /// # Errors
-    /// The driver is told of an I/O error, whichever it is.
-    fn perform(&self, operation: &Operation) -> io::Result<usize>;
+    /// The driver is told what kind of error it was.
+    fn perform(&self, operation: &Operation) -> OperationResult;
 }
 
 /// A queue on a [`SyncDisk`].

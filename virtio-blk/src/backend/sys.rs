@@ -22,8 +22,9 @@ const _: () = {
 
 /// Reads into, or writes from, the memory of `operation`, until all is done or the file takes or has no more. Returns
 /// how many bytes were moved.
-pub(super) fn transfer(file: &File, operation: &Operation) -> io::Result<usize> {
+pub(super) fn transfer(file: &File, operation: &Operation) -> io::Result<u64> {
     drive(operation.io_slices(), operation.offset(), |pieces, offset| call(file, operation, pieces, offset))
+        .map(|moved| moved as u64)
 }
 
 /// Has `call` move `pieces` to or from `offset` on, again and again where it moves less than all of them.
@@ -77,7 +78,7 @@ fn call(file: &File, operation: &Operation, pieces: &[RawIoSlice], offset: libc:
             // of old and new bytes on its disk.
             unsafe { libc::pwritev(fd, vectors, count, offset) }
         }
-        OperationKind::Flush => 0,
+        _ => 0,
     };
     usize::try_from(moved).map_err(|_| io::Error::last_os_error())
 }

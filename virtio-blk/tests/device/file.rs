@@ -117,7 +117,7 @@ fn a_read_only_file_makes_a_read_only_device() {
     let opened = FileBackend::open_read_only(&image.0).expect("an image");
     let handed = FileBackend::from_file(File::open(&image.0).expect("the image")).expect("an image");
     for backend in [opened, handed] {
-        assert!(backend.is_read_only());
+        assert!(backend.capabilities().read_only);
         let rig = Rig::<Mmio>::new(Block::builder(backend).build().expect("a device"));
         assert!(rig.offered().contains(RO));
         let driver = &mut rig.live(USUAL);

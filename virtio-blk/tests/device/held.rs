@@ -22,7 +22,7 @@ struct State {
     in_flight: Vec<Box<Operation>>,
     done: Vec<Completion>,
     /// Everything that was ever submitted.
-    log: Vec<(OperationKind, u64, usize)>,
+    log: Vec<(OperationKind, u64, u64)>,
     refuses_cancel: bool,
     cancelled: u64,
     fails_to_open: bool,
@@ -69,14 +69,14 @@ impl Held {
     }
 
     /// What was submitted since the last call.
-    pub(crate) fn take_log(&self) -> Vec<(OperationKind, u64, usize)> {
+    pub(crate) fn take_log(&self) -> Vec<(OperationKind, u64, u64)> {
         std::mem::take(&mut self.state().log)
     }
 
     /// Does the operation at `index` among those in flight.
     pub(crate) fn finish(&self, index: usize) {
         let operation = self.state().in_flight.remove(index);
-        let moved = self.perform(&operation, operation.len());
+        let moved = self.perform(&operation, operation.len() as usize);
         self.complete(operation, Ok(moved));
     }
 
@@ -99,12 +99,12 @@ impl Held {
         self.complete(operation, Err(error.into()));
     }
 
-    fn complete(&self, operation: Box<Operation>, result: io::Result<usize>) {
-        self.state().done.push(Completion { operation, result });
+    fn complete(&self, operation: Box<Operation>, result: io::Result<u64>) {
+        self.state().done.push(Completion { operation, result: result.map_err(Into::into) });
         self.event.signal();
     }
 
-    fn perform(&self, operation: &Operation, len: usize) -> usize {
+    fn perform(&self, operation: &Operation, len: usize) -> u64 {
         let mut disk = self.disk.lock().expect("no test has panicked");
         let start = operation.offset() as usize;
         let place = &mut disk[start..start + len];
@@ -113,7 +113,7 @@ impl Held {
             OperationKind::Write { .. } => operation.reader().read(place).expect("held memory"),
             _ => {}
         }
-        len
+        len as u64
     }
 }
 
@@ -161,7 +161,9 @@ impl BlockQueue for HeldQueue {
         state.cancelled += 1;
         if !state.refuses_cancel {
             for operation in std::mem::take(&mut state.in_flight) {
-                state.done.push(Completion { operation, result: Err(io::ErrorKind::Interrupted.into()) });
+                state
+                    .done
+                    .push(Completion { operation, result: Err(io::Error::from(io::ErrorKind::Interrupted).into()) });
             }
         }
     }

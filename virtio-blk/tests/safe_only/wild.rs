@@ -69,7 +69,7 @@ impl Wild {
     /// Uses everything that an operation gives access to.
     fn use_up(&self, operations: &[Box<Operation>]) {
         for operation in operations {
-            let mut bytes = vec![9; operation.len() + 1];
+            let mut bytes = vec![9; operation.len() as usize + 1];
             let _ = operation.writer().write(&bytes);
             let _ = operation.writer().write(&bytes[1..]);
             let _ = operation.reader().read(&mut bytes);
@@ -107,9 +107,9 @@ impl BlockQueue for WildQueue {
     fn completions(&mut self, most: usize, done: &mut dyn FnMut(Completion)) {
         self.0.panic_in(Wrong::PanicsInCompletions);
         let (most, told) = match self.0.wrong {
-            Wrong::TellsLengthsTooLarge => (most, usize::MAX),
+            Wrong::TellsLengthsTooLarge => (most, u64::MAX),
             Wrong::TellsLengthsTooSmall => (most, 1),
-            Wrong::GivesBackMoreThanAsked | Wrong::GivesBackInAnotherQueue => (usize::MAX, LEN as usize),
+            Wrong::GivesBackMoreThanAsked | Wrong::GivesBackInAnotherQueue => (usize::MAX, u64::from(LEN)),
             _ => (0, 0),
         };
         for operation in self.0.take(most) {

@@ -122,6 +122,53 @@ impl GuestBuffers {
         Ok(())
     }
 
+    /// Holds what `other` holds, too, behind what is held already. False, and nothing has changed, where the two are of
+    /// different directions, or of different versions of guest memory or of different queues.
+    #[must_use = "where it is false, nothing was added"]
+    pub fn append(&mut self, other: &GuestBuffers) -> bool {
+        let same = match (&self.pin, &other.pin) {
+            (Some(own), Some(its)) => Arc::ptr_eq(own, its) && self.readable == other.readable,
+            (None, _) | (_, None) => false,
+        };
+        if same {
+            self.segments.extend_from_slice(&other.segments);
+            self.slices.extend_from_slice(&other.slices);
+            self.len += other.len;
+        }
+        same
+    }
+
+    /// Lets go of all but the first `len` bytes; of nothing where there are no more.
+    pub fn truncate(&mut self, len: usize) {
+        let (mut count, mut left) = (0, len);
+        for (segment, slice) in self.segments.iter_mut().zip(&mut self.slices) {
+            if left == 0 {
+                break;
+            }
+            let now = left.min(slice.len);
+            // No longer than the piece was, which is the length of a `u32`.
+            segment.len = u32::try_from(now).unwrap_or(segment.len);
+            slice.len = now;
+            left -= now;
+            count += 1;
+        }
+        self.segments.truncate(count);
+        self.slices.truncate(count);
+        self.len = len - left;
+    }
+
+    /// Takes away what is behind the first `at` bytes, which stays held by what is returned.
+    #[must_use = "what is not kept is let go of"]
+    pub fn split_off(&mut self, at: usize) -> GuestBuffers {
+        let mut tail = GuestBuffers { readable: self.readable, ..GuestBuffers::new() };
+        // The pieces were checked when they were taken hold of, and there are that many bytes.
+        if let Ok((_, rest)) = self.reader().split_at(at.min(self.len)) {
+            let _ = tail.hold(rest.pieces(), rest.pin());
+        }
+        self.truncate(at);
+        tail
+    }
+
     /// Bytes held.
     pub fn len(&self) -> usize {
         self.len

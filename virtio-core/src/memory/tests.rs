@@ -64,6 +64,68 @@ fn chains_may_span_adjacent_regions() {
 }
 
 #[test]
+fn held_pieces_are_put_together_and_taken_apart_again() {
+    let memory = two_that_touch();
+    let (mut driver, mut queue) = queue(&memory);
+    driver.add(&[Buffer::readable(0xfff0, 32)]);
+    driver.add(&[Buffer::readable(0x100, 8), Buffer::readable(0x200, 8)]);
+    driver.add(&[Buffer::writable(0x300, 8)]);
+    driver.show();
+    let held: Vec<GuestBuffers> = (0..3)
+        .map(|_| {
+            let chain = queue.pop().unwrap();
+            let mut held = GuestBuffers::new();
+            match chain.writer().remaining() {
+                0 => held.hold_readable(&chain.reader()).unwrap(),
+                _ => held.hold_writable(&chain.writer()).unwrap(),
+            }
+            chain.complete(0);
+            held
+        })
+        .collect();
+    let [mut first, second, writable] = <[GuestBuffers; 3]>::try_from(held).unwrap();
+    memory.write(0xfff0, b"0123456789abcdefghijklmnopqrstuv");
+    memory.write(0x100, b"first...");
+    memory.write(0x200, b"second..");
+
+    assert!(!first.append(&writable), "not of another direction");
+    assert!(!first.append(&GuestBuffers::new()), "nor of nothing");
+    assert!(!GuestBuffers::new().append(&second));
+    assert_eq!((first.len(), first.io_slices().len()), (32, 2), "nothing has changed");
+    assert!(first.append(&second));
+    assert_eq!((first.len(), first.io_slices().len()), (48, 4));
+    let mut all = [0; 48];
+    first.reader().read(&mut all).unwrap();
+    assert_eq!(&all, b"0123456789abcdefghijklmnopqrstuvfirst...second..");
+
+    let tail = first.split_off(20);
+    assert_eq!((first.len(), tail.len()), (20, 28));
+    assert_eq!((first.io_slices().len(), tail.io_slices().len()), (2, 3), "cut within a piece");
+    let mut rest = [0; 28];
+    tail.reader().read(&mut rest).unwrap();
+    assert_eq!(&rest, b"klmnopqrstuvfirst...second..");
+    assert!(first.append(&tail));
+    first.truncate(36);
+    first.truncate(100);
+    assert_eq!((first.len(), first.io_slices().len()), (36, 4));
+    assert_eq!(first.io_slices().iter().map(|piece| piece.len).sum::<usize>(), 36);
+    assert_eq!(first.split_off(1000).len(), 0);
+    first.truncate(0);
+    assert!(first.is_empty() && first.io_slices().is_empty());
+
+    // Pieces of two versions of memory do not go together.
+    memory.ram().set_log(None);
+    driver.add(&[Buffer::readable(0x100, 8)]);
+    driver.show();
+    queue.refresh_memory();
+    let chain = queue.pop().unwrap();
+    let mut later = GuestBuffers::new();
+    later.hold_readable(&chain.reader()).unwrap();
+    assert!(!later.append(&second));
+    chain.complete(0);
+}
+
+#[test]
 fn regions_must_not_overlap_or_wrap() {
     let owner = || Arc::new(()) as Arc<dyn std::any::Any + Send + Sync>;
     let mut bytes = [0u64; 16];
