@@ -73,6 +73,7 @@ pub struct Operation {
     pub(crate) range: u64,
     pub(crate) buffers: GuestBuffers,
     /// Operations that were merged into this one, in the order of the disk. Their memory is at the end of its own.
+    #[allow(clippy::vec_box)] // an operation stays in its box from submission to completion
     pub(crate) merged: Vec<Box<Operation>>,
 }
 
