@@ -6,6 +6,8 @@ mod block;
 mod builder;
 mod counters;
 mod handle;
+mod policy;
+mod rate;
 mod request;
 mod shared;
 mod slots;
@@ -20,9 +22,11 @@ pub use backend::{
 #[cfg(all(feature = "file", unix))]
 pub use backend::{FileBackend, OpenError};
 pub use block::Block;
-pub use builder::{BlockBuilder, BuildError};
+pub use builder::{BlockBuilder, BuildError, Geometry};
 pub use counters::BlockCounts;
 pub use handle::{BlockHandle, ResizeError};
+pub use policy::{OnError, Stopped};
+pub use rate::{Rate, RateLimit};
 
 /// The workspace's front page: its embedding example is compiled and run with this crate's documentation tests.
 #[cfg(doctest)]

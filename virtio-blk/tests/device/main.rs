@@ -38,6 +38,7 @@ mod held;
 mod lifecycle;
 mod ports;
 mod queue_reset;
+mod ranges;
 mod requests;
 mod rig;
 mod state;
