@@ -25,8 +25,8 @@ impl Rate {
 
 /// A limit on requests and bytes per second, for all devices that it is given to together.
 ///
-/// A request is taken while there is something left, however much it is then: what it takes too much is waited for before the
-/// next one. So the limit holds over time, and a request larger than a burst gets through. Requests that move no data count
+/// A request is taken while one request and one byte are left, however much it moves: what it takes too much is waited for
+/// before the next one. So the limit holds over time, and a request larger than a burst gets through. Requests that move no data count
 /// as requests alone.
 ///
 /// Cheap to clone; all clones are the same limit. Send and Sync. No call blocks longer than a short mutex.
@@ -102,13 +102,14 @@ impl Bucket {
         Bucket { rate, left: i128::from(rate.burst) * PARTS }
     }
 
-    /// How long until there is something again.
+    /// How long until there is one again.
     fn missing(&self) -> Duration {
-        if self.left > 0 {
+        let missing = PARTS - self.left;
+        if missing <= 0 {
             return Duration::ZERO;
         }
-        // One part more than what is missing, rounded up.
-        let nanos = -self.left / i128::from(self.rate.per_second) + 1;
+        let per_second = i128::from(self.rate.per_second);
+        let nanos = (missing + per_second - 1) / per_second;
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).min(LONGEST)
     }
 }

@@ -99,6 +99,11 @@ impl Held {
         self.state().in_flight.len()
     }
 
+    /// Where on the disk those in flight start.
+    pub(crate) fn offsets(&self) -> Vec<u64> {
+        self.state().in_flight.iter().map(|operation| operation.offset()).collect()
+    }
+
     /// What was submitted since the last call.
     pub(crate) fn take_log(&self) -> Vec<(OperationKind, u64, u64)> {
         std::mem::take(&mut self.state().log)
@@ -130,6 +135,12 @@ impl Held {
         operation.writer().write(bytes).expect("room for them");
         self.state().done.push(Completion { operation, result });
         self.event.signal();
+    }
+
+    /// Ends the operation at `index`, of which nobody knows how far it got.
+    pub(crate) fn complete_late(&self, index: usize, result: io::Result<u64>) {
+        let operation = self.state().in_flight.remove(index);
+        self.complete(operation, result);
     }
 
     /// Fails the operation at `index`.
