@@ -18,7 +18,7 @@ pub use backend::{
     OperationKind, OperationResult, Topology,
 };
 #[cfg(all(feature = "file", unix))]
-pub use backend::{FileBackend, OpenError};
+pub use backend::{FileBackend, FileOptions, OpenError};
 pub use block::Block;
 pub use builder::{BlockBuilder, BuildError};
 pub use counters::BlockCounts;

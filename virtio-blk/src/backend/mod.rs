@@ -34,7 +34,7 @@ use virtio_core::Sources;
 
 pub use capabilities::{Capabilities, Lifetime, RangeLimits, Topology};
 #[cfg(all(feature = "file", unix))]
-pub use file::{FileBackend, OpenError};
+pub use file::{FileBackend, FileOptions, OpenError};
 pub use memory::MemoryBackend;
 pub use null::NullBackend;
 pub use operation::{Completion, Operation, OperationError, OperationKind, OperationResult, ZoneError};
