@@ -19,6 +19,8 @@ pub use backend::{
 };
 #[cfg(all(feature = "file", unix))]
 pub use backend::{FileBackend, FileOptions, OpenError};
+#[cfg(all(feature = "uring", target_os = "linux"))]
+pub use backend::{UringBackend, UringBuilder};
 pub use block::Block;
 pub use builder::{BlockBuilder, BuildError};
 pub use counters::BlockCounts;
