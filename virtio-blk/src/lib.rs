@@ -20,7 +20,9 @@ pub use backend::{
     OperationKind, OperationResult, Topology,
 };
 #[cfg(all(feature = "file", unix))]
-pub use backend::{FileBackend, OpenError};
+pub use backend::{FileBackend, FileOptions, OpenError};
+#[cfg(all(feature = "uring", target_os = "linux"))]
+pub use backend::{UringBackend, UringBuilder};
 pub use block::Block;
 pub use builder::{BlockBuilder, BuildError, Geometry};
 pub use counters::BlockCounts;
