@@ -140,13 +140,14 @@ impl Disk {
         }
     }
 
+    /// The file that these pieces go to.
+    pub(super) fn way(&self, pieces: &[RawIoSlice], offset: u64) -> &File {
+        if self.takes(pieces, offset) { self.file() } else { self.buffered() }
+    }
+
     /// Moves data, directly where that takes it.
     fn transfer(&self, operation: &Operation) -> io::Result<u64> {
-        let choose = |pieces: &[RawIoSlice], offset| match self.takes(pieces, offset) {
-            true => self.file(),
-            false => self.buffered(),
-        };
-        match sys::transfer(operation, choose) {
+        match sys::transfer(operation, |pieces, offset| self.way(pieces, offset)) {
             // Stricter than it said.
             Err(error) if self.direct.is_some() && error.raw_os_error() == Some(libc::EINVAL) => {
                 sys::transfer(operation, |_, _| self.buffered())
