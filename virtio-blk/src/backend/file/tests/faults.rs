@@ -1,7 +1,7 @@
 use std::fs;
 use std::io;
 use std::process::Command;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::super::super::bench::{finish, perform};
 use super::super::super::{BlockBackend, OperationError, OperationKind};
@@ -96,6 +96,33 @@ fn a_file_that_vanished_from_its_folder_is_still_a_disk() {
         assert_eq!(rig.write(512, &pattern(8192, 9)).expect("a write"), 8192);
         assert!(rig.read(512, 8192).1 == pattern(8192, 9));
         assert_eq!(rig.range(OperationKind::Flush, 0, 0).expect("a flush"), 0);
+    }
+}
+
+#[test]
+fn blk_stable_01_what_is_durable_fails_when_data_was_lost_before() {
+    for direct in [false, true] {
+        let image = Image::new(&pattern(65536, 1));
+        let Ok(backend) = FileOptions::new().direct(direct).open(&image.0) else {
+            assert!(direct);
+            continue;
+        };
+        let mut rig = Rig::new(&backend);
+        let at = rig.bench.memory.alloc(4096, 4096);
+        for lost in [false, true] {
+            backend.disk().lost.store(lost, SeqCst);
+            for durable in [false, true] {
+                // A sync, which says so, is a part of what is durable, and of nothing else.
+                let fails = lost && durable;
+                let write = rig.bench.operation(0, OperationKind::Write { durable }, 4096, &[(at, 4096)]);
+                assert_eq!(perform(&mut *rig.queue, write).is_err(), fails);
+                for unmap in [false, true] {
+                    let kind = OperationKind::WriteZeroes { unmap, durable };
+                    assert_eq!(rig.range(kind, 4096, 4096).is_err(), fails);
+                }
+            }
+            assert_eq!(rig.range(OperationKind::Flush, 0, 0).is_err(), lost);
+        }
     }
 }
 
