@@ -27,8 +27,8 @@ pub(in crate::backend) struct Disk {
 /// What there is besides a file that is open for direct I/O.
 ///
 /// Direct I/O takes only what is aligned, and what a driver asks for need not be. That goes through the same file opened
-/// without O_DIRECT, by the page cache. The kernel keeps both coherent: a direct read waits until pages of its range that
-/// were changed are written out, and a direct write drops the pages of its range. Requests that overlap and are in
+/// without O_DIRECT, by the page cache. The kernel keeps both coherent: a direct read waits until pages of its range
+/// that were changed are written out, and a direct write drops the pages of its range. Requests that overlap and are in
 /// flight at the same time have no order on any disk. A sync is for the file, however it was written.
 #[derive(Debug)]
 pub(super) struct Direct {

@@ -1,5 +1,6 @@
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -159,6 +160,15 @@ fn writes_that_the_system_ends_are_errors() {
     }
 }
 
+/// An empty folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
 /// A file system that is full.
 #[test]
 fn a_full_file_system_is_an_error_and_no_end() {
@@ -168,15 +178,15 @@ fn a_full_file_system_is_an_error_and_no_end() {
             |args: &[&str]| Command::new("unshare").args(args).output().is_ok_and(|done| done.status.success());
         let folder = std::env::temp_dir().join(format!("virtio-blk-full-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
-        if unshare(&["-rm", "mount", "-t", "tmpfs", "none", &folder.to_string_lossy()]) {
+        let folder = Folder(folder);
+        if unshare(&["-rm", "mount", "-t", "tmpfs", "none", &folder.0.to_string_lossy()]) {
             // Mounted where only the child sees it.
             let shell = r#"exec unshare -rm sh -c 'mount -t tmpfs -o size=256k none "$VIRTIO_BLK_CHILD" &&
                 exec "$0" --exact "$1"' "$0" "$1""#;
-            in_child(shell, test, &folder);
+            in_child(shell, test, &folder.0);
         } else {
             left_out("a small file system cannot be mounted by `unshare -rm mount`");
         }
-        fs::remove_dir(&folder).expect("an empty folder");
         return;
     };
     let image = Image::under(&folder, &[]);
