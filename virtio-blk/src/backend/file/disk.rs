@@ -76,7 +76,7 @@ impl Disk {
 
     /// Whether `operation` can go to [`file`](Self::file): always, but for direct I/O only if its offset, and each
     /// piece's address and length, are aligned. What direct I/O moved only in part may go on where it is not aligned.
-    #[allow(dead_code)] // used with io_uring
+    #[cfg_attr(not(all(feature = "uring", target_os = "linux")), allow(dead_code))]
     pub(in crate::backend) fn takes_direct(&self, operation: &Operation) -> bool {
         self.takes(operation.io_slices(), operation.offset())
     }
@@ -131,7 +131,7 @@ impl Disk {
 
     /// The mode of `fallocate` that does `kind` on a regular file; `None` for what is no matter of `fallocate`. Where it
     /// fails, [`perform`](Self::perform) finds another way.
-    #[allow(dead_code)] // used with io_uring
+    #[cfg_attr(not(all(feature = "uring", target_os = "linux")), allow(dead_code))]
     pub(in crate::backend) fn fallocate_mode(kind: OperationKind) -> Option<libc::c_int> {
         match kind {
             OperationKind::Discard | OperationKind::WriteZeroes { unmap: true, .. } => Some(sys::PUNCH),
