@@ -10,6 +10,7 @@
 //! | [`FileBackend`] | a file or block device of the host, by vectored system calls straight to guest memory |
 //! | [`MemoryBackend`] | memory, for tests and throw-away disks |
 //! | [`NullBackend`] | none, for measurements |
+//! | [`ZonedBackend`] | that of another backend, with zones on it |
 
 #[cfg(test)]
 mod bench;
@@ -25,6 +26,7 @@ mod sys;
 #[cfg(all(test, feature = "file", unix))]
 mod tests;
 pub mod zone;
+mod zoned;
 
 use std::io;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ pub use memory::MemoryBackend;
 pub use null::NullBackend;
 pub use operation::{Completion, Operation, OperationError, OperationKind, OperationResult, ZoneError};
 pub use sync::{SyncDisk, SyncQueue};
+pub use zoned::{StateFileError, ZonedBackend, ZonedBuilder, ZonedError};
 
 /// A disk. Shared by the device's handle and its queues; one `Arc` of it may serve several devices only if it says so.
 pub trait BlockBackend: Send + Sync {
