@@ -75,6 +75,11 @@ impl ZonedQueue {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
     fn set_job(&mut self, tag: u16, job: Job) {
         let tag = usize::from(tag);
         if tag >= self.jobs.len() {

@@ -1,8 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
+mod building;
 mod held;
 mod holes;
 mod managing;
+mod model;
+mod queues;
 mod rig;
+mod state_file;
 mod table;
 mod transfers;
