@@ -7,6 +7,7 @@ mod managing;
 mod model;
 mod queues;
 mod rig;
+#[cfg(unix)]
 mod state_file;
 mod table;
 mod transfers;
