@@ -9,5 +9,6 @@ mod queues;
 mod rig;
 #[cfg(unix)]
 mod state_file;
+mod storm;
 mod table;
 mod transfers;
