@@ -163,6 +163,25 @@ fn a_queue_that_waits_for_another_is_woken_by_it() {
 }
 
 #[test]
+fn a_queue_that_has_gone_is_woken_no_more() {
+    let held = Held::new(vec![0xee; SIZE as usize]);
+    let disk = usual(held.clone()).build().unwrap();
+    let mut bench = Bench::new();
+    held.hold(1);
+    let write = bench.write(1, at(1), &[1; 512]);
+    let (read, _) = bench.read(2, at(1), 512);
+    let mut waiting = super::super::queue::ZonedQueue::open(&disk.shared, 4).unwrap();
+    let mut one = disk.open_queue(4).unwrap();
+    one.submit(write);
+    waiting.submit(read);
+    let event = waiting.waker().event().clone();
+    drop(waiting);
+    held.let_go(1);
+    assert_eq!(tags(&done(&mut *one)), [1]);
+    assert_eq!(event.take(), 0);
+}
+
+#[test]
 fn the_pointer_goes_back_over_a_write_that_failed() {
     let mut meeting = Meeting::new(|builder| builder.max_open(1).max_active(1));
     for (tag, cut) in [(1, false), (2, true)] {
