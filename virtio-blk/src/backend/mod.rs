@@ -11,6 +11,7 @@
 //! | `UringBackend` | the same by io_uring: many operations in flight, none of which waits |
 //! | [`MemoryBackend`] | memory, for tests and throw-away disks |
 //! | [`NullBackend`] | none, for measurements |
+//! | [`ZonedBackend`] | that of another backend, with zones on it |
 
 #[cfg(test)]
 mod bench;
@@ -28,6 +29,7 @@ mod tests;
 #[cfg(all(feature = "uring", target_os = "linux"))]
 mod uring;
 pub mod zone;
+mod zoned;
 
 use std::io;
 use std::sync::Arc;
@@ -44,6 +46,7 @@ pub use operation::{Completion, Operation, OperationError, OperationKind, Operat
 pub use sync::{SyncDisk, SyncQueue};
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub use uring::{UringBackend, UringBuilder};
+pub use zoned::{StateFileError, ZonedBackend, ZonedBuilder, ZonedError};
 
 /// A disk. Shared by the device's handle and its queues; one `Arc` of it may serve several devices only if it says so.
 pub trait BlockBackend: Send + Sync {
