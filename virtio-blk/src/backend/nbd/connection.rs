@@ -15,6 +15,8 @@ const OUTPUT: usize = 256 << 10;
 const ROOM: usize = 4096;
 /// Requests in flight, at most.
 const REQUESTS: u16 = 256;
+/// Entries in the order of requests, of which no more than that many are in flight.
+const MOST_ORDER: usize = 4 * REQUESTS as usize;
 /// Receptions in one call.
 const RECEPTIONS: u32 = 4;
 
@@ -88,11 +90,6 @@ impl Connection {
         self.requests.count()
     }
 
-    /// Whether nobody waits for anything on it.
-    pub(super) fn is_idle(&self) -> bool {
-        self.load() == 0 && !self.wants_to_send() && self.replies.is_idle()
-    }
-
     pub(super) fn wants_to_send(&self) -> bool {
         self.sent < self.output.len() || self.payload.is_some()
     }
@@ -111,6 +108,11 @@ impl Connection {
         let Some(cookie) = self.requests.open(part.command, part.offset, part.len, Some(part)) else {
             return Err(io::Error::other("no room for another request").into());
         };
+        if self.order.len() >= MOST_ORDER {
+            // One that takes long keeps those behind it from being taken out one by one.
+            let requests = &mut self.requests;
+            self.order.retain(|(cookie, _)| requests.get(*cookie).is_ok());
+        }
         self.order.push_back((cookie, now));
         self.output.extend_from_slice(&part.command.encode(cookie, part.offset, part.len));
         if matches!(part.command, Command::Write { .. }) {

@@ -195,8 +195,8 @@ impl Jobs {
     pub(super) fn expire(&mut self, now: Instant, reason: &dyn std::fmt::Display) {
         let limit = self.limit;
         for tag in self.tags() {
-            let over = |job: &&mut Job| job.trouble.is_some_and(|since| now.saturating_duration_since(since) >= limit);
-            if let Some(job) = self.job(tag).filter(|job| over(&job)) {
+            let over = |since: Instant| now.saturating_duration_since(since) >= limit;
+            if let Some(job) = self.job(tag).filter(|job| job.trouble.is_some_and(over)) {
                 let line = format!("no connection to the NBD server in {limit:?}: {reason}");
                 job.failed.get_or_insert(io::Error::new(io::ErrorKind::TimedOut, line).into());
                 self.forget(tag);

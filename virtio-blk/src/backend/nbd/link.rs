@@ -80,10 +80,13 @@ impl Link {
         }
     }
 
-    /// The connection, if it is one that somebody else can go on with.
-    pub(super) fn into_idle(self) -> Option<Connection> {
-        match self.state {
-            State::Ready(connection) if connection.is_idle() => Some(*connection),
+    /// The connection, if it is one that somebody else can go on with. What is in flight on it is cancelled.
+    pub(super) fn into_spare(self) -> Option<Connection> {
+        let State::Ready(mut connection) = self.state else {
+            return None;
+        };
+        match connection.cancel(None) {
+            Ok(()) if !connection.wants_to_send() => Some(*connection),
             _ => None,
         }
     }

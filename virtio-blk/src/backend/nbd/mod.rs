@@ -55,7 +55,8 @@ const RANGE_MAX: u64 = 1 << 30;
 ///   writes are done again in full.
 /// - A server that still works on a request when its connection is given up may do it after those that follow on the next
 ///   one. So the [time-out](NbdBuilder::timeout) has to be longer than the server takes for anything.
-/// - A write that was cancelled, by a reset, may be done or not. Later writes to the same place wait for it.
+/// - A write that was cancelled, by a reset, may be done or not. Later writes to the same place wait for its answer, or
+///   for the end of its connection.
 /// - Without FLUSH of the server, all that was written counts as stable. Without FUA, a durable write is followed by a
 ///   flush.
 /// - A disk whose server wants larger blocks than 512 bytes has that as its block size. Reads of parts of blocks work
@@ -220,7 +221,10 @@ impl Shared {
 
     /// Looks at what a later connection found.
     fn accept(&self, export: &Export) -> Result<(), Broken> {
-        if let Some(what) = self.export.lost_in(export) {
+        // The driver may know a size that it had only later.
+        let mut known = self.export;
+        known.size = self.size.load(Ordering::SeqCst);
+        if let Some(what) = known.lost_in(export) {
             return Err(Broken::Changed(what));
         }
         self.size.store(export.size, Ordering::SeqCst);

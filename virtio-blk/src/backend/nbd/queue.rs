@@ -223,7 +223,7 @@ impl Drop for NbdQueue {
     fn drop(&mut self) {
         // Whoever opens a queue next goes on with the connections: some servers take one only, or end with the last one.
         for link in self.links.drain(..) {
-            if let Some(connection) = link.into_idle() {
+            if let Some(connection) = link.into_spare() {
                 self.shared.give_spare(connection);
             }
         }

@@ -1,5 +1,8 @@
 //! Sockets: connecting, sending and receiving, without waiting but for the first connection.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Read};
 use std::net::ToSocketAddrs;
 use std::os::fd::AsRawFd;

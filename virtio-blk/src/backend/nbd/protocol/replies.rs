@@ -62,7 +62,8 @@ impl Replies {
     }
 
     /// Whether it is between two replies.
-    pub(in super::super) fn is_idle(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
         matches!(self.state, State::Header) && self.len == 0
     }
 

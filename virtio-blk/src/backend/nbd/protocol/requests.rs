@@ -34,30 +34,27 @@ impl Command {
 
     /// The request as it is sent; the data of a write follows it.
     pub(in super::super) fn encode(self, cookie: u64, offset: u64, len: u32) -> [u8; 28] {
-        let (fua_bit, no_hole_bit) = (1u16, 2u16);
+        let flag = |set: bool, bit: u16| if set { bit } else { 0 };
         let (number, flags) = match self {
             Command::Read => (0u16, 0),
-            Command::Write { fua } => (1, u16::from(fua) * fua_bit),
+            Command::Write { fua } => (1, flag(fua, 1)),
             Command::Disconnect => (2, 0),
             Command::Flush => (3, 0),
             Command::Trim => (4, 0),
-            Command::WriteZeroes { no_hole, fua } => (6, u16::from(fua) * fua_bit | u16::from(no_hole) * no_hole_bit),
+            Command::WriteZeroes { no_hole, fua } => (6, flag(fua, 1) | flag(no_hole, 2)),
         };
-        let mut bytes = [0; 28];
-        let (mut rest, mut put) = (&mut bytes[..], 0);
-        for field in [
+        let fields = [
             &wire::REQUEST_MAGIC.to_be_bytes()[..],
             &flags.to_be_bytes(),
             &number.to_be_bytes(),
             &cookie.to_be_bytes(),
             &offset.to_be_bytes(),
             &len.to_be_bytes(),
-        ] {
-            let (front, back) = rest.split_at_mut(field.len());
-            front.copy_from_slice(field);
-            (rest, put) = (back, put + field.len());
+        ];
+        let mut bytes = [0; 28];
+        for (place, byte) in bytes.iter_mut().zip(fields.into_iter().flatten()) {
+            *place = *byte;
         }
-        debug_assert_eq!(put, 28);
         bytes
     }
 }

@@ -154,7 +154,7 @@ proptest! {
         let [cut, count, seed] = setup;
         let mut data = vec![3, cut, count, seed];
         for (last, kind, slot, at, len, turn) in chunks {
-            let cookie = u64::from(turn.max(1).min(2) / 2 + 1) << 16 | u64::from(slot);
+            let cookie = u64::from(turn / 8 + 1) << 16 | u64::from(slot);
             let offset = u64::from(seed) * 512 + u64::from(slot) * 64 + at;
             let body = match kind {
                 1 => [&offset.to_be_bytes()[..], &vec![7; len as usize]].concat(),

@@ -212,22 +212,35 @@ fn attempts_to_connect_become_rare() {
 
 #[test]
 fn connections_are_kept_when_a_queue_is_opened_again() {
-    let server = Server::new(Setup::default());
+    let server = Server::new(Setup { size: 32 << 20, ..Setup::default() });
     let backend = NbdBackend::connect(&server.uri()).unwrap();
     let mut bench = Bench::new();
     for _ in 0..5 {
         let mut queue = backend.open_queue(8).unwrap();
         assert!(perform(&mut *queue, bench.read(0, 0, 512).0).is_ok());
     }
-    assert_eq!(server.connections(), 1);
-    // One that is in use is not.
+    // Also one on which the last queue left something: the next one's write waits for that.
     server.behave(|_, _| Act::Hold);
     let mut queue = backend.open_queue(8).unwrap();
-    queue.submit(bench.read(0, 0, 512).0);
+    queue.submit(bench.write(0, 0, &[1; 1024]));
     queue.kick();
     super::until(&mut *queue, "it is at the server", || server.held() == 1);
     drop(queue);
     server.behave(|_, _| Act::Serve);
+    let mut queue = backend.open_queue(8).unwrap();
+    queue.submit(bench.write(0, 512, &[2; 512]));
+    queue.kick();
+    (0..1000).for_each(|_| queue.completions(8, &mut |completion| panic!("{completion:?} before the one before")));
+    server.let_go();
+    assert_eq!(finish(&mut *queue, 1).pop().unwrap().result.unwrap(), 512);
+    assert_eq!(server.disk()[..1024], [[1; 512], [2; 512]].concat());
+    assert_eq!(server.connections(), 1);
+    // One on which something is half sent is not.
+    server.be_deaf(true);
+    queue.submit(bench.write(0, 0, &vec![1; 32 << 20]));
+    queue.kick();
+    drop(queue);
+    server.be_deaf(false);
     let mut queue = backend.open_queue(8).unwrap();
     assert!(perform(&mut *queue, bench.read(0, 0, 512).0).is_ok());
     assert_eq!(server.connections(), 2);

@@ -1,14 +1,11 @@
 //! Real servers: qemu-nbd and nbdkit.
 
-use std::fs;
-use std::io::Write;
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+#[path = "../../../../tests/nbd/servers.rs"]
+mod servers;
+
 use std::time::{Duration, Instant};
 
+use self::servers::{Folder, Running, have, nbdkit, on_a_port, qemu_nbd};
 use super::{LONG, pattern};
 use crate::backend::bench::{Bench, finish, perform};
 use crate::backend::nbd::{NbdBackend, NbdBuilder};
@@ -16,109 +13,14 @@ use crate::backend::{BlockBackend, BlockQueue, OperationError, OperationKind};
 
 const SIZE: usize = 8 << 20;
 
-/// Whether a program is there. Where all of them have to be, it is a failure if it is not.
-fn have(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let found = found.is_ok_and(|status| status.success());
-    if !found {
-        let all = std::env::var("VIRTIO_TEST_TOOLS").is_ok_and(|tools| tools == "all");
-        assert!(!all, "{program} is not installed, and VIRTIO_TEST_TOOLS=all");
-        // Past the test's capture, so that it is seen.
-        let _ =
-            writeln!(std::io::stderr(), "left out, because there is no {program}: {:?}", std::thread::current().name());
-    }
-    found
-}
-
-/// A folder of one test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Folder {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("virtio-blk-nbd-{}-{}", std::process::id(), NUMBER.fetch_add(1, SeqCst));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Folder(path)
-    }
-
-    /// A disk image, and what is in it.
-    fn image(&self) -> (String, Vec<u8>) {
-        let content = pattern(SIZE, 11);
-        let path = self.0.join("disk.img");
-        fs::write(&path, &content).unwrap();
-        (path.to_str().unwrap().to_owned(), content)
-    }
-
-    fn disk(&self) -> Vec<u8> {
-        fs::read(self.0.join("disk.img")).unwrap()
-    }
-
-    fn socket(&self) -> String {
-        self.0.join("socket").to_str().unwrap().to_owned()
-    }
-
-    fn uri(&self) -> String {
-        format!("nbd+unix:///?socket={}", self.socket())
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A server that runs. Killed when it is dropped.
-struct Running(Child);
-
-impl Running {
-    /// Starts a program that then listens at a Unix socket.
-    fn unix(folder: &Folder, program: &str, arguments: &[&str]) -> Running {
-        let _ = fs::remove_file(folder.socket());
-        let running = Running::start(program, arguments);
-        running.listening(|| UnixStream::connect(folder.socket()).is_ok())
-    }
-
-    fn start(program: &str, arguments: &[&str]) -> Running {
-        Running(Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
-    fn listening(mut self, connects: impl Fn() -> bool) -> Running {
-        let limit = Instant::now() + LONG;
-        while !connects() {
-            assert!(Instant::now() < limit && self.0.try_wait().unwrap().is_none(), "the server does not listen");
-            std::thread::yield_now();
-        }
-        self
-    }
-
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// An image, and what is in it.
+fn image(folder: &Folder) -> (String, Vec<u8>) {
+    let content = pattern(SIZE, 11);
+    (folder.image(&content), content)
 }
 
 fn patient(uri: &str) -> NbdBuilder {
     NbdBackend::builder(uri).timeout(LONG * 2).connect_timeout(LONG).reconnect(LONG * 2)
-}
-
-fn qemu_nbd(folder: &Folder, image: &str) -> Running {
-    let socket = folder.socket();
-    let arguments = ["--persistent", "--shared=8", "--format=raw", "--discard=unmap", "--socket", &socket, image];
-    Running::unix(folder, "qemu-nbd", &arguments)
-}
-
-fn nbdkit(folder: &Folder, arguments: &[&str]) -> Running {
-    let socket = folder.socket();
-    Running::unix(folder, "nbdkit", &[&["--foreground", "--unix", &socket], arguments].concat())
 }
 
 /// Every kind of request; `content` is what the disk has, and then has.
@@ -166,7 +68,7 @@ fn all_kinds(backend: &NbdBackend, content: &mut [u8]) {
 fn qemu_nbd_over_a_unix_socket() {
     if have("qemu-nbd") {
         let folder = Folder::new();
-        let (image, mut content) = folder.image();
+        let (image, mut content) = image(&folder);
         let _server = qemu_nbd(&folder, &image);
         let backend = patient(&folder.uri()).connect().unwrap();
         let capabilities = backend.capabilities();
@@ -176,28 +78,11 @@ fn qemu_nbd_over_a_unix_socket() {
     }
 }
 
-/// A server on a port that was free a moment ago. Somebody else may have taken it, so this may take several attempts.
-fn on_a_port(start: impl Fn(&str) -> Running) -> (Running, String) {
-    let limit = Instant::now() + LONG;
-    loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut running = start(&port.to_string());
-        while running.0.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < limit, "the server does not listen");
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return (running, format!("nbd://127.0.0.1:{port}"));
-            }
-            std::thread::yield_now();
-        }
-        assert!(Instant::now() < limit, "the server does not run");
-    }
-}
-
 #[test]
 fn qemu_nbd_over_tcp() {
     if have("qemu-nbd") {
         let folder = Folder::new();
-        let (image, mut content) = folder.image();
+        let (image, mut content) = image(&folder);
         let start = |port: &str| {
             let arguments =
                 ["--persistent", "--format=raw", "--bind=127.0.0.1", "--export-name=a b", "--port", port, &image];
@@ -214,7 +99,7 @@ fn qemu_nbd_over_tcp() {
 fn qemu_nbd_that_ends_with_its_last_client() {
     if have("qemu-nbd") {
         let folder = Folder::new();
-        let (image, content) = folder.image();
+        let (image, content) = image(&folder);
         let socket = folder.socket();
         // Not connected to by way of a test, because it would end.
         let running = Running::start("qemu-nbd", &["--format=raw", "--socket", &socket, &image]);
@@ -237,7 +122,7 @@ fn qemu_nbd_that_ends_with_its_last_client() {
         drop(backend);
         // It is told that this was all.
         let mut running = running;
-        while running.0.try_wait().unwrap().is_none() {
+        while !running.has_ended() {
             assert!(Instant::now() < limit, "the server did not learn of the end");
         }
     }
@@ -247,7 +132,7 @@ fn qemu_nbd_that_ends_with_its_last_client() {
 fn nbdkit_with_several_connections() {
     if have("nbdkit") {
         let folder = Folder::new();
-        let (image, mut content) = folder.image();
+        let (image, mut content) = image(&folder);
         let _server = nbdkit(&folder, &["--filter=multi-conn", "file", &image, "multi-conn-mode=emulate"]);
         let backend = patient(&folder.uri()).connections(4).connect().unwrap();
         assert_eq!(backend.capabilities().max_queues, u16::MAX);
@@ -260,10 +145,10 @@ fn nbdkit_with_several_connections() {
 fn nbdkit_without_extras() {
     if have("nbdkit") {
         let folder = Folder::new();
-        let (image, mut content) = folder.image();
-        // The oldest it can be: no structured replies, no several connections, no trims.
+        let (image, mut content) = image(&folder);
+        // No structured replies, no several connections, no zeroing, and no durable writes.
         let arguments = ["--no-sr", "--filter=multi-conn", "--filter=nozero", "--filter=fua", "file"];
-        let settings = [&image, "multi-conn-mode=disable", "zeromode=none", "fuamode=none"];
+        let settings = [&image, "multi-conn-mode=disable", "zeromode=none"];
         let _server = nbdkit(&folder, &[&arguments[..], &settings].concat());
         let backend = patient(&folder.uri()).connections(4).connect().unwrap();
         assert_eq!(backend.capabilities().max_queues, 1);
@@ -276,7 +161,7 @@ fn nbdkit_without_extras() {
 fn nbdkit_with_large_blocks() {
     if have("nbdkit") {
         let folder = Folder::new();
-        let (image, content) = folder.image();
+        let (image, content) = image(&folder);
         let policy = ["blocksize-minimum=4096", "blocksize-preferred=4096", "blocksize-maximum=64k"];
         let arguments = ["--filter=blocksize-policy", "file", &image, "blocksize-error-policy=error"];
         let _server = nbdkit(&folder, &[&arguments[..], &policy].concat());
@@ -299,7 +184,7 @@ fn nbdkit_with_large_blocks() {
 fn nbdkit_with_errors() {
     if have("nbdkit") {
         let folder = Folder::new();
-        let (image, content) = folder.image();
+        let (image, content) = image(&folder);
         let errors = ["error-pread=EIO", "error-pread-rate=50%", "error-pwrite=ENOSPC", "error-pwrite-rate=50%"];
         let _server = nbdkit(&folder, &[&["--filter=error", "file", &image], &errors[..]].concat());
         let backend = patient(&folder.uri()).connect().unwrap();
@@ -345,7 +230,7 @@ fn nbdkit_with_errors() {
 fn nbdkit_with_a_delay() {
     if have("nbdkit") {
         let folder = Folder::new();
-        let (image, mut content) = folder.image();
+        let (image, mut content) = image(&folder);
         let arguments = ["--threads=32", "--filter=delay", "file", &image, "rdelay=10ms", "wdelay=10ms"];
         let _server = nbdkit(&folder, &arguments);
         all_kinds(&patient(&folder.uri()).connect().unwrap(), &mut content);
@@ -367,7 +252,7 @@ fn under_fire(backend: &NbdBackend, content: &mut [u8], mut disturb: impl FnMut(
             let block = usize::from(numbers[tag]) % 16 * 32 + tag;
             let (offset, at) = (block * BLOCK, places[tag]);
             let memory = [(at, BLOCK as u32)];
-            if numbers[32 + tag] % 2 == 0 {
+            if numbers[32 + tag].is_multiple_of(2) {
                 bench.memory.write(at, &vec![0xee; BLOCK]);
                 queue.submit(bench.operation(tag as u16, OperationKind::Read, offset as u64, &memory));
             } else {
@@ -396,7 +281,7 @@ fn a_server_is_killed_again_and_again() {
     if have("nbdkit") {
         for connections in [1, 3] {
             let folder = Folder::new();
-            let (image, mut content) = folder.image();
+            let (image, mut content) = image(&folder);
             // Slow enough to be killed with requests in flight.
             let delay = ["--threads=4", "--filter=delay", "file", &image, "rdelay=5ms", "wdelay=5ms"];
             let mut server = nbdkit(&folder, &delay);
@@ -415,7 +300,7 @@ fn a_server_is_killed_again_and_again() {
 fn qemu_nbd_is_killed_again_and_again() {
     if have("qemu-nbd") {
         let folder = Folder::new();
-        let (image, mut content) = folder.image();
+        let (image, mut content) = image(&folder);
         let mut server = qemu_nbd(&folder, &image);
         let backend = patient(&folder.uri()).connections(2).connect().unwrap();
         under_fire(&backend, &mut content, |_| {
@@ -431,7 +316,6 @@ fn qemu_nbd_is_killed_again_and_again() {
 fn a_server_that_is_gone_for_good_fails_requests() {
     if have("nbdkit") {
         let folder = Folder::new();
-        // It ends when its first connection does.
         let mut server = nbdkit(&folder, &["memory", "1M"]);
         let limit = Duration::from_millis(300);
         let backend = patient(&folder.uri()).reconnect(limit).connect().unwrap();
