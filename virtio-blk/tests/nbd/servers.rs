@@ -128,7 +128,10 @@ pub(crate) fn on_a_port(start: impl Fn(&str) -> Running) -> (Running, String) {
         let mut running = start(&port.to_string());
         while running.0.try_wait().unwrap().is_none() {
             assert!(Instant::now() < limit, "the server does not listen");
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            // Where nobody listens yet, a connection may come to meet itself.
+            let met = |stream: TcpStream| stream.local_addr().ok().zip(stream.peer_addr().ok());
+            let connected = TcpStream::connect(("127.0.0.1", port)).ok().and_then(met);
+            if connected.is_some_and(|(own, peer)| own != peer) {
                 return (running, format!("nbd://127.0.0.1:{port}"));
             }
             std::thread::yield_now();

@@ -59,7 +59,7 @@ pub(super) struct Connection {
     output: Vec<u8>,
     sent: usize,
     payload: Option<Payload>,
-    /// Requests whose answer was that the server goes away.
+    /// Requests that are to be made again, because the server did not do them or this connection is of no use.
     refused: Vec<Part>,
     cancelled: usize,
     broken: bool,
@@ -90,6 +90,12 @@ impl Connection {
         self.requests.count()
     }
 
+    /// Requests that are remembered, also some that were answered.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.order.len()
+    }
+
     pub(super) fn wants_to_send(&self) -> bool {
         self.sent < self.output.len() || self.payload.is_some()
     }
@@ -106,6 +112,7 @@ impl Connection {
     /// Begins a request. There [is room](Self::has_room).
     pub(super) fn begin(&mut self, part: Part, now: Instant, jobs: &mut Jobs) -> Result<(), Broken> {
         let Some(cookie) = self.requests.open(part.command, part.offset, part.len, Some(part)) else {
+            self.refused.push(part);
             return Err(io::Error::other("no room for another request").into());
         };
         if self.order.len() >= MOST_ORDER {

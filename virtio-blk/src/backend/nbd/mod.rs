@@ -63,6 +63,15 @@ const RANGE_MAX: u64 = 1 << 30;
 ///   nevertheless; writes of them fail.
 /// - The host's name is looked up once.
 ///
+/// ```no_run
+/// use std::time::Duration;
+/// use virtio_blk::{Block, NbdBackend};
+///
+/// let disk = NbdBackend::builder("nbd://storage.example/guest-1").reconnect(Duration::from_secs(300)).connect()?;
+/// let block = Block::builder(disk).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// Send and Sync. [`connect`](Self::connect) blocks, nothing else does. The queues use the network on the thread that
 /// serves them, without waiting for it.
 pub struct NbdBackend {

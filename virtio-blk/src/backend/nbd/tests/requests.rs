@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::server::*;
 use super::{patient, pattern};
 use crate::backend::bench::{Bench, finish, perform};
+use crate::backend::nbd::jobs::Jobs;
 use crate::backend::{BlockBackend, Capabilities, OperationError, OperationKind};
 
 /// Each kind of server that speaks another dialect.
@@ -238,6 +239,32 @@ fn several_connections_are_used_where_the_server_allows_them() {
         }
         assert_eq!(server.connections(), expected);
     }
+}
+
+#[test]
+fn a_request_that_takes_long_keeps_no_others_in_memory() {
+    let server = Server::behaving(Setup::default(), |_, before| match before.len() {
+        0 => Act::Hold,
+        _ => Act::Serve,
+    });
+    let backend = patient(&server).connect().unwrap();
+    let (mut bench, mut buffer, limit) = (Bench::new(), vec![0; 4096], Instant::now() + super::LONG);
+    let mut connection = backend.shared.take_spare().unwrap();
+    let mut jobs = Jobs::new(8, backend.shared.export, false, super::LONG);
+    for round in 0..3000 {
+        jobs.submit(bench.operation(u16::from(round > 0), OperationKind::Flush, 0, &[]), None);
+        let part = jobs.next().unwrap();
+        jobs.take(&part);
+        connection.begin(part, Instant::now(), &mut jobs).unwrap();
+        assert!(connection.send(&mut jobs).unwrap());
+        while round > 0 && jobs.pop_finished().is_none() {
+            assert!(Instant::now() < limit, "no answer in round {round}");
+            connection.receive(&mut jobs, &mut buffer).unwrap();
+        }
+        connection.check(Instant::now(), super::LONG).unwrap();
+    }
+    assert_eq!((connection.load(), jobs.tags()), (1, vec![0]));
+    assert!(connection.remembered() <= 1024, "{} requests are remembered", connection.remembered());
 }
 
 #[test]
