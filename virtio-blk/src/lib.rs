@@ -15,9 +15,11 @@ mod state;
 mod task;
 mod wire;
 
+#[cfg(all(feature = "nbd", unix))]
+pub use backend::NbdBackend;
 pub use backend::{
     BlockBackend, BlockQueue, Capabilities, Completion, MemoryBackend, NullBackend, Operation, OperationError,
-    OperationKind, OperationResult, Topology,
+    OperationKind, OperationResult, Topology, ZonedBackend,
 };
 #[cfg(all(feature = "file", unix))]
 pub use backend::{FileBackend, FileOptions, OpenError};

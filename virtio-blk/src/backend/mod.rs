@@ -10,6 +10,7 @@
 //! | [`FileBackend`] | a file or block device of the host, by vectored system calls straight to guest memory |
 //! | `UringBackend` | the same by io_uring: many operations in flight, none of which waits |
 //! | [`MemoryBackend`] | memory, for tests and throw-away disks |
+//! | [`NbdBackend`] | an export of an NBD server, on this machine or another one |
 //! | [`NullBackend`] | none, for measurements |
 //! | [`ZonedBackend`] | that of another backend, with zones on it |
 
@@ -19,6 +20,8 @@ mod capabilities;
 #[cfg(all(feature = "file", unix))]
 mod file;
 mod memory;
+#[cfg(all(feature = "nbd", unix))]
+pub mod nbd;
 mod null;
 mod operation;
 mod sync;
@@ -41,6 +44,8 @@ pub use capabilities::{Capabilities, Lifetime, RangeLimits, Topology};
 #[cfg(all(feature = "file", unix))]
 pub use file::{FileBackend, FileOptions, OpenError};
 pub use memory::MemoryBackend;
+#[cfg(all(feature = "nbd", unix))]
+pub use nbd::NbdBackend;
 pub use null::NullBackend;
 pub use operation::{Completion, Operation, OperationError, OperationKind, OperationResult, ZoneError};
 pub use sync::{SyncDisk, SyncQueue};
