@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use virtio_core::{GuestBuffers, Ticket};
+use virtio_core::Ticket;
 
 use crate::backend::Operation;
 use crate::request::Range;
@@ -11,8 +11,6 @@ use crate::request::Range;
 pub(crate) struct Slot {
     /// Here while no request has it.
     pub(crate) operation: Option<Box<Operation>>,
-    /// The status byte; for an append, its sector and the status.
-    pub(crate) status: GuestBuffers,
     pub(crate) ticket: Option<Ticket>,
     /// What the operation is to do, in bytes: merged ones do more.
     pub(crate) asked: u64,
@@ -46,7 +44,6 @@ impl Slots {
             let tag = u16::try_from(self.slots.len()).ok().filter(|tag| *tag < self.depth)?;
             self.slots.push(Slot {
                 operation: Some(Box::new(Operation::new(tag))),
-                status: GuestBuffers::new(),
                 ticket: None,
                 asked: 0,
                 ranges: Vec::new(),
@@ -82,7 +79,6 @@ impl Slots {
         operation.buffers.clear();
         let tag = operation.tag;
         if let Some(slot) = self.slots.get_mut(usize::from(tag)) {
-            slot.status.clear();
             slot.ranges.clear();
             (slot.since, slot.overdue) = (None, false);
             slot.operation = Some(operation);

@@ -161,7 +161,7 @@ impl Work {
         if reads {
             operation.buffers.mark_written(queue.view(), data);
         }
-        let mut place = slot.status.writer(queue.view());
+        let mut place = operation.buffers.trailer_writer(queue.view());
         let (told, tail) = if let OperationKind::ZoneAppend { .. } = kind {
             // BLK-ZONE-13
             let sector = (value / SECTOR).to_le_bytes();

@@ -113,10 +113,13 @@ impl Work {
             OperationKind::Write { .. } | OperationKind::ZoneAppend { .. } => {
                 operation.buffers.hold_readable(&request.payload)
             }
-            _ => Ok(()),
+            _ => {
+                operation.buffers.clear();
+                Ok(())
+            }
         };
-        // The chain has no fault, so all of it can be held.
-        if held.and_then(|()| slot.status.hold_writable(&request.status)).is_err() {
+        // The status goes along with the data, in the same hold on memory. The chain has no fault, so all of it can be held.
+        if held.and_then(|()| operation.buffers.hold_trailer(&request.status)).is_err() {
             operation.buffers.clear();
             return Step::Mute;
         }

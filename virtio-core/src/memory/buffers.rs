@@ -68,7 +68,9 @@ unsafe impl Sync for RawIoSlice {}
 pub struct GuestBuffers {
     segments: Vec<Segment>,
     slices: Vec<RawIoSlice>,
-    /// What keeps the pieces mapped, where there are any.
+    /// Where the answer goes, which is no part of the pieces.
+    trailer: Vec<Segment>,
+    /// What keeps the pieces and the trailer mapped, where there are any.
     pin: Option<Arc<Pin>>,
     len: usize,
     readable: bool,
@@ -81,9 +83,11 @@ impl GuestBuffers {
     }
 
     /// Lets go of everything, keeping the allocations.
+    #[inline]
     pub fn clear(&mut self) {
         self.segments.clear();
         self.slices.clear();
+        self.trailer.clear();
         self.pin = None;
         self.len = 0;
     }
@@ -104,6 +108,40 @@ impl GuestBuffers {
     pub fn hold_writable(&mut self, writer: &Writer<'_>) -> Result<(), MemoryError> {
         self.readable = false;
         self.hold(writer.pieces(), writer.pin())
+    }
+
+    /// Holds what `writer` has left in addition, apart from everything else: the place of an answer that goes behind the data.
+    /// To be called behind the others, which let go of it.
+    ///
+    /// # Errors
+    /// [`MemoryError::Unmapped`] where a piece is not guest memory, or not of the version of memory, or the queue, of what is
+    /// held; nothing is held then.
+    #[inline]
+    pub fn hold_trailer(&mut self, writer: &Writer<'_>) -> Result<(), MemoryError> {
+        self.trailer.clear();
+        for piece in writer.pieces() {
+            let same = match (&self.pin, writer.pin()) {
+                (Some(own), Some(its)) => Arc::ptr_eq(own, its),
+                (None, Some(its)) => {
+                    self.pin = Some(its.clone());
+                    true
+                }
+                (_, None) => false,
+            };
+            if !same || piece.check().is_err() {
+                self.clear();
+                return Err(MemoryError::Unmapped { address: piece.address, len: piece.len.into() });
+            }
+            self.trailer.push(piece);
+        }
+        Ok(())
+    }
+
+    /// Writes the [trailer](Self::hold_trailer), marking in the log that is current for `view`.
+    #[inline]
+    pub fn trailer_writer<'a>(&'a self, view: &'a MemoryView) -> Writer<'a> {
+        let len = self.trailer.iter().map(|piece| piece.len as usize).sum();
+        Writer::of_len(&self.trailer, self.pin.as_ref(), Some(&view.pin), len)
     }
 
     #[inline]
@@ -199,20 +237,20 @@ impl GuestBuffers {
 
     /// Reads the pieces. What is read of writable pieces is whatever the driver, or the device before, left there.
     pub fn reader(&self) -> Reader<'_> {
-        Reader::new(&self.segments, self.pin.as_ref())
+        Reader::of_len(&self.segments, self.pin.as_ref(), self.len)
     }
 
     /// Writes the pieces, marking in the log that is current for `view`; an empty writer where they are not writable.
     pub fn writer<'a>(&'a self, view: &'a MemoryView) -> Writer<'a> {
         let segments = if self.readable { &[][..] } else { &self.segments[..] };
-        Writer::new(segments, self.pin.as_ref(), Some(&view.pin))
+        Writer::of_len(segments, self.pin.as_ref(), Some(&view.pin), if self.readable { 0 } else { self.len })
     }
 
     /// Writes the pieces without marking them, for a backend that has no view: whoever gave it the buffers calls
     /// [`mark_written`](Self::mark_written) when it has finished. An empty writer where they are not writable.
     pub fn unmarked_writer(&self) -> Writer<'_> {
         let segments = if self.readable { &[][..] } else { &self.segments[..] };
-        Writer::new(segments, self.pin.as_ref(), None)
+        Writer::of_len(segments, self.pin.as_ref(), None, if self.readable { 0 } else { self.len })
     }
 
     /// Marks the first `len` bytes as written, in the log that is current for `view`: for data that a system call put

@@ -18,11 +18,6 @@ struct Span<'a> {
 }
 
 impl<'a> Span<'a> {
-    #[inline]
-    fn new(segments: &'a [Segment]) -> Span<'a> {
-        Span::of_len(segments, segments.iter().map(|piece| piece.len as usize).sum())
-    }
-
     /// All of `segments`, which have `left` bytes together.
     #[inline]
     fn of_len(segments: &'a [Segment], left: usize) -> Span<'a> {
@@ -61,7 +56,7 @@ impl<'a> Span<'a> {
 
     /// Passes the next `len` bytes where they are within one piece of guest memory, which is what headers and statuses mostly
     /// are. Nothing has been passed otherwise.
-    #[inline]
+    #[inline(always)]
     fn step_whole(&mut self, len: usize) -> Option<Segment> {
         let piece = self.segments.first()?;
         let rest = piece.len - self.offset;
@@ -113,6 +108,7 @@ impl<'a> Span<'a> {
         Ok((front, self))
     }
 
+    #[inline]
     fn pieces(mut self) -> impl Iterator<Item = Segment> {
         std::iter::from_fn(move || (self.left > 0).then(|| self.step(usize::MAX)).flatten())
     }
@@ -131,11 +127,6 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    #[inline]
-    pub(super) fn new(segments: &'a [Segment], pin: Option<&'a Arc<Pin>>) -> Reader<'a> {
-        Reader { ahead: Span::new(segments), pin }
-    }
-
     /// Of pieces that have `len` bytes together.
     #[inline]
     pub(super) fn of_len(segments: &'a [Segment], pin: Option<&'a Arc<Pin>>, len: usize) -> Reader<'a> {
@@ -153,7 +144,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`MemoryError::Short`] where less is left, [`MemoryError::Unmapped`] where a piece is not guest memory. The
     /// position has not moved then.
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self, data: &mut [u8]) -> Result<(), MemoryError> {
         if let Some(piece) = self.ahead.step_whole(data.len()) {
             // SAFETY: the piece is as long as `data`. It was checked when the chain was walked, and stays mapped while the
@@ -205,6 +196,7 @@ impl<'a> Reader<'a> {
         Ok((Reader { ahead: front, ..self }, Reader { ahead: back, ..self }))
     }
 
+    #[inline]
     pub(super) fn pieces(&self) -> impl Iterator<Item = Segment> {
         self.ahead.pieces()
     }
@@ -226,11 +218,6 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    #[inline]
-    pub(super) fn new(segments: &'a [Segment], pin: Option<&'a Arc<Pin>>, log: Option<&'a Pin>) -> Writer<'a> {
-        Writer { ahead: Span::new(segments), pin, log }
-    }
-
     /// Of pieces that have `len` bytes together.
     #[inline]
     pub(super) fn of_len(
@@ -253,7 +240,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// [`MemoryError::Short`] where less room is left, [`MemoryError::Unmapped`] where a piece is not guest memory. The
     /// position has not moved then, though bytes ahead of it may have been written.
-    #[inline]
+    #[inline(always)]
     pub fn write(&mut self, data: &[u8]) -> Result<(), MemoryError> {
         if let Some(piece) = self.ahead.step_whole(data.len()) {
             // SAFETY: the piece is as long as `data`. It was checked when the chain was walked, and stays mapped while the
@@ -301,6 +288,7 @@ impl<'a> Writer<'a> {
         Ok((Writer { ahead: front, ..self }, Writer { ahead: back, ..self }))
     }
 
+    #[inline]
     pub(super) fn pieces(&self) -> impl Iterator<Item = Segment> {
         self.ahead.pieces()
     }

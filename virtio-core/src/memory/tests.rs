@@ -113,8 +113,37 @@ fn held_pieces_are_put_together_and_taken_apart_again() {
     first.truncate(0);
     assert!(first.is_empty() && first.io_slices().is_empty());
 
+    // What is put together and taken apart has no part in the trailer.
+    queue.publish();
+    while driver.used().is_some() {}
+    driver.add(&[Buffer::readable(0x100, 8), Buffer::writable(0xffff, 2)]);
+    driver.show();
+    let chain = queue.pop().unwrap();
+    let mut request = GuestBuffers::new();
+    request.hold_readable(&chain.reader()).unwrap();
+    request.hold_trailer(&chain.writer()).unwrap();
+    chain.complete(0);
+    assert_eq!((request.len(), request.io_slices().len()), (8, 1));
+    assert!(request.append(&second));
+    request.truncate(8);
+    request.trailer_writer(queue.view()).write(b"ok").unwrap();
+    assert_eq!(memory.bytes(0xfffe, 4), *b"eokh");
+    request.clear();
+    assert_eq!(request.trailer_writer(queue.view()).remaining(), 0);
+    // A trailer alone keeps memory mapped, too.
+    driver.add(&[Buffer::writable(0x100, 2)]);
+    driver.show();
+    let chain = queue.pop().unwrap();
+    request.hold_trailer(&chain.writer()).unwrap();
+    chain.complete(0);
+    request.trailer_writer(queue.view()).write(b"OK").unwrap();
+    assert_eq!(memory.bytes(0x100, 3), *b"OKr");
+    assert!(request.is_empty());
+
     // Pieces of two versions of memory do not go together.
-    memory.ram().set_log(None);
+    queue.publish();
+    while driver.used().is_some() {}
+    memory.ram().set_log(None).on_complete(|| {});
     driver.add(&[Buffer::readable(0x100, 8)]);
     driver.show();
     queue.refresh_memory();
@@ -122,6 +151,13 @@ fn held_pieces_are_put_together_and_taken_apart_again() {
     let mut later = GuestBuffers::new();
     later.hold_readable(&chain.reader()).unwrap();
     assert!(!later.append(&second));
+    chain.complete(0);
+    driver.add(&[Buffer::writable(0x100, 2)]);
+    driver.show();
+    let chain = queue.pop().unwrap();
+    let mut before = second;
+    assert!(before.hold_trailer(&chain.writer()).is_err());
+    assert!(before.is_empty(), "nothing is held then");
     chain.complete(0);
 }
 
