@@ -15,6 +15,8 @@ fn shared_by_any_threads() {
     assert_send_sync!(true, true: Block, BlockBuilder, BlockHandle, BuildError, MemoryBackend, dyn BlockBackend, dyn SyncDisk);
     #[cfg(all(feature = "file", unix))]
     assert_send_sync!(true, true: virtio_blk::FileBackend, virtio_blk::FileOptions, virtio_blk::OpenError);
+    #[cfg(all(feature = "uring", target_os = "linux"))]
+    assert_send_sync!(true, true: virtio_blk::UringBackend, virtio_blk::UringBuilder);
 }
 
 #[test]
