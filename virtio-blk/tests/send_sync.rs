@@ -14,12 +14,12 @@ fn shared_by_any_threads() {
     assert_send_sync!(true, true: MmioTransport, EmptySlot, VirtioPci, SentVector<fn(u64, u32)>, dyn MessageVector);
     assert_send_sync!(true, true: Block, BlockBuilder, BlockHandle, BuildError, MemoryBackend, dyn BlockBackend, dyn SyncDisk,
         virtio_blk::ZonedBackend, virtio_blk::RateLimit, virtio_blk::Stopped, virtio_blk::NullBackend);
-    #[cfg(all(feature = "uring", target_os = "linux"))]
-    assert_send_sync!(true, true: virtio_blk::UringBackend);
     #[cfg(all(feature = "file", unix))]
     assert_send_sync!(true, true: virtio_blk::FileBackend, virtio_blk::FileOptions, virtio_blk::OpenError);
     #[cfg(all(feature = "nbd", unix))]
     assert_send_sync!(true, true: virtio_blk::NbdBackend, virtio_blk::backend::nbd::NbdBuilder, virtio_blk::backend::nbd::NbdError);
+    #[cfg(all(feature = "uring", target_os = "linux"))]
+    assert_send_sync!(true, true: virtio_blk::UringBackend, virtio_blk::UringBuilder);
 }
 
 #[test]

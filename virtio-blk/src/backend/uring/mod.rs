@@ -30,8 +30,8 @@ const KERNEL_ENTRIES: u32 = 32768;
 /// No call waits for storage: many operations of one queue are in flight at once, and one thread can serve many queues.
 /// Each queue of the device has a ring of its own, made on the thread that serves it, and a batch of requests costs one
 /// system call. Flushes, discards and zeroes are done in the kernel's threads. What a ring cannot do is done as a
-/// `FileBackend` does it, in the thread that serves the queue: erasing securely, and zeroes on a file system that can
-/// only have them written.
+/// `FileBackend` does it, in the thread that serves the queue: discarding ranges of a block device, erasing securely, and
+/// zeroes on a file system that can only have them written.
 ///
 /// Where there is no io_uring (Linux before 5.6, `kernel.io_uring_disabled`, a seccomp filter), the queues are a
 /// `FileBackend`'s, the log says why, and [`is_uring`](Self::is_uring) is false: each queue should have a thread of its own then.

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,8 @@ use super::sys::{Finished, Retired, Ring, Way, is_busy};
 const PAUSE: Duration = Duration::from_millis(1);
 /// How often, before it is given up.
 const TRIES: u32 = 5000;
+/// When to ask the kernel again to cancel what it has.
+const CANCEL_PAUSE: Duration = Duration::from_millis(100);
 
 /// A queue on a ring; on no ring any more, if that failed.
 pub(super) struct UringQueue {
@@ -32,22 +33,16 @@ pub(super) struct UringQueue {
     version: u64,
     /// The kernel could not take more: when to ask again, and how often it was asked.
     busy: Option<(Instant, u32)>,
-    /// All is to be cancelled.
-    pub(super) cancel: Cancel,
+    /// There is something to be done that nobody is woken for.
+    more: bool,
+    /// When the kernel was last asked to cancel all that it has, which it still has something of.
+    pub(super) cancelling: Option<Instant>,
+    /// It does not know how to cancel all at once.
+    pub(super) cancels_each: bool,
     /// Guest memory is, or is to be, registered with the ring.
     pins: bool,
     shared: Arc<Shared>,
     depth: u16,
-}
-
-/// How far a cancellation of everything is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cancel {
-    No,
-    /// The kernel has been asked, and has not answered.
-    Asked,
-    /// The kernel does not know this.
-    Each,
 }
 
 impl UringQueue {
@@ -60,7 +55,9 @@ impl UringQueue {
             finished: VecDeque::with_capacity(usize::from(depth)),
             version: 0,
             busy: None,
-            cancel: Cancel::No,
+            more: false,
+            cancelling: None,
+            cancels_each: false,
             pins: shared.ram.is_some(),
             shared,
             depth,
@@ -95,14 +92,20 @@ impl UringQueue {
         }
     }
 
-    /// Hands on what is ready, as far as the ring takes it; looks for deferred completions, too.
+    /// Hands on what is ready, as far as the ring takes it; brings deferred completions to light, too.
     fn hand_on(&mut self) {
+        self.hand_on_all();
+        self.more = self.ring.as_mut().is_some_and(Ring::has_more);
+    }
+
+    fn hand_on_all(&mut self) {
         loop {
             let before = self.ready.len();
             self.fill();
             let Some(ring) = &mut self.ring else {
                 return;
             };
+            let pushed = ring.pushed();
             let entered = if ring.wants_enter() { ring.enter() } else { Ok(()) };
             match entered {
                 Err(error) if !is_busy(&error) || self.busy.is_some_and(|(_, tries)| tries >= TRIES) => {
@@ -110,6 +113,8 @@ impl UringQueue {
                     continue;
                 }
                 _ if ring.pushed() == 0 => self.busy = None,
+                // Older kernels stop at a request that fails at once.
+                Ok(()) if ring.pushed() < pushed => continue,
                 _ => {
                     let tries = self.busy.map_or(0, |(_, tries)| tries);
                     self.busy = Some((Instant::now() + PAUSE, tries.saturating_add(1)));
@@ -189,12 +194,10 @@ impl UringQueue {
     }
 
     fn cancel_answered(&mut self, result: i32) {
-        if self.cancel == Cancel::Asked {
-            self.cancel = Cancel::No;
-            if result == -libc::EINVAL {
-                self.cancel = Cancel::Each;
-                self.cancel();
-            }
+        if result == -libc::EINVAL && !self.cancels_each {
+            self.cancels_each = true;
+            self.cancelling = None;
+            self.cancel();
         }
     }
 
@@ -208,7 +211,7 @@ impl UringQueue {
         self.retired.extend(retired);
         self.ready.clear();
         self.busy = None;
-        self.cancel = Cancel::No;
+        self.cancelling = None;
         self.version += 1;
         if error.raw_os_error() == Some(libc::EEXIST) {
             self.shared.warn(format_args!(
@@ -294,8 +297,7 @@ impl UringQueue {
 impl BlockQueue for UringQueue {
     fn sources(&self, sources: &mut Sources) {
         if let Some(ring) = &self.ring {
-            let wake: Arc<OwnedFd> = ring.wake();
-            sources.add(Source::Readable(wake), 0);
+            sources.add(ring.wake().source(), 0);
         }
         for retired in &self.retired {
             sources.add(Source::Readable(retired.end()), 0);
@@ -307,10 +309,12 @@ impl BlockQueue for UringQueue {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        match &self.finished.is_empty() {
-            true => self.busy.map(|(again, _)| again),
-            false => Some(Instant::now()),
+        if self.more || !self.finished.is_empty() {
+            return Some(Instant::now());
         }
+        let busy = self.busy.map(|(again, _)| again);
+        let cancel = self.cancelling.map(|since| since + CANCEL_PAUSE);
+        busy.into_iter().chain(cancel).min()
     }
 
     fn submit(&mut self, operation: Box<Operation>) {
@@ -318,7 +322,7 @@ impl BlockQueue for UringQueue {
         let Some(ring) = &mut self.ring else {
             return self.perform(operation);
         };
-        let Some(progress) = Progress::start(operation.kind(), ring.allocates()) else {
+        let Some(progress) = Progress::start(operation.kind(), &self.shared.disk, ring.allocates()) else {
             return self.perform(operation);
         };
         match ring.insert(operation) {
@@ -346,34 +350,36 @@ impl BlockQueue for UringQueue {
             self.hand_on();
             left -= self.reap(left, done);
         }
+        self.more = self.ring.as_mut().is_some_and(Ring::has_more);
+        let idle = self.ring.as_ref().is_none_or(|ring| ring.lent() == 0);
+        // Whoever still wants it cancelled says so again.
+        self.cancelling = self.cancelling.filter(|since| !idle && since.elapsed() < CANCEL_PAUSE);
         let now = left.min(self.finished.len());
         self.finished.drain(..now).for_each(done);
     }
 
+    /// What the storage has begun cannot be cancelled, and comes back when it has finished. The answers to cancellations
+    /// wake the task, so they are asked for now and then, not each time.
     fn cancel(&mut self) {
         self.progress.iter_mut().for_each(|progress| progress.cancelled = true);
-        let Some(ring) = &mut self.ring else {
-            return;
-        };
-        match self.cancel {
-            _ if ring.lent() == 0 => {}
-            Cancel::No => {
-                if ring.push_cancel(None) {
-                    self.cancel = Cancel::Asked;
-                }
+        let asked = self.cancelling.is_some_and(|since| since.elapsed() < CANCEL_PAUSE);
+        if let (Some(ring), false) = (self.ring.as_mut().filter(|ring| ring.lent() > 0), asked) {
+            match self.cancels_each {
+                true => ring.cancel_each(),
+                false => _ = ring.push_cancel(None),
             }
-            Cancel::Asked => {}
-            Cancel::Each => ring.cancel_each(),
+            self.cancelling = Some(Instant::now());
         }
         // What waits for its turn ends there.
         self.hand_on();
     }
 
     fn cancel_one(&mut self, tag: u16) {
-        if let Some(progress) = self.progress.get_mut(usize::from(tag)) {
-            progress.cancelled = true;
-        }
-        if let Some(ring) = self.ring.as_mut().filter(|ring| ring.has_lent(tag)) {
+        let Some(progress) = self.progress.get_mut(usize::from(tag)) else {
+            return;
+        };
+        let asked = std::mem::replace(&mut progress.cancelled, true);
+        if let (Some(ring), false) = (self.ring.as_mut().filter(|ring| ring.has_lent(tag)), asked) {
             ring.push_cancel(Some(tag));
         }
         self.hand_on();

@@ -46,10 +46,12 @@ pub(super) enum Step {
 
 impl Progress {
     /// Where an operation starts; `None` for one that a ring cannot do.
-    pub(super) fn start(kind: OperationKind, allocates: bool) -> Option<Progress> {
+    pub(super) fn start(kind: OperationKind, disk: &Disk, allocates: bool) -> Option<Progress> {
         let stage = match kind {
             OperationKind::Read | OperationKind::Write { .. } => Stage::Transfer,
             OperationKind::Flush => Stage::Sync,
+            // What block devices take for the hint that it is has no request, and `fallocate` writes zeros to them instead.
+            OperationKind::Discard if !disk.is_regular() => return None,
             _ if allocates && Disk::fallocate_mode(kind).is_some() => Stage::Allocate,
             _ => return None,
         };

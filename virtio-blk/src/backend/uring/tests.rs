@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod cancels;
+mod direct;
 mod forbidden;
 mod memory;
 mod pieces;
@@ -54,6 +55,12 @@ impl Drop for Image {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
+}
+
+/// Folders on whatever kinds of file systems there are.
+fn folders() -> Vec<PathBuf> {
+    let memory = PathBuf::from("/dev/shm");
+    [Some(std::env::temp_dir()), Some(memory).filter(|folder| folder.is_dir())].into_iter().flatten().collect()
 }
 
 /// Bytes that are nowhere the same for long.

@@ -7,28 +7,30 @@
 
 #![allow(unsafe_code)]
 
+mod close;
+mod request;
 mod retired;
 mod setup;
+mod wake;
 
 use std::fs::File;
 use std::io::{self, PipeReader};
 use std::mem::ManuallyDrop;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use io_uring::squeue::Entry as Sqe;
-use io_uring::types::{CancelBuilder, Fixed, FsyncFlags};
+use io_uring::types::CancelBuilder;
 use io_uring::{EnterFlags, IoUring, opcode};
 use virtio_core::GuestRam;
-use virtio_core::memory::{PinnedPages, RawIoSlice};
 
-use super::pieces::{self, Pieces};
+use super::pieces;
 use super::shared::Stuck;
-use crate::backend::{Operation, OperationKind};
+use crate::backend::Operation;
 
+use request::Pages;
+pub(super) use request::{Request, Target};
 pub(super) use retired::{Retired, wait};
 pub(super) use setup::Way;
+pub(super) use wake::Wake;
 
 /// What stands for a cancellation in a completion.
 const CANCEL: u64 = u64::MAX;
@@ -37,26 +39,10 @@ const BUFFER: usize = 1 << 30;
 /// How long a ring that goes waits for what the kernel still has, before it leaves that behind.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Which of the ring's files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(super) enum Target {
-    /// The one that operations usually go to.
-    Main = 0,
-    /// The one for what direct I/O cannot take.
-    Buffered = 1,
-}
-
-/// What the kernel is to do with an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Request {
-    /// Move what is behind the first `done` bytes, as much as one request can.
-    Transfer { target: Target, done: u64 },
-    /// Write out what the file has taken.
-    Sync,
-    /// `fallocate` on the operation's range.
-    Allocate { mode: libc::c_int },
-}
+/// The kernel need not signal what comes to light while the ring is entered: whoever enters it looks at once. Not where
+/// accesses of one processor to two places may be seen in another order: the kernel has no barrier between saying that
+/// there is work and looking whether to signal it.
+const QUIET: bool = cfg!(target_arch = "x86_64");
 
 /// What the kernel has finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +58,7 @@ pub(super) enum Finished {
 /// Send, not Sync. The kernel may want it on one thread alone: [`enter`](Self::enter) fails on others then, with EEXIST.
 pub(super) struct Ring {
     ring: ManuallyDrop<IoUring>,
-    /// The ring's file for those who wait for it.
-    wake: Arc<OwnedFd>,
+    wake: Wake,
     /// Ends when the kernel has freed the ring, and so has done with all that it was lent.
     end: Option<PipeReader>,
     /// By tag.
@@ -83,8 +68,6 @@ pub(super) struct Ring {
     cancels: u32,
     /// Completions that the ring has room for.
     room: u32,
-    /// Completions come to light only when the ring is entered for them.
-    deferred: bool,
     allocates: bool,
     pages: Option<Pages>,
     stuck: Stuck,
@@ -100,36 +83,19 @@ struct Entry {
     registered: bool,
 }
 
-/// Guest memory that is registered with the ring.
-struct Pages {
-    pinned: PinnedPages,
-    /// Address, length and index of each buffer, by address.
-    buffers: Vec<(usize, usize, u16)>,
-    /// Requests in flight that use them.
-    used: u32,
-}
-
-// The kernel's vectors are passed as what they are here.
-const _: () = {
-    assert!(size_of::<RawIoSlice>() == size_of::<libc::iovec>());
-    assert!(align_of::<RawIoSlice>() == align_of::<libc::iovec>());
-    assert!(std::mem::offset_of!(RawIoSlice, len) == std::mem::offset_of!(libc::iovec, iov_len));
-};
-
 impl Ring {
     /// A ring of `entries` for up to `depth` operations on these files.
     pub(super) fn open(files: [&File; 2], entries: u32, depth: u16, ways: &[Way], stuck: Stuck) -> io::Result<Ring> {
-        let (ring, deferred) = setup::ring(entries, ways)?;
+        let (ring, way) = setup::ring(entries, ways)?;
         let allocates = setup::probe(&ring)?;
-        let (wake, end) = setup::files(&ring, files)?;
+        let end = setup::files(&ring, files)?;
         Ok(Ring {
-            wake: Arc::new(wake),
+            wake: wake::make(&ring, way)?,
             end: Some(end),
             table: (0..depth).map(|_| Entry::default()).collect(),
             lent: 0,
             cancels: 0,
             room: ring.params().cq_entries(),
-            deferred,
             allocates,
             pages: None,
             stuck,
@@ -138,8 +104,8 @@ impl Ring {
     }
 
     /// Readable when there are completions.
-    pub(super) fn wake(&self) -> Arc<OwnedFd> {
-        self.wake.clone()
+    pub(super) fn wake(&self) -> &Wake {
+        &self.wake
     }
 
     /// Whether the kernel takes [`Request::Allocate`].
@@ -243,21 +209,39 @@ impl Ring {
     /// # Errors
     /// EAGAIN and EBUSY where the kernel cannot take more now.
     pub(super) fn enter(&mut self) -> io::Result<()> {
+        let deferred = matches!(self.wake, Wake::Event(_));
         let submission = self.ring.submission();
         let pushed = u32::try_from(submission.len()).unwrap_or(u32::MAX);
-        let events = self.deferred || submission.taskrun() || submission.cq_overflow();
+        let events = deferred || submission.taskrun() || submission.cq_overflow();
         drop(submission);
         let flags = if events { EnterFlags::GETEVENTS } else { EnterFlags::empty() };
-        loop {
+        if QUIET && deferred {
+            self.ring.completion().disable_eventfd();
+        }
+        let entered = loop {
             // SAFETY: it takes no argument, and does not wait for more than no completions.
             match unsafe { self.ring.submitter().enter::<libc::sigset_t>(pushed, 0, flags.bits(), None) } {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result.map(|_| ()),
+                result => break result,
             }
+        };
+        if QUIET && deferred {
+            self.ring.completion().enable_eventfd();
         }
+        entered.map(|_| ())
+    }
+
+    /// Whether there is something to be done at once that nobody is woken for: completions that were not taken, and
+    /// those that came to light, or are to be brought there, since the ring was entered.
+    pub(super) fn has_more(&mut self) -> bool {
+        let submission = self.ring.submission();
+        let hidden = submission.taskrun() || submission.cq_overflow();
+        drop(submission);
+        hidden || !self.ring.completion().is_empty()
     }
 
     /// The next completion.
+    #[inline]
     pub(super) fn next(&mut self) -> Option<Finished> {
         loop {
             let cqe = self.ring.completion().next()?;
@@ -318,152 +302,9 @@ impl Ring {
         }
         Ok(self.pages.is_none())
     }
-
-    /// Gives up the ring: gives back the operations that the kernel does not have, and what keeps the others.
-    pub(super) fn retire(mut self) -> (Vec<Box<Operation>>, Option<Retired>) {
-        self.close()
-    }
-
-    /// Closes the ring, once.
-    fn close(&mut self) -> (Vec<Box<Operation>>, Option<Retired>) {
-        let Some(end) = self.end.take() else {
-            return (Vec::new(), None);
-        };
-        let (mut own, mut lent) = (Vec::new(), Vec::new());
-        for entry in self.table.drain(..) {
-            let list = if entry.lent { &mut lent } else { &mut own };
-            list.extend(entry.operation);
-        }
-        self.lent = 0;
-        let done = lent.is_empty() && self.unpin().is_ok_and(|unpinned| unpinned);
-        if done {
-            // The kernel frees a ring some time after it was closed; others may want the files at once.
-            let _ = self.ring.submitter().unregister_files();
-        }
-        // Whoever waits for the ring's file may keep it open for longer.
-        setup::replace(&self.wake, &end);
-        // SAFETY: this is reached once, and nothing uses the ring afterwards: `retire` and `drop` end its life.
-        unsafe { ManuallyDrop::drop(&mut self.ring) };
-        let pages = self.pages.take().map(|pages| pages.pinned);
-        let retired = if done { None } else { Some(Retired::new(lent, pages, end, self.stuck.clone())) };
-        (own, retired)
-    }
-
-    /// Waits for what the kernel has, for `PATIENCE`.
-    fn wait(&mut self) {
-        let limit = Instant::now() + PATIENCE;
-        let mut asked = false;
-        while self.lent > 0 {
-            if !asked {
-                asked = self.push_cancel(None);
-            }
-            // What the kernel did not take has been lent to nobody, but that is not told from what it did take.
-            if self.enter().is_err_and(|error| !is_busy(&error)) {
-                return;
-            }
-            while let Some(finished) = self.next() {
-                if let Finished::Cancel { result: ..0 } = finished {
-                    self.cancel_each();
-                }
-            }
-            let left = limit.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            if self.lent > 0 && !self.ring.submission().taskrun() {
-                wait(&*self.wake, left.min(Duration::from_millis(10)));
-            }
-        }
-    }
-
-    /// Cancels everything by itself, as far as there is room.
-    pub(super) fn cancel_each(&mut self) {
-        for tag in 0..=u16::MAX {
-            match self.table.get(usize::from(tag)) {
-                None => return,
-                Some(entry) if entry.lent => {
-                    if !self.push_cancel(Some(tag)) && (self.enter().is_err() || !self.push_cancel(Some(tag))) {
-                        return;
-                    }
-                }
-                Some(_) => {}
-            }
-        }
-    }
 }
 
 /// Whether the kernel may take the same later.
 pub(super) fn is_busy(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY))
-}
-
-impl Drop for Ring {
-    /// Nothing of the kernel's accesses guest memory after this, but for what a [`Retired`] leaves behind.
-    fn drop(&mut self) {
-        self.wait();
-        self.close();
-    }
-}
-
-impl Request {
-    /// As the kernel wants it, and whether it uses a registered buffer.
-    fn entry(self, operation: &Operation, pages: Option<&Pages>) -> io::Result<(Sqe, bool)> {
-        let main = Fixed(Target::Main as u32);
-        match self {
-            Request::Transfer { target, done } => transfer(operation, Fixed(target as u32), done, pages),
-            Request::Sync => Ok((opcode::Fsync::new(main).flags(FsyncFlags::DATASYNC).build(), false)),
-            Request::Allocate { mode } => {
-                let allocate = opcode::Fallocate::new(main, operation.len()).offset(operation.offset()).mode(mode);
-                Ok((allocate.build(), false))
-            }
-        }
-    }
-}
-
-fn transfer(operation: &Operation, file: Fixed, done: u64, pages: Option<&Pages>) -> io::Result<(Sqe, bool)> {
-    let read = match operation.kind() {
-        OperationKind::Read => true,
-        OperationKind::Write { .. } => false,
-        _ => return Err(io::ErrorKind::InvalidInput.into()),
-    };
-    // The kernel takes an offset of -1 for the file's own position, and no other negative one.
-    let offset = operation.offset().checked_add(done).filter(|offset| i64::try_from(*offset).is_ok());
-    let offset = offset.ok_or(io::ErrorKind::FileTooLarge)?;
-    let sqe = match pieces::behind(operation.io_slices(), done) {
-        Pieces::None => return Err(io::ErrorKind::InvalidInput.into()),
-        Pieces::One(piece) => {
-            // A piece is no longer than a `u32` counts.
-            let len = u32::try_from(piece.len).unwrap_or(u32::MAX);
-            if let Some(index) = pages.and_then(|pages| pages.buffer(piece)) {
-                let sqe = match read {
-                    true => opcode::ReadFixed::new(file, piece.base, len, index).offset(offset).build(),
-                    false => opcode::WriteFixed::new(file, piece.base, len, index).offset(offset).build(),
-                };
-                return Ok((sqe, true));
-            }
-            match read {
-                true => opcode::Read::new(file, piece.base, len).offset(offset).build(),
-                false => opcode::Write::new(file, piece.base, len).offset(offset).build(),
-            }
-        }
-        Pieces::Many(pieces) => {
-            let (vectors, count) = (pieces.as_ptr().cast(), u32::try_from(pieces.len()).unwrap_or(0));
-            match read {
-                true => opcode::Readv::new(file, vectors, count).offset(offset).build(),
-                false => opcode::Writev::new(file, vectors, count).offset(offset).build(),
-            }
-        }
-    };
-    Ok((sqe, false))
-}
-
-impl Pages {
-    /// The registered buffer that has all of `piece`.
-    fn buffer(&self, piece: RawIoSlice) -> Option<u16> {
-        let at = piece.base.addr();
-        let behind = self.buffers.partition_point(|(start, ..)| *start <= at);
-        let (start, len, index) = *self.buffers.get(behind.checked_sub(1)?)?;
-        let room = len.checked_sub(at.checked_sub(start)?)?;
-        (piece.len <= room).then_some(index)
-    }
 }

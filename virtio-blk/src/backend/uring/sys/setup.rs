@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, PipeReader};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use io_uring::{IoUring, Probe, opcode};
 
@@ -47,12 +47,12 @@ impl Way {
     }
 }
 
-/// A ring by the first of `ways` that the kernel knows, and whether its completions have to be asked for.
-pub(super) fn ring(entries: u32, ways: &[Way]) -> io::Result<(IoUring, bool)> {
+/// A ring by the first of `ways` that the kernel knows.
+pub(super) fn ring(entries: u32, ways: &[Way]) -> io::Result<(IoUring, Way)> {
     let mut refused = io::Error::from(io::ErrorKind::InvalidInput);
     for way in ways {
         match way.ring(entries) {
-            Ok(ring) => return Ok((ring, matches!(way, Way::Deferred { .. }))),
+            Ok(ring) => return Ok((ring, *way)),
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => refused = error,
             Err(error) => return Err(error),
         }
@@ -80,23 +80,11 @@ pub(super) fn probe(ring: &IoUring) -> io::Result<bool> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "io_uring of this kernel is too old: Linux 5.6 is needed"))
 }
 
-/// Registers the disk's files with the ring. Returns the ring's own file, and a pipe that ends when the kernel has freed
-/// the ring: its other end is one more of the ring's files, and nobody else's.
-pub(super) fn files(ring: &IoUring, files: [&File; 2]) -> io::Result<(OwnedFd, PipeReader)> {
+/// Registers the disk's files with the ring. Returns a pipe that ends when the kernel has freed the ring: its other end is
+/// one more of the ring's files, and nobody else's.
+pub(super) fn files(ring: &IoUring, files: [&File; 2]) -> io::Result<PipeReader> {
     let [main, buffered] = files;
     let (end, other_end) = io::pipe()?;
     ring.submitter().register_files(&[main.as_raw_fd(), buffered.as_raw_fd(), other_end.as_raw_fd()])?;
-    // SAFETY: the ring has its file open, and is borrowed.
-    let wake = unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) }.try_clone_to_owned()?;
-    Ok((wake, end))
-}
-
-/// Puts another file in the place of a ring's: the number stays that of an open file, and does not keep the ring.
-pub(super) fn replace(wake: &OwnedFd, by: &impl AsRawFd) {
-    // SAFETY: both are open, and stay so. That `wake` is another file afterwards is what this is for: nobody but a poll
-    // uses it, and that takes a file out of its set when it is closed.
-    let replaced = unsafe { libc::dup3(by.as_raw_fd(), wake.as_raw_fd(), libc::O_CLOEXEC) };
-    if replaced == -1 {
-        log::warn!("a ring stays open for as long as somebody waits for it: {}", io::Error::last_os_error());
-    }
+    Ok(end)
 }

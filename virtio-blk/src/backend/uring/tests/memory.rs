@@ -129,3 +129,19 @@ fn a_ring_that_is_used_elsewhere_registers_again() {
     drop(queue);
     assert!(!ram.discards_inhibited());
 }
+
+#[test]
+fn memory_that_cannot_be_registered_is_done_without() {
+    let image = Image::new(&pattern(4096, 3));
+    // The kernel takes 16384 buffers.
+    let small = (1u64..17_000).map(|region| ((region << 14) + (1 << 20), 0x1000));
+    let regions: Vec<_> = [(0, 1 << 20)].into_iter().chain(small).collect();
+    let mut bench = Bench::over(TestMemory::with_regions(&regions));
+    let ram = bench.memory.ram().clone();
+    let mut queue = open(&shared(image.file(), None, Some(ram.clone())), 64);
+    assert!(!ram.discards_inhibited());
+    let (read, at) = bench.read(0, 512, 512);
+    assert_eq!(perform(&mut queue, read).unwrap(), 512);
+    assert_eq!(bench.memory.bytes(at, 512), pattern(4096, 3)[512..1024]);
+    assert!(queue.ring.is_some());
+}
