@@ -19,6 +19,8 @@ pub use backend::{
 };
 #[cfg(all(feature = "file", unix))]
 pub use backend::{FileBackend, OpenError};
+#[cfg(all(feature = "imago", unix))]
+pub use backend::{ImageBackend, ImageError, ImageFormat, ImageOptions};
 pub use block::Block;
 pub use builder::{BlockBuilder, BuildError};
 pub use counters::BlockCounts;

@@ -10,12 +10,15 @@
 //! | [`FileBackend`] | a file or block device of the host, by vectored system calls straight to guest memory |
 //! | [`MemoryBackend`] | memory, for tests and throw-away disks |
 //! | [`NullBackend`] | none, for measurements |
+#![cfg_attr(feature = "imago", doc = "| [`ImageBackend`] | an image in a format of its own, such as qcow2 |")]
 
 #[cfg(test)]
 mod bench;
 mod capabilities;
 #[cfg(all(feature = "file", unix))]
 mod file;
+#[cfg(all(feature = "imago", unix))]
+mod image;
 mod memory;
 mod null;
 mod operation;
@@ -35,6 +38,8 @@ use virtio_core::Sources;
 pub use capabilities::{Capabilities, Lifetime, RangeLimits, Topology};
 #[cfg(all(feature = "file", unix))]
 pub use file::{FileBackend, OpenError};
+#[cfg(all(feature = "imago", unix))]
+pub use image::{ImageBackend, ImageError, ImageFormat, ImageOptions};
 pub use memory::MemoryBackend;
 pub use null::NullBackend;
 pub use operation::{Completion, Operation, OperationError, OperationKind, OperationResult, ZoneError};
