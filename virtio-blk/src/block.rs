@@ -6,12 +6,12 @@ use virtio_core::device::{ActivateError, DeviceState, FeatureRefusal, StateError
 use virtio_core::{Activation, ConfigSpace, DeviceType, Features, QueueTask, VirtioDevice};
 
 use crate::backend::BlockBackend;
-use crate::builder::BlockBuilder;
+use crate::builder::{BlockBuilder, Zoned};
 use crate::handle::BlockHandle;
 use crate::shared::Shared;
 use crate::state;
 use crate::task::BlockTask;
-use crate::wire::{self, field};
+use crate::wire::{self, field, put};
 
 /// A virtio block device (virtio 1.4, section 5.2), to be given to a [`DeviceHost`](virtio_core::DeviceHost).
 ///
@@ -21,6 +21,7 @@ pub struct Block {
     shared: Arc<Shared>,
     offered: Features,
     queue_sizes: Vec<u16>,
+    zoned: Option<Zoned>,
     /// What was negotiated; nothing before that.
     accepted: Features,
 }
@@ -31,8 +32,18 @@ impl Block {
         BlockBuilder::new(Arc::new(backend))
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, offered: Features, queue_sizes: Vec<u16>) -> Block {
-        Block { shared, offered, queue_sizes, accepted: Features::NONE }
+    pub(crate) fn new(shared: Arc<Shared>, offered: Features, queue_sizes: Vec<u16>, zoned: Option<Zoned>) -> Block {
+        let block = Block { shared, offered, queue_sizes, zoned, accepted: Features::NONE };
+        block.show_zones(true);
+        block
+    }
+
+    /// BLK-INIT-07: zones are there for a driver that has not decided, and for one that knows about them.
+    fn show_zones(&self, show: bool) {
+        if let Some(zoned) = &self.zoned {
+            let bytes = if show { zoned.bytes } else { [0; field::ZONED.end - field::ZONED.start] };
+            self.shared.config.store(|config| put(config, field::ZONED, &bytes));
+        }
     }
 
     /// A hold on the device that stays when it has gone to its host.
@@ -68,7 +79,13 @@ impl VirtioDevice for Block {
     }
 
     fn negotiate(&mut self, features: Features) -> Result<(), FeatureRefusal> {
+        let zoned = features.contains(wire::ZONED);
+        // BLK-INIT-08, DRV-BLK-02
+        if self.zoned.is_some_and(|zones| zones.managed) && !zoned {
+            return Err(FeatureRefusal::Missing(wire::ZONED));
+        }
         self.accepted = features;
+        self.show_zones(zoned);
         // BLK-INIT-03, BLK-STABLE-01: a driver that does not flush gets its writes on stable storage.
         self.shared.set_writeback(features.contains(wire::FLUSH_FEATURE));
         Ok(())
@@ -88,13 +105,16 @@ impl VirtioDevice for Block {
     }
 
     fn activate(&mut self, activation: Activation) -> Result<Vec<Box<dyn QueueTask>>, ActivateError> {
-        activation.task_per_queue(|queue| BlockTask::new(queue, Arc::clone(&self.shared)))
+        let features = activation.features;
+        activation.task_per_queue(|queue| BlockTask::new(queue, Arc::clone(&self.shared), features))
     }
 
     fn reset(&mut self) {
-        let Block { shared, offered: _, queue_sizes: _, accepted } = self;
+        let Block { shared, offered: _, queue_sizes: _, zoned: _, accepted } = self;
         *accepted = Features::NONE;
         shared.set_writeback(true);
+        shared.leave_tasks();
+        self.show_zones(true);
     }
 
     fn save(&self) -> DeviceState {

@@ -1,22 +1,25 @@
 //! Making a device.
 
+mod config;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use virtio_core::{ConfigSpace, Features};
+use virtio_core::ConfigSpace;
 
-use crate::backend::{BlockBackend, Capabilities, Topology};
+pub(crate) use self::config::Zoned;
+use crate::backend::{BlockBackend, Topology};
 use crate::block::Block;
-use crate::shared::Shared;
-use crate::wire::{self, CONFIG_LEN, ID_LEN, SECTOR, field, put};
-
-/// Descriptors of a request that are not data: its header and its status.
-const FRAME: u16 = 2;
+use crate::policy::{OnError, Stopped};
+use crate::rate::RateLimit;
+use crate::shared::{Options, Shared};
+use crate::wire::{ID_LEN, SECTOR};
 
 /// A device in the making. See [`Block::builder`](crate::Block::builder).
 ///
-/// Send and Sync. [`build`](Self::build) asks the backend for its size.
+/// Send and Sync. [`build`](Self::build) asks the backend for its size and for what it can do.
 #[must_use]
 pub struct BlockBuilder {
     backend: Arc<dyn BlockBackend>,
@@ -24,10 +27,25 @@ pub struct BlockBuilder {
     serial: String,
     block_size: Option<u32>,
     topology: Option<Topology>,
+    geometry: Option<Geometry>,
     queues: u16,
     queue_size: u16,
     seg_max: Option<u16>,
     size_max: Option<u32>,
+    segments: u16,
+    merge: Option<bool>,
+    options: Options,
+}
+
+/// The shape of a disk with heads, for drivers that ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Geometry {
+    /// Cylinders.
+    pub cylinders: u16,
+    /// Heads.
+    pub heads: u8,
+    /// Sectors in a track.
+    pub sectors: u8,
 }
 
 /// A device cannot be made like this.
@@ -69,8 +87,25 @@ pub enum BuildError {
         /// What was asked for.
         size_max: u32,
     },
-    /// The storage could not be asked for its size.
-    #[error("the size of the storage is not known: {0}")]
+    /// A request for ranges has to have room for one.
+    #[error("requests of no segments")]
+    NoSegments,
+    /// The storage cannot serve that many queues.
+    #[error("{queues} queues, where the storage serves {most}")]
+    TooManyQueues {
+        /// What was asked for.
+        queues: u16,
+        /// The most there can be.
+        most: u16,
+    },
+    /// What the storage says of its zones makes no sense.
+    #[error("zones cannot be like that: {what}")]
+    Zones {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The storage could not be asked for its size, or for how much of its life is left.
+    #[error("the storage does not answer: {0}")]
     Backend(#[from] io::Error),
 }
 
@@ -82,10 +117,14 @@ impl BlockBuilder {
             serial: String::new(),
             block_size: None,
             topology: None,
+            geometry: None,
             queues: 1,
             queue_size: 256,
             seg_max: None,
             size_max: None,
+            segments: 256,
+            merge: None,
+            options: Options { discard: true, ..Options::default() },
         }
     }
 
@@ -140,72 +179,83 @@ impl BlockBuilder {
         self
     }
 
+    /// The disk's shape. None is told unless said otherwise.
+    pub fn geometry(mut self, geometry: Geometry) -> BlockBuilder {
+        self.geometry = Some(geometry);
+        self
+    }
+
+    /// Whether the driver may give storage back: by discarding, and by zeroing with unmap. It may unless said otherwise,
+    /// where the storage can take it back.
+    pub fn discard(mut self, discard: bool) -> BlockBuilder {
+        self.options.discard = discard;
+        self
+    }
+
+    /// The most ranges that a request to discard, to zero or to erase may have: 256 unless said otherwise. Requests with more
+    /// are refused.
+    pub fn max_segments(mut self, segments: u16) -> BlockBuilder {
+        self.segments = segments;
+        self
+    }
+
+    /// Whether reads, and writes, of a batch that follow one another on the disk go to the storage as one. They do unless said
+    /// otherwise where the backend says that it pays.
+    pub fn merge(mut self, merge: bool) -> BlockBuilder {
+        self.merge = Some(merge);
+        self
+    }
+
+    /// What to do when the storage cannot read. The driver gets an error unless said otherwise.
+    pub fn on_read_error(mut self, what: OnError) -> BlockBuilder {
+        self.options.on_read_error = what;
+        self
+    }
+
+    /// What to do when the storage cannot do anything else. The driver gets an error unless said otherwise.
+    pub fn on_write_error(mut self, what: OnError) -> BlockBuilder {
+        self.options.on_write_error = what;
+        self
+    }
+
+    /// Who is told that the device has stopped ([`OnError::Stop`]): called once for each stop, on a thread that serves a
+    /// queue, which it should not hold up.
+    pub fn on_stop(mut self, tell: impl Fn(&Stopped) + Send + Sync + 'static) -> BlockBuilder {
+        self.options.on_stop = Some(Arc::new(tell));
+        self
+    }
+
+    /// How long the storage may take for an operation: as long as it wants unless said otherwise. What takes longer is
+    /// cancelled, and has failed when the storage lets go of it, not before: the driver must not have memory back that may
+    /// still be written. A synchronous backend, whose calls nobody can cancel, is not affected.
+    pub fn timeout(mut self, timeout: Duration) -> BlockBuilder {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// How much the driver may ask for in a second, together with all other devices that have the same limit.
+    pub fn rate_limit(mut self, limit: RateLimit) -> BlockBuilder {
+        self.options.rate = Some(limit);
+        self
+    }
+
     /// The device.
     ///
     /// # Errors
     /// [`BuildError`].
-    pub fn build(self) -> Result<Block, BuildError> {
+    pub fn build(mut self) -> Result<Block, BuildError> {
         let id = id(&self.serial)?;
         let can = self.backend.capabilities();
         let read_only = self.read_only || can.read_only;
+        self.options.merge = self.merge.unwrap_or(can.merge);
         let sectors = self.backend.size()? / SECTOR;
-        let (config, offered) = self.config(&can, read_only)?;
-        let shared = Shared::new(self.backend, ConfigSpace::new(config), read_only, id, self.queues, sectors);
-        Ok(Block::new(Arc::new(shared), offered, vec![self.queue_size; usize::from(self.queues)]))
-    }
-
-    /// The configuration space, and the features to be offered. Only what works is offered.
-    fn config(&self, can: &Capabilities, read_only: bool) -> Result<(Vec<u8>, Features), BuildError> {
-        let mut bytes = vec![0; CONFIG_LEN];
-        // BLK-INIT-01, BLK-INIT-02; BLK-INIT-05, BLK-INIT-06: never ZONED.
-        let mut offered = wire::FLUSH_FEATURE | wire::CONFIG_WCE | wire::SEG_MAX | wire::BLK_SIZE;
-        if read_only {
-            offered |= wire::RO;
-        }
-
-        let block_size = self.block_size.unwrap_or(can.block_size);
-        if !block_size.is_power_of_two() || !(512..=65536).contains(&block_size) {
-            return Err(BuildError::BlockSize { size: block_size });
-        }
-        put(&mut bytes, field::BLK_SIZE, &block_size.to_le_bytes());
-
-        let queue_size = self.queue_size;
-        if !queue_size.is_power_of_two() || !(4..=32768).contains(&queue_size) {
-            return Err(BuildError::QueueSize { size: queue_size });
-        }
-        // A chain may not be longer than its queue, be it in an indirect table or not.
-        let most = queue_size - FRAME;
-        let seg_max = self.seg_max.unwrap_or(most);
-        if !(1..=most).contains(&seg_max) {
-            return Err(BuildError::SegMax { seg_max, most });
-        }
-        put(&mut bytes, field::SEG_MAX, &u32::from(seg_max).to_le_bytes());
-
-        if let Some(size_max) = self.size_max {
-            if size_max < 4096 {
-                return Err(BuildError::SizeMax { size_max });
-            }
-            offered |= wire::SIZE_MAX;
-            put(&mut bytes, field::SIZE_MAX, &size_max.to_le_bytes());
-        }
-        if let Some(topology) = self.topology.or(can.topology) {
-            let Topology { physical_block_exp, alignment_offset, min_io_size, opt_io_size } = topology;
-            offered |= wire::TOPOLOGY;
-            put(&mut bytes, field::PHYSICAL_BLOCK_EXP, &[physical_block_exp]);
-            put(&mut bytes, field::ALIGNMENT_OFFSET, &[alignment_offset]);
-            put(&mut bytes, field::MIN_IO_SIZE, &min_io_size.to_le_bytes());
-            put(&mut bytes, field::OPT_IO_SIZE, &opt_io_size.to_le_bytes());
-        }
-        match self.queues {
-            0 => return Err(BuildError::NoQueues),
-            1 => {}
-            queues => {
-                // BLK-CFG-02
-                offered |= wire::MQ;
-                put(&mut bytes, field::NUM_QUEUES, &queues.to_le_bytes());
-            }
-        }
-        Ok((bytes, offered))
+        let config::Shown { bytes, offered, limits, zoned } = self.shown(&can, read_only)?;
+        let config = ConfigSpace::new(bytes);
+        let shared = Shared::new(self.backend, config, read_only, id, limits, self.options, self.queues);
+        shared.set_capacity(sectors);
+        shared.set_writeback(true);
+        shared.look_whether_zeroes_unmap();
+        Ok(Block::new(Arc::new(shared), offered, vec![self.queue_size; usize::from(self.queues)], zoned))
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::counters::BlockCounts;
+use crate::policy::Stopped;
 use crate::shared::Shared;
 use crate::wire::SECTOR;
 
@@ -35,6 +36,9 @@ pub enum ResizeError {
         /// The size of the storage.
         size: u64,
     },
+    /// A disk with zones has as many as it has.
+    #[error("a disk with zones cannot change its size")]
+    Zoned,
     /// The storage could not be asked for its size.
     #[error("the size of the storage is not known: {0}")]
     Backend(#[from] io::Error),
@@ -57,6 +61,9 @@ impl BlockHandle {
         if !len.is_multiple_of(SECTOR) {
             return Err(ResizeError::NotSectors { len });
         }
+        if self.0.backend.capabilities().zoned.is_some() {
+            return Err(ResizeError::Zoned);
+        }
         let size = self.0.backend.size()?;
         if len > size {
             return Err(ResizeError::TooLarge { len, size });
@@ -65,13 +72,27 @@ impl BlockHandle {
         Ok(())
     }
 
-    /// Shows the driver a disk as large as the storage is now, in whole sectors, and tells it if that is a change.
+    /// Shows the driver the storage as it is now, and tells it if that is a change: its size in whole sectors, unless it has
+    /// zones, and whether zeroing may give storage back (BLK-OP-12).
     ///
     /// # Errors
     /// [`ResizeError::Backend`].
     pub fn refresh(&self) -> Result<(), ResizeError> {
-        self.0.set_capacity(self.0.backend.size()? / SECTOR);
+        if self.0.backend.capabilities().zoned.is_none() {
+            self.0.set_capacity(self.0.backend.size()? / SECTOR);
+        }
+        self.0.look_whether_zeroes_unmap();
         Ok(())
+    }
+
+    /// Why the device has stopped: [`OnError::Stop`](crate::OnError::Stop). None while it serves.
+    pub fn stopped(&self) -> Option<Stopped> {
+        self.0.stopped()
+    }
+
+    /// Has a device that has stopped do again what failed, and go on. False where it had not stopped.
+    pub fn resume(&self) -> bool {
+        self.0.resume()
     }
 
     /// Whether completed writes may still be in a cache, for the driver to flush; otherwise each is on stable storage

@@ -6,6 +6,8 @@ mod block;
 mod builder;
 mod counters;
 mod handle;
+mod policy;
+mod rate;
 mod request;
 mod shared;
 mod slots;
@@ -18,13 +20,17 @@ pub use backend::{
     OperationKind, OperationResult, Topology,
 };
 #[cfg(all(feature = "file", unix))]
-pub use backend::{FileBackend, OpenError};
+pub use backend::{FileBackend, FileOptions, OpenError};
 #[cfg(all(feature = "imago", unix))]
 pub use backend::{ImageBackend, ImageError, ImageFormat, ImageOptions};
+#[cfg(all(feature = "uring", target_os = "linux"))]
+pub use backend::{UringBackend, UringBuilder};
 pub use block::Block;
-pub use builder::{BlockBuilder, BuildError};
+pub use builder::{BlockBuilder, BuildError, Geometry};
 pub use counters::BlockCounts;
 pub use handle::{BlockHandle, ResizeError};
+pub use policy::{OnError, Stopped};
+pub use rate::{Rate, RateLimit};
 
 /// The workspace's front page: its embedding example is compiled and run with this crate's documentation tests.
 #[cfg(doctest)]

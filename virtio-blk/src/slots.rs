@@ -1,16 +1,29 @@
 //! The requests of one queue that are with the backend.
 
+use std::time::Instant;
+
 use virtio_core::{GuestBuffers, Ticket};
 
 use crate::backend::Operation;
+use crate::request::Range;
 
 /// What is kept of a request meanwhile. Reused, so that in the long run nothing is allocated.
 pub(crate) struct Slot {
     /// Here while no request has it.
     pub(crate) operation: Option<Box<Operation>>,
-    /// The status byte.
+    /// The status byte; for an append, its sector and the status.
     pub(crate) status: GuestBuffers,
     pub(crate) ticket: Option<Ticket>,
+    /// What the operation is to do, in bytes: merged ones do more.
+    pub(crate) asked: u64,
+    /// The ranges that a request is about; they are done one after the other.
+    pub(crate) ranges: Vec<Range>,
+    /// How many of them are done or being done.
+    pub(crate) begun: usize,
+    /// Since when the storage has had it, where somebody wants to know.
+    pub(crate) since: Option<Instant>,
+    /// It took too long, and the backend was told to give it up.
+    pub(crate) overdue: bool,
 }
 
 /// The slots of a queue, by tag.
@@ -31,8 +44,16 @@ impl Slots {
     pub(crate) fn free(&mut self) -> Option<&mut Slot> {
         if self.free.is_empty() {
             let tag = u16::try_from(self.slots.len()).ok().filter(|tag| *tag < self.depth)?;
-            let operation = Some(Box::new(Operation::new(tag)));
-            self.slots.push(Slot { operation, status: GuestBuffers::new(), ticket: None });
+            self.slots.push(Slot {
+                operation: Some(Box::new(Operation::new(tag))),
+                status: GuestBuffers::new(),
+                ticket: None,
+                asked: 0,
+                ranges: Vec::new(),
+                begun: 0,
+                since: None,
+                overdue: false,
+            });
             self.free.push(tag);
         }
         let tag = *self.free.last()?;
@@ -46,11 +67,14 @@ impl Slots {
         slot.operation.take()
     }
 
-    /// The slot of an operation that has come back, if it was out.
-    pub(crate) fn taken(&mut self, tag: u16) -> Option<(&mut Slot, Ticket)> {
-        let slot = self.slots.get_mut(usize::from(tag))?;
-        let ticket = slot.ticket.take()?;
-        Some((slot, ticket))
+    /// The slot of an operation that is out.
+    pub(crate) fn get(&mut self, tag: u16) -> Option<&mut Slot> {
+        self.slots.get_mut(usize::from(tag)).filter(|slot| slot.ticket.is_some())
+    }
+
+    /// The slots of operations that are out, by tag.
+    pub(crate) fn taken(&mut self) -> impl Iterator<Item = (u16, &mut Slot)> {
+        (0..).zip(&mut self.slots).filter(|(_, slot)| slot.ticket.is_some())
     }
 
     /// Frees a slot, with its operation; both let go of guest memory.
@@ -59,6 +83,8 @@ impl Slots {
         let tag = operation.tag;
         if let Some(slot) = self.slots.get_mut(usize::from(tag)) {
             slot.status.clear();
+            slot.ranges.clear();
+            (slot.since, slot.overdue) = (None, false);
             slot.operation = Some(operation);
             self.free.push(tag);
         }

@@ -62,10 +62,12 @@ fn config(shared: &Shared) -> [u8; CONFIG_LEN] {
     bytes
 }
 
-/// The part of the configuration that never changes.
+/// The part of the configuration that changes only with what the driver negotiated, which is the same.
 fn fixed(config: &[u8; CONFIG_LEN]) -> [u8; CONFIG_LEN] {
     let mut fixed = *config;
     fixed[field::CAPACITY].fill(0);
     fixed[field::WRITEBACK].fill(0);
+    // Whatever the new storage does: the driver is told when somebody asks it.
+    fixed[field::WRITE_ZEROES_MAY_UNMAP].fill(0);
     fixed
 }

@@ -31,17 +31,17 @@ fn allocations_of<P: Port>(backend: impl BlockBackend + 'static) -> u64 {
     let rig = Rig::<P>::new(Block::builder(backend).build().expect("a device"));
     let driver = &mut rig.live(USUAL);
     let mut counted = 0;
-    for round in 0..20 {
+    for round in 0..30 {
         submit(&rig, driver);
         let served = measure(|| rig.kick(driver));
-        if round >= 2 {
+        if round >= 20 {
             counted += served.count_total;
         }
         assert_eq!(std::iter::from_fn(|| driver.used()).count(), 20);
     }
     let counts = rig.handle.counts();
-    assert_eq!((counts.reads, counts.writes, counts.flushes, counts.refused), (160, 160, 20, 20));
-    assert!(rig.port.host().queue_counts(0).expect("a queue").interrupts >= 20);
+    assert_eq!((counts.reads, counts.writes, counts.flushes, counts.refused), (240, 240, 30, 30));
+    assert!(rig.port.host().queue_counts(0).expect("a queue").interrupts >= 30);
     counted
 }
 

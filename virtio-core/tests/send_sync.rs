@@ -2,7 +2,7 @@
 
 use virtio_core::device::{ActivateError, Activation, DeviceState};
 use virtio_core::host::{HostState, QueueConfig, QueueRegisters, QueueState};
-use virtio_core::memory::{DirtyLog, DiscardInhibitor, MemoryBarrier, RawIoSlice, RawRegion};
+use virtio_core::memory::{DirtyLog, DiscardInhibitor, MemoryBarrier, PinnedPages, RawIoSlice, RawRegion};
 use virtio_core::ring::{FaultSink, QueueCounters, Recorder, WrongQueue};
 use virtio_core::task::Ready;
 use virtio_core::*;
@@ -10,7 +10,7 @@ use virtio_core::*;
 #[test]
 fn shared_by_any_threads() {
     assert_send_sync!(true, true: ConfigSpace, DeviceHost, DiscardInhibitor, DoorbellSite, Event, GuestRam, InlineRuntime, LogLimit,
-        MemoryBarrier, QueueCounters, QueueSetup, Activation, ActivateError, Source, Sources, TaskContext);
+        MemoryBarrier, PinnedPages, QueueCounters, QueueSetup, Activation, ActivateError, Source, Sources, TaskContext);
     assert_send_sync!(true, true: dyn DirtyLog, dyn FaultSink, dyn Interrupt, dyn InterruptLine, dyn Recorder,
         dyn Runtime, dyn TransportHooks);
     #[cfg(all(feature = "eventfd", target_os = "linux"))]

@@ -18,7 +18,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Bench {
-        let memory = TestMemory::new(64 << 20);
+        Bench::over(TestMemory::new(64 << 20))
+    }
+
+    /// The same in memory of any shape.
+    pub(crate) fn over(memory: TestMemory) -> Bench {
         let driver = SplitDriver::new(&memory, 256, Features::VERSION_1);
         let ring = Virtqueue::new(driver.setup()).unwrap();
         Bench { memory, driver, ring }
@@ -49,6 +53,12 @@ impl Bench {
             self.driver.used();
         }
         operation
+    }
+
+    /// Takes over a change of memory, as each batch of a device begins with.
+    #[cfg_attr(not(feature = "uring"), allow(dead_code))]
+    pub(crate) fn refresh(&mut self) {
+        self.ring.refresh_memory();
     }
 
     /// A read of `len` bytes into new memory, and where that is.

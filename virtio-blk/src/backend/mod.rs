@@ -8,6 +8,7 @@
 //! | backend | storage |
 //! |---|---|
 //! | [`FileBackend`] | a file or block device of the host, by vectored system calls straight to guest memory |
+//! | `UringBackend` | the same by io_uring: many operations in flight, none of which waits |
 //! | [`MemoryBackend`] | memory, for tests and throw-away disks |
 //! | [`NullBackend`] | none, for measurements |
 #![cfg_attr(feature = "imago", doc = "| [`ImageBackend`] | an image in a format of its own, such as qcow2 |")]
@@ -27,6 +28,8 @@ mod sync;
 mod sys;
 #[cfg(all(test, feature = "file", unix))]
 mod tests;
+#[cfg(all(feature = "uring", target_os = "linux"))]
+mod uring;
 pub mod zone;
 
 use std::io;
@@ -37,13 +40,15 @@ use virtio_core::Sources;
 
 pub use capabilities::{Capabilities, Lifetime, RangeLimits, Topology};
 #[cfg(all(feature = "file", unix))]
-pub use file::{FileBackend, OpenError};
+pub use file::{FileBackend, FileOptions, OpenError};
 #[cfg(all(feature = "imago", unix))]
 pub use image::{ImageBackend, ImageError, ImageFormat, ImageOptions};
 pub use memory::MemoryBackend;
 pub use null::NullBackend;
 pub use operation::{Completion, Operation, OperationError, OperationKind, OperationResult, ZoneError};
 pub use sync::{SyncDisk, SyncQueue};
+#[cfg(all(feature = "uring", target_os = "linux"))]
+pub use uring::{UringBackend, UringBuilder};
 
 /// A disk. Shared by the device's handle and its queues; one `Arc` of it may serve several devices only if it says so.
 pub trait BlockBackend: Send + Sync {

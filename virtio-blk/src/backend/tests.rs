@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use virtio_core::memory::RawIoSlice;
 
+use super::Operation;
 use super::file::Disk;
 use super::sys::drive;
-use super::{Operation, SyncDisk};
 
 /// Pieces of these lengths, side by side from address 0 on: an address says which byte it is.
 fn pieces(lengths: &[usize]) -> Vec<RawIoSlice> {

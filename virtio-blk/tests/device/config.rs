@@ -1,9 +1,10 @@
 //! Features and the configuration space.
 
-use virtio_blk::{Block, BuildError, MemoryBackend, ResizeError, Topology};
+use virtio_blk::{Block, BuildError, Geometry, MemoryBackend, ResizeError, Topology};
 use virtio_core::Features;
 use virtio_core::testing::{RingDriver, TestMemory};
 
+use crate::held::Held;
 use crate::rig::*;
 
 each_transport! {
@@ -11,6 +12,7 @@ each_transport! {
     blk_init_02_flush_is_offered_with_config_wce,
     blk_init_03_config_wce_without_flush_starts_at_zero,
     blk_init_04_unused_fields_are_zero,
+    geometry_is_told_where_there_is_one,
     features_that_do_nothing_are_not_offered,
     blk_op_01_capacity_changes_at_run_time,
     sizes_that_cannot_be_are_refused,
@@ -53,7 +55,8 @@ fn blk_init_03_config_wce_without_flush_starts_at_zero<P: Port>() {
 // spec: BLK-INIT-05 BLK-INIT-06 BLK-INIT-07
 fn blk_init_04_unused_fields_are_zero<P: Port>() {
     let topology = Topology { physical_block_exp: 3, alignment_offset: 1, min_io_size: 8, opt_io_size: 256 };
-    let block = Block::builder(disk(8)).queues(3).size_max(65536).topology(topology).build().expect("a device");
+    let block =
+        Block::builder(Held::new(512 * 8)).queues(3).size_max(65536).topology(topology).build().expect("a device");
     let rig = Rig::<P>::new(block);
     assert!(!rig.offered().contains(Features::bit(17)), "ZONED");
     assert!(!rig.offered().contains(Features::bit(4)), "GEOMETRY");
@@ -67,8 +70,15 @@ fn blk_init_04_unused_fields_are_zero<P: Port>() {
     assert_eq!(rig.config::<8>(24), [3, 1, 8, 0, 0, 1, 0, 0]);
 }
 
+fn geometry_is_told_where_there_is_one<P: Port>() {
+    let geometry = Geometry { cylinders: 1024, heads: 16, sectors: 63 };
+    let rig = Rig::<P>::new(Block::builder(disk(8)).geometry(geometry).build().expect("a device"));
+    assert!(rig.offered().contains(Features::bit(4)));
+    assert_eq!(rig.config::<4>(16), [0, 4, 16, 63]);
+}
+
 fn features_that_do_nothing_are_not_offered<P: Port>() {
-    let rig = Rig::<P>::new(Block::builder(disk(8)).build().expect("a device"));
+    let rig = Rig::<P>::new(Block::builder(Held::new(512 * 8)).build().expect("a device"));
     let own = Features::from_bits(rig.offered().bits() & 0x00ff_ffff);
     let wanted = [2, 6, 9, 11].map(Features::bit).into_iter().fold(Features::NONE, |all, bit| all | bit);
     assert_eq!(own, wanted);
@@ -185,4 +195,7 @@ fn options_that_cannot_be_are_refused() {
         assert!(matches!(builder().seg_max(seg_max).build(), Err(BuildError::SegMax { most: 254, .. })));
     }
     assert!(matches!(builder().size_max(4095).build(), Err(BuildError::SizeMax { .. })));
+    assert!(matches!(builder().max_segments(0).build(), Err(BuildError::NoSegments)));
+    let few = Held::able(4096, |can| can.max_queues = 2);
+    assert!(matches!(Block::builder(few).queues(3).build(), Err(BuildError::TooManyQueues { queues: 3, most: 2 })));
 }

@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use virtio_blk::{BlockBackend, BlockQueue, Completion, Operation, OperationKind};
+use virtio_blk::backend::Lifetime;
+use virtio_blk::{BlockBackend, BlockQueue, Capabilities, Completion, Operation, OperationKind, OperationResult};
 use virtio_core::{Event, Source, Sources};
 
 /// A disk whose operations stay in flight until the test finishes them. Clones are the same disk.
@@ -27,6 +28,11 @@ struct State {
     cancelled: u64,
     fails_to_open: bool,
     queues: u64,
+    capabilities: Capabilities,
+    lifetime: Option<Lifetime>,
+    /// Batches that `kick` has ended.
+    kicks: u64,
+    overdue: Vec<u16>,
 }
 
 struct HeldQueue(Held);
@@ -38,6 +44,31 @@ impl Held {
             event: Event::new().expect("an event"),
             disk: Arc::new(Mutex::new(crate::rig::pattern(len, 0))),
         }
+    }
+
+    /// The same with other capabilities.
+    pub(crate) fn able(len: usize, change: impl FnOnce(&mut Capabilities)) -> Held {
+        let held = Held::new(len);
+        change(&mut held.state().capabilities);
+        held
+    }
+
+    /// Changes what it can do.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Capabilities)) {
+        change(&mut self.state().capabilities);
+    }
+
+    pub(crate) fn set_lifetime(&self, lifetime: Lifetime) {
+        self.state().lifetime = Some(lifetime);
+    }
+
+    pub(crate) fn kicks(&self) -> u64 {
+        self.state().kicks
+    }
+
+    /// The tags of operations that were to be given up because they took too long, since the last call.
+    pub(crate) fn take_overdue(&self) -> Vec<u16> {
+        std::mem::take(&mut self.state().overdue)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -68,6 +99,11 @@ impl Held {
         self.state().in_flight.len()
     }
 
+    /// Where on the disk those in flight start.
+    pub(crate) fn offsets(&self) -> Vec<u64> {
+        self.state().in_flight.iter().map(|operation| operation.offset()).collect()
+    }
+
     /// What was submitted since the last call.
     pub(crate) fn take_log(&self) -> Vec<(OperationKind, u64, u64)> {
         std::mem::take(&mut self.state().log)
@@ -93,6 +129,20 @@ impl Held {
         self.complete(operation, Ok(moved));
     }
 
+    /// Ends the operation at `index` like this; a read gets the bytes.
+    pub(crate) fn finish_as(&self, index: usize, bytes: &[u8], result: OperationResult) {
+        let operation = self.state().in_flight.remove(index);
+        operation.writer().write(bytes).expect("room for them");
+        self.state().done.push(Completion { operation, result });
+        self.event.signal();
+    }
+
+    /// Ends the operation at `index`, of which nobody knows how far it got.
+    pub(crate) fn complete_late(&self, index: usize, result: io::Result<u64>) {
+        let operation = self.state().in_flight.remove(index);
+        self.complete(operation, result);
+    }
+
     /// Fails the operation at `index`.
     pub(crate) fn fail(&self, index: usize, error: io::ErrorKind) {
         let operation = self.state().in_flight.remove(index);
@@ -107,10 +157,14 @@ impl Held {
     fn perform(&self, operation: &Operation, len: usize) -> u64 {
         let mut disk = self.disk.lock().expect("no test has panicked");
         let start = operation.offset() as usize;
+        if let OperationKind::Flush = operation.kind() {
+            return 0;
+        }
         let place = &mut disk[start..start + len];
         match operation.kind() {
             OperationKind::Read => operation.writer().write(place).expect("held memory"),
             OperationKind::Write { .. } => operation.reader().read(place).expect("held memory"),
+            OperationKind::Discard | OperationKind::WriteZeroes { .. } | OperationKind::SecureErase => place.fill(0),
             _ => {}
         }
         len as u64
@@ -120,6 +174,14 @@ impl Held {
 impl BlockBackend for Held {
     fn size(&self) -> io::Result<u64> {
         Ok(self.disk.lock().expect("no test has panicked").len() as u64)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.state().capabilities
+    }
+
+    fn lifetime(&self) -> io::Result<Option<Lifetime>> {
+        Ok(self.state().lifetime)
     }
 
     fn open_queue(&self, _depth: u16) -> io::Result<Box<dyn BlockQueue>> {
@@ -144,6 +206,7 @@ impl BlockQueue for HeldQueue {
 
     fn kick(&mut self) {
         let mut state = self.0.state();
+        state.kicks += 1;
         let mut submitted = std::mem::take(&mut state.submitted);
         state.in_flight.append(&mut submitted);
     }
@@ -166,6 +229,23 @@ impl BlockQueue for HeldQueue {
                     .push(Completion { operation, result: Err(io::Error::from(io::ErrorKind::Interrupted).into()) });
             }
         }
+    }
+
+    fn cancel_one(&mut self, tag: u16) {
+        let mut state = self.0.state();
+        state.overdue.push(tag);
+        if !state.refuses_cancel {
+            HeldQueue::give_up(&mut state, tag);
+            self.0.event.signal();
+        }
+    }
+}
+
+impl HeldQueue {
+    fn give_up(state: &mut State, tag: u16) {
+        let place = state.in_flight.iter().position(|operation| operation.tag() == tag).expect("it is in flight");
+        let operation = state.in_flight.remove(place);
+        state.done.push(Completion { operation, result: Err(io::Error::from(io::ErrorKind::Interrupted).into()) });
     }
 }
 

@@ -30,14 +30,20 @@ macro_rules! each_transport {
 
 mod cache;
 mod config;
+mod failing;
 mod faults;
 #[cfg(feature = "file")]
 mod file;
 mod framing;
 mod held;
 mod lifecycle;
+mod lifetime;
+mod merging;
 mod ports;
 mod queue_reset;
+mod ranges;
+mod rates;
 mod requests;
 mod rig;
 mod state;
+mod zones;

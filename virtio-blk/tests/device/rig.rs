@@ -14,11 +14,26 @@ pub(crate) const IN: u32 = 0;
 pub(crate) const OUT: u32 = 1;
 pub(crate) const FLUSH: u32 = 4;
 pub(crate) const GET_ID: u32 = 8;
+pub(crate) const GET_LIFETIME: u32 = 10;
+pub(crate) const DISCARD: u32 = 11;
+pub(crate) const WRITE_ZEROES: u32 = 13;
+pub(crate) const SECURE_ERASE: u32 = 14;
+pub(crate) const ZONE_APPEND: u32 = 15;
+pub(crate) const ZONE_REPORT: u32 = 16;
+pub(crate) const ZONE_OPEN: u32 = 18;
+pub(crate) const ZONE_CLOSE: u32 = 20;
+pub(crate) const ZONE_FINISH: u32 = 22;
+pub(crate) const ZONE_RESET: u32 = 24;
+pub(crate) const ZONE_RESET_ALL: u32 = 26;
 
 /// Statuses.
 pub(crate) const OK: u8 = 0;
 pub(crate) const IOERR: u8 = 1;
 pub(crate) const UNSUPP: u8 = 2;
+pub(crate) const ZONE_INVALID_CMD: u8 = 3;
+pub(crate) const ZONE_UNALIGNED_WP: u8 = 4;
+pub(crate) const ZONE_OPEN_RESOURCE: u8 = 5;
+pub(crate) const ZONE_ACTIVE_RESOURCE: u8 = 6;
 /// What the driver puts where the status will be.
 pub(crate) const UNTOUCHED: u8 = 0xee;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::MemoryError;
 use super::io::{Reader, Writer};
-use super::regions::Segment;
+use super::regions::{RegionMap, Segment};
 use super::view::{MemoryView, Pin};
 
 /// A buffer of a descriptor chain, or a piece of one: where the driver says it is.
@@ -167,6 +167,12 @@ impl GuestBuffers {
         }
         self.truncate(at);
         tail
+    }
+
+    /// The version of memory that the pieces were found in, where there are any.
+    #[inline]
+    pub(super) fn map(&self) -> Option<&RegionMap> {
+        self.pin.as_ref().map(|pin| &*pin.map)
     }
 
     /// Bytes held.

@@ -4,6 +4,7 @@
 //! - [`MemoryView`]: what a queue's task holds of it; refreshed at batch boundaries.
 //! - [`Reader`], [`Writer`]: the two halves of a descriptor chain, or of buffers taken out of one.
 //! - [`GuestBuffers`]: pieces of guest memory that an operation in flight holds on to.
+//! - [`PinnedPages`]: guest memory whose pages an operating system keeps where they are.
 //!
 //! This module is where the workspace touches guest memory; but for one line about an epoll, all unsafe code of this crate is
 //! here. No
@@ -21,6 +22,7 @@ mod descriptors;
 mod filling;
 mod index;
 mod io;
+mod pinned;
 mod ram;
 mod regions;
 mod segments;
@@ -34,6 +36,7 @@ mod window;
 pub use barrier::MemoryBarrier;
 pub use buffers::{Buffer, GuestBuffers, RawIoSlice};
 pub use io::{Reader, Writer};
+pub use pinned::PinnedPages;
 pub use ram::{DiscardInhibitor, GuestRam, RawRegion};
 pub use view::MemoryView;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::barrier::Versions;
 use super::index::Index;
-use super::{DirtyLog, MemoryError};
+use super::{DirtyLog, MemoryError, RawIoSlice};
 
 /// Where host memory is that others write while we look.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,12 @@ impl Region {
     /// Its start and its length.
     pub(super) fn range(&self) -> (u64, u64) {
         (self.place.start, self.place.len)
+    }
+
+    /// The host memory behind it.
+    pub(super) fn io_slice(&self) -> RawIoSlice {
+        // No region is longer than an `isize`.
+        RawIoSlice { base: self.place.host.0, len: self.place.len as usize }
     }
 
     /// Its first address.

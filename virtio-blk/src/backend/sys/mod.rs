@@ -1,6 +1,11 @@
-//! The system calls that move data between a file and guest memory.
+//! The system calls that move data between a file and guest memory, and those that the standard library does not have.
 
 #![allow(unsafe_code)]
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
+mod linux;
 
 use std::fs::File;
 use std::io;
@@ -9,6 +14,11 @@ use std::os::fd::AsRawFd;
 use virtio_core::memory::RawIoSlice;
 
 use super::{Operation, OperationKind};
+
+#[cfg(not(target_os = "linux"))]
+pub(super) use elsewhere::*;
+#[cfg(target_os = "linux")]
+pub(super) use linux::*;
 
 /// The most pieces that one system call takes.
 const MOST_PIECES: usize = 1024;
@@ -20,11 +30,13 @@ const _: () = {
     assert!(std::mem::offset_of!(RawIoSlice, len) == std::mem::offset_of!(libc::iovec, iov_len));
 };
 
-/// Reads into, or writes from, the memory of `operation`, until all is done or the file takes or has no more. Returns
-/// how many bytes were moved.
-pub(super) fn transfer(file: &File, operation: &Operation) -> io::Result<u64> {
-    drive(operation.io_slices(), operation.offset(), |pieces, offset| call(file, operation, pieces, offset))
-        .map(|moved| moved as u64)
+/// Reads into, or writes from, the memory of `operation`, until all is done or the file takes or has no more. Each call
+/// goes to the file that `file` names for its pieces and offset. Returns how many bytes were moved.
+pub(super) fn transfer<'a>(operation: &Operation, file: impl Fn(&[RawIoSlice], u64) -> &'a File) -> io::Result<u64> {
+    let moved = drive(operation.io_slices(), operation.offset(), |pieces, offset| {
+        call(file(pieces, u64::try_from(offset).unwrap_or(0)), operation, pieces, offset)
+    })?;
+    Ok(moved as u64)
 }
 
 /// Has `call` move `pieces` to or from `offset` on, again and again where it moves less than all of them.
@@ -87,5 +99,10 @@ fn call(file: &File, operation: &Operation, pieces: &[RawIoSlice], offset: libc:
 pub(super) fn open_flags(file: &File) -> io::Result<libc::c_int> {
     // SAFETY: F_GETFL takes no argument and changes nothing.
     let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
-    if flags == -1 { Err(io::Error::last_os_error()) } else { Ok(flags) }
+    checked(flags).map(|()| flags)
+}
+
+/// What the system says when a call gives -1.
+fn checked(result: libc::c_int) -> io::Result<()> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
