@@ -11,6 +11,7 @@
 //! | `UringBackend` | the same by io_uring: many operations in flight, none of which waits |
 //! | [`MemoryBackend`] | memory, for tests and throw-away disks |
 //! | [`NullBackend`] | none, for measurements |
+//! | [`ZonedBackend`] | that of another backend, with zones on it |
 #![cfg_attr(feature = "imago", doc = "| [`ImageBackend`] | an image in a format of its own, such as qcow2 |")]
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod tests;
 #[cfg(all(feature = "uring", target_os = "linux"))]
 mod uring;
 pub mod zone;
+mod zoned;
 
 use std::io;
 use std::sync::Arc;
@@ -49,6 +51,7 @@ pub use operation::{Completion, Operation, OperationError, OperationKind, Operat
 pub use sync::{SyncDisk, SyncQueue};
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub use uring::{UringBackend, UringBuilder};
+pub use zoned::{StateFileError, ZonedBackend, ZonedBuilder, ZonedError};
 
 /// A disk. Shared by the device's handle and its queues; one `Arc` of it may serve several devices only if it says so.
 pub trait BlockBackend: Send + Sync {

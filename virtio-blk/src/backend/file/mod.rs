@@ -3,9 +3,12 @@
 mod disk;
 mod error;
 mod limits;
-mod lock;
+pub(in crate::backend) mod lock;
 mod open;
 mod ranges;
+mod sysfs;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io;
@@ -17,6 +20,7 @@ pub(in crate::backend) use disk::Disk;
 pub use error::OpenError;
 pub use open::FileOptions;
 
+use self::sysfs::Sysfs;
 use super::{BlockBackend, BlockQueue, Capabilities, Lifetime, SyncQueue};
 
 /// A raw disk image in a file, or a block device of the host.
@@ -34,6 +38,8 @@ pub struct FileBackend {
     disk: Arc<Disk>,
     /// What does not change while it is open.
     capabilities: Capabilities,
+    /// Where the storage tells how worn it is, if it does.
+    worn: Option<Sysfs>,
 }
 
 impl FileBackend {
@@ -81,7 +87,10 @@ impl BlockBackend for FileBackend {
     }
 
     fn lifetime(&self) -> io::Result<Option<Lifetime>> {
-        Ok(None)
+        let Some(worn) = &self.worn else {
+            return Ok(None);
+        };
+        worn.lifetime().map(Some).ok_or_else(|| io::Error::other("the storage does not tell its lifetime any more"))
     }
 
     fn open_queue(&self, depth: u16) -> io::Result<Box<dyn BlockQueue>> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::super::sys::{self, BlockNumber};
 use super::disk::{Direct, Disk};
+use super::sysfs::Sysfs;
 use super::{FileBackend, OpenError, limits, lock};
 use crate::wire::SECTOR;
 
@@ -136,8 +137,11 @@ impl FileOptions {
         if !size.is_multiple_of(SECTOR) {
             return Err(OpenError::Size { path: path.to_owned(), size });
         }
-        let capabilities = limits::capabilities(&disk, size, &metadata, self.secure_erase);
-        Ok(FileBackend { disk: Arc::new(disk), capabilities })
+        let sysfs = Sysfs::of(&metadata);
+        let capabilities = limits::capabilities(&disk, size, sysfs.as_ref(), self.secure_erase);
+        // BLK-LIFE-02: what tells nothing now is not asked later.
+        let worn = sysfs.filter(|sysfs| sysfs.lifetime().is_some());
+        Ok(FileBackend { disk: Arc::new(disk), capabilities, worn })
     }
 }
 

@@ -39,7 +39,7 @@ impl Default for Support {
 }
 
 /// What came of asking the storage for one way to do something.
-enum Way {
+pub(super) enum Way {
     Done,
     /// It does not know that way.
     Never,
@@ -48,7 +48,7 @@ enum Way {
 }
 
 /// Asks, unless it was seen not to help.
-fn ask(support: &AtomicBool, call: impl FnOnce() -> io::Result<()>) -> io::Result<Way> {
+pub(super) fn ask(support: &AtomicBool, call: impl FnOnce() -> io::Result<()>) -> io::Result<Way> {
     if !support.load(Relaxed) {
         return Ok(Way::Never);
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::super::OpenError;
 use super::ImageFormat;
 
 /// An image cannot be a disk. The messages say what to do.
@@ -25,6 +26,9 @@ pub enum ImageError {
         /// The file.
         path: PathBuf,
     },
+    /// Somebody else has the image, or one that it is made of.
+    #[error(transparent)]
+    Locked(#[from] OpenError),
     /// It is not of this format, or damaged, or uses what is not supported.
     #[error("{} cannot be used as a {format} image: {source}", path.display())]
     Format {

@@ -57,12 +57,13 @@ pub struct ImageOptions {
     read_only: bool,
     direct: bool,
     other_files: bool,
+    lock: bool,
 }
 
 impl ImageOptions {
     /// An image of this format: to be read and written, through the host's page cache, and made of one file only.
     pub fn new(format: ImageFormat) -> ImageOptions {
-        ImageOptions { format, read_only: false, direct: false, other_files: false }
+        ImageOptions { format, read_only: false, direct: false, other_files: false, lock: true }
     }
 
     /// Whether the image is only read. One of a format that cannot be written has to be opened so.
@@ -86,6 +87,14 @@ impl ImageOptions {
         self
     }
 
+    /// Whether the image, and those that it is made of, are locked as long as they are open, as QEMU does it. They are unless
+    /// said otherwise: whoever gives an image to two devices gets a damaged one. Who only reads goes together with others
+    /// who only read.
+    pub fn lock(mut self, lock: bool) -> ImageOptions {
+        self.lock = lock;
+        self
+    }
+
     /// Opens the image at `path`. Waits for storage.
     ///
     /// # Errors
@@ -100,8 +109,6 @@ impl ImageOptions {
 ///
 /// Tables of the image are kept in memory, and are written out by a flush; when the last clone goes, too. A process that ends
 /// without that loses what was written since, as a disk with a volatile cache does when its power fails.
-///
-/// Nothing keeps others from opening the same image: whoever gives an image to two devices gets a damaged one.
 ///
 /// Cheap to clone; all clones are the same disk. Send and Sync. Its queues block for as long as the storage takes: each
 /// queue of the device should have a thread of its own. Reads and writes of all queues go on at the same time; a discard, and

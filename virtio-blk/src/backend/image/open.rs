@@ -12,6 +12,7 @@ use imago::raw::Raw;
 use imago::vmdk::Vmdk;
 use imago::{FormatAccess, FormatDriverBuilder, StorageOpenOptions};
 
+use super::super::file::lock;
 use super::disk::guarded;
 use super::{ImageError, ImageFormat, ImageOptions, header};
 use crate::wire::SECTOR;
@@ -115,6 +116,10 @@ fn file(options: &ImageOptions, path: &Path, write: bool) -> Result<File, ImageE
     }
     let file = open.open(path).map_err(failed)?;
     is_file(&file.metadata().map_err(failed)?, path)?;
+    if options.lock {
+        // The lock is the file's: it ends when the library closes it.
+        lock::take(&file, write, path)?;
+    }
     File::from_open_file(file, storage(options, path, write)).map_err(failed)
 }
 

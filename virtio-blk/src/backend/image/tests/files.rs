@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::tools::{Folder, check, content, create, qemu_img, text, tools_missing};
+use super::tools::{Folder, check, content, create, qemu_img, qemu_img_succeeds, text, tools_missing};
 use super::*;
 
 fn open(path: &Path) -> Result<ImageBackend, ImageError> {
@@ -108,7 +108,10 @@ fn backing_images_have_a_stated_format_and_an_end() {
     };
     // Itself.
     backing(&["-F", "qcow2"], "a.qcow2");
-    assert!(matches!(open_all(&path), Err(ImageError::TooDeep { most: 16, .. })));
+    let own = ImageOptions::new(ImageFormat::Qcow2).backing_files(true).read_only(true);
+    assert!(matches!(own.open(&path), Err(ImageError::TooDeep { most: 16, .. })));
+    assert!(matches!(open_all(&path), Err(ImageError::Locked(_))));
+    assert!(matches!(own.read_only(false).lock(false).open(&path), Err(ImageError::TooDeep { .. })));
     backing(&["-F", "vmdk"], "b.vmdk");
     assert!(matches!(open_all(&path), Err(ImageError::UnknownBacking { format, .. }) if format == "vmdk"));
     backing(&["-F", "raw"], "/dev/zero");
@@ -122,6 +125,30 @@ fn backing_images_have_a_stated_format_and_an_end() {
     image[at..at + 4].copy_from_slice(&[1, 2, 3, 4]);
     fs::write(&path, image).unwrap();
     assert!(matches!(open_all(&path), Err(ImageError::BackingFormat { other, .. }) if other == "raw"));
+}
+
+#[test]
+fn an_image_has_one_writer() {
+    if tools_missing() {
+        return;
+    }
+    let folder = Folder::new();
+    let path = folder.path("a.qcow2");
+    create(&path, &["-f", "qcow2"], "1M");
+    let read_only = ImageOptions::new(ImageFormat::Qcow2).read_only(true);
+    let first = open(&path).unwrap();
+    for second in [open(&path), read_only.open(&path)] {
+        let error = second.unwrap_err();
+        assert!(matches!(error, ImageError::Locked(_)) && error.to_string().contains("a.qcow2"), "{error}");
+    }
+    assert!(!qemu_img_succeeds(&["snapshot", "-c", "now", text(&path)]), "QEMU writes it as well");
+    let qcow2 = ImageOptions::new(ImageFormat::Qcow2);
+    assert!(qcow2.lock(false).open(&path).is_ok());
+    drop(first);
+    let readers = [read_only.open(&path).unwrap(), read_only.open(&path).unwrap()];
+    assert!(open(&path).is_err());
+    drop(readers);
+    assert!(open(&path).is_ok());
 }
 
 #[test]

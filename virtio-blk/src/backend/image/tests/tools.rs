@@ -56,6 +56,11 @@ pub(super) fn qemu_img(arguments: &[&str]) {
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Runs `qemu-img`; says whether it succeeded.
+pub(super) fn qemu_img_succeeds(arguments: &[&str]) -> bool {
+    run(arguments).status.success()
+}
+
 /// An image by `qemu-img create`, with these options.
 pub(super) fn create(path: &Path, options: &[&str], size: &str) {
     qemu_img(&[&["create", "-q"], options, &[text(path), size]].concat());

@@ -1,0 +1,132 @@
+//! What all queues of a zoned disk share.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::disk::Disk;
+use super::queue::Job;
+use super::record::RECORD_LEN;
+use super::store::Store;
+use crate::backend::zone::{DESCRIPTOR_LEN, REPORT_HEADER_LEN, ZonedCharacteristics, ZonedModel, report_header};
+use crate::backend::{BlockBackend, Operation, OperationError, OperationResult, RangeLimits, ZoneError};
+
+/// Zones of a report that are looked at together.
+const REPORTED: usize = 64;
+
+/// Zones that are written to the state file at once.
+const CHUNK: usize = (1 << 18) / RECORD_LEN;
+
+/// How much of the zones has to be in the state file before an operation is said to have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Keep {
+    /// Nothing in particular.
+    Nothing,
+    /// The states of zones, where the system can take it in without waiting.
+    States,
+    /// The pointers as well, on stable storage.
+    All,
+}
+
+/// A zoned disk. The state file is locked before the disk is, and the disk for short times only.
+pub(super) struct Shared {
+    pub(super) inner: Arc<dyn BlockBackend>,
+    pub(super) characteristics: ZonedCharacteristics,
+    /// How zones can be erased.
+    pub(super) secure_erase: Option<RangeLimits>,
+    /// The most bytes that the inner disk zeroes at once.
+    pub(super) most_zeroes: u64,
+    pub(super) disk: Mutex<Disk>,
+    pub(super) store: Option<Mutex<Store>>,
+}
+
+impl Shared {
+    /// Whether its sequential zones may be written anywhere.
+    pub(super) fn is_aware(&self) -> bool {
+        self.characteristics.model == ZonedModel::HostAware
+    }
+
+    /// Nobody hears any more of what was going on.
+    pub(super) fn abandon(&self, job: Job) {
+        match job {
+            Job::None | Job::Passed | Job::Read { .. } => {}
+            // What is on the disk is not known.
+            Job::Write { flight, .. } | Job::Gap { flight, .. } => self.disk().ended(flight, false),
+            Job::Reset { barrier } => self.disk().lift(barrier),
+            Job::Erase { flight, barrier } => {
+                let mut disk = self.disk();
+                disk.ended(flight, false);
+                disk.lift(barrier);
+            }
+        }
+    }
+
+    /// Describes zones from the one that holds the operation's offset on: as many as there is room for. Returns bytes.
+    pub(super) fn report(&self, operation: &Operation) -> OperationResult {
+        let gone = |error| OperationError::Io(io::Error::other(error));
+        let geometry = self.disk().table.geometry;
+        // DRV-BLK-18
+        let first = geometry.zone_at(operation.offset()).ok_or(ZoneError::InvalidCommand)?;
+        let mut writer = operation.writer();
+        // DRV-BLK-21
+        let Some(room) = writer.remaining().checked_sub(REPORT_HEADER_LEN) else {
+            let line = format!("a report has {REPORT_HEADER_LEN} bytes at least");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, line).into());
+        };
+        let room = u32::try_from(room / DESCRIPTOR_LEN).unwrap_or(u32::MAX);
+        let mut zones = first..geometry.zones().min(first.saturating_add(room));
+        let count = zones.len() as u64;
+        writer.write(&report_header(count)).map_err(gone)?;
+        while !zones.is_empty() {
+            let mut bytes = [0; REPORTED * DESCRIPTOR_LEN];
+            let mut filled = 0_usize;
+            let disk = self.disk();
+            for (place, zone) in bytes.chunks_exact_mut(DESCRIPTOR_LEN).zip(&mut zones) {
+                place.copy_from_slice(&disk.table.describe(zone).to_bytes());
+                filled = filled.saturating_add(DESCRIPTOR_LEN);
+            }
+            drop(disk);
+            writer.write(bytes.get(..filled).unwrap_or_default()).map_err(gone)?;
+        }
+        Ok((REPORT_HEADER_LEN as u64).saturating_add(count.saturating_mul(DESCRIPTOR_LEN as u64)))
+    }
+
+    pub(super) fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings the state file up to date. Waits for storage.
+    pub(super) fn keep(&self, what: Keep) -> io::Result<()> {
+        let Some(store) = self.store.as_ref().filter(|_| what > Keep::Nothing) else {
+            return Ok(());
+        };
+        let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut zones = self.disk().take_changed(what == Keep::All);
+        let mut records = Vec::new();
+        while !zones.is_empty() {
+            let behind = zones.iter().nth(CHUNK).copied();
+            let rest = behind.map(|zone| zones.split_off(&zone)).unwrap_or_default();
+            let mut disk = self.disk();
+            records.clear();
+            records.extend(zones.iter().map(|zone| disk.record(*zone)));
+            drop(disk);
+            if let Err(error) = store.write(&records) {
+                zones.extend(rest);
+                self.disk().give_back_changed(zones);
+                return Err(error);
+            }
+            zones = rest;
+        }
+        match what {
+            Keep::All => store.sync(),
+            Keep::Nothing | Keep::States => Ok(()),
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Err(error) = self.keep(Keep::All) {
+            log::error!("the zones' state file does not have the last changes: {error}");
+        }
+    }
+}
