@@ -27,10 +27,10 @@ use super::transport::Transport;
 use super::{options, size};
 
 pub(crate) use policy::OnError;
-pub(crate) use rate::Rate;
+pub(crate) use rate::{Limit, Rate};
 pub(crate) use storage::{Backend, Format};
 pub(crate) use usable::groups;
-pub(crate) use zones::Zones;
+pub(crate) use zones::{Model, Zones};
 
 /// Longest serial number of a virtio block device.
 const MAX_SERIAL: usize = 20;

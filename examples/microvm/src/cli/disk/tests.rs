@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use virtio_core::Features;
 
-use super::rate::Limit;
-use super::zones::Model;
 use super::*;
 
 fn disk(text: &str) -> Disk {

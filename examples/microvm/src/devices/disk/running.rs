@@ -31,15 +31,19 @@ impl DiskControl for Running {
     }
 
     fn resume(&self) -> Result<(), String> {
-        Err("the disk has not stopped".to_owned())
+        if self.handle.resume() { Ok(()) } else { Err("the disk has not stopped".to_owned()) }
     }
 
     fn stats(&self) -> String {
-        json(&self.handle.counts())
+        let mut stats = json(&self.handle.counts());
+        if let (Some(stopped), Some(stats)) = (self.handle.stopped(), stats.as_object_mut()) {
+            stats.insert("stopped".to_owned(), stopped.to_string().into());
+        }
+        stats.to_string()
     }
 }
 
-fn json(counts: &BlockCounts) -> String {
+fn json(counts: &BlockCounts) -> serde_json::Value {
     serde_json::json!({
         "reads": counts.reads,
         "read_bytes": counts.read_bytes,
@@ -47,9 +51,24 @@ fn json(counts: &BlockCounts) -> String {
         "written_bytes": counts.written_bytes,
         "flushes": counts.flushes,
         "ids": counts.ids,
+        "lifetimes": counts.lifetimes,
+        "discards": counts.discards,
+        "discarded_bytes": counts.discarded_bytes,
+        "write_zeroes": counts.write_zeroes,
+        "zeroed_bytes": counts.zeroed_bytes,
+        "secure_erases": counts.secure_erases,
+        "erased_bytes": counts.erased_bytes,
+        "zone_reports": counts.zone_reports,
+        "zone_commands": counts.zone_commands,
+        "zone_appends": counts.zone_appends,
+        "zone_errors": counts.zone_errors,
         "refused": counts.refused,
         "unsupported": counts.unsupported,
         "failed": counts.failed,
+        "ignored": counts.ignored,
+        "held": counts.held,
+        "merged": counts.merged,
+        "overdue": counts.overdue,
+        "throttled": counts.throttled,
     })
-    .to_string()
 }

@@ -4,9 +4,14 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use virtio_blk::{BlockBackend, FileBackend, MemoryBackend, NullBackend};
+use virtio_blk::backend::ZonedBackend;
+use virtio_blk::backend::zone::ZonedModel;
+use virtio_blk::{
+    BlockBackend, FileBackend, FileOptions, ImageBackend, ImageFormat, ImageOptions, MemoryBackend, NullBackend,
+    UringBackend,
+};
 
-use crate::cli::disk::{Backend, Disk, Format};
+use crate::cli::disk::{Backend, Disk, Format, Model, Zones};
 
 /// Storage that is open.
 pub(super) struct Storage {
@@ -20,6 +25,8 @@ pub(super) struct Storage {
 pub(super) enum Growth {
     /// By that of the file.
     File(PathBuf),
+    /// By that of the image.
+    Image(ImageBackend),
     /// By that of the memory.
     Memory(MemoryBackend),
     /// Not from here: the disk shows as much of it as is asked for.
@@ -33,6 +40,7 @@ impl Growth {
     pub(super) fn set_len(&self, bytes: u64) -> Result<(), String> {
         match self {
             Growth::File(path) => cut(path, bytes).map_err(|error| format!("{}: {error}", path.display())),
+            Growth::Image(image) => image.set_len(bytes).map_err(|error| error.to_string()),
             Growth::Memory(memory) => {
                 memory.set_len(usize::try_from(bytes).map_err(|_| "more than memory can hold")?);
                 Ok(())
@@ -51,27 +59,58 @@ fn cut(path: &Path, bytes: u64) -> std::io::Result<()> {
 
 /// Opens the storage of `disk`. The error says why it cannot be had.
 pub(super) fn open(disk: &Disk) -> Result<Storage, String> {
-    let (backend, growth) = match &disk.backend {
-        Backend::File { path } | Backend::Uring { path } if disk.format == Format::Raw => {
-            let open = if disk.read_only { FileBackend::open_read_only } else { FileBackend::open };
-            let file = open(path).map_err(|error| error.to_string())?;
-            (Arc::new(file) as Arc<dyn BlockBackend>, Growth::File(path.clone()))
+    let mut storage = plain(disk)?;
+    if let Some(zones) = &disk.zones {
+        let zoned = zoned(storage.backend, zones)?;
+        storage = Storage { backend: Arc::new(zoned), growth: Growth::Never("a zoned disk keeps its size") };
+    }
+    if disk.read_only {
+        storage.growth = Growth::Never("the disk is read-only");
+    }
+    Ok(storage)
+}
+
+fn plain(disk: &Disk) -> Result<Storage, String> {
+    let storage = match &disk.backend {
+        Backend::Uring { path } => {
+            Storage { backend: Arc::new(UringBackend::new(file(disk, path)?)), growth: Growth::File(path.clone()) }
         }
-        Backend::File { .. } | Backend::Uring { .. } => return Err("format= is not built in".to_owned()),
+        Backend::File { path } => match disk.format {
+            Format::Raw => Storage { backend: Arc::new(file(disk, path)?), growth: Growth::File(path.clone()) },
+            Format::Qcow2 => image(disk, path, ImageFormat::Qcow2)?,
+            Format::Vmdk => image(disk, path, ImageFormat::Vmdk)?,
+        },
         Backend::Memory { size } => {
-            let len = usize::try_from(*size).map_err(|_| "more than memory can hold")?;
-            let memory = MemoryBackend::zeroed(len);
-            (Arc::new(memory.clone()) as Arc<dyn BlockBackend>, Growth::Memory(memory))
+            let memory = MemoryBackend::zeroed(usize::try_from(*size).map_err(|_| "more than memory can hold")?);
+            Storage { backend: Arc::new(memory.clone()), growth: Growth::Memory(memory) }
         }
-        Backend::Null { size } => (Arc::new(NullBackend::new(*size)) as Arc<dyn BlockBackend>, Growth::Elsewhere),
+        Backend::Null { size } => Storage { backend: Arc::new(NullBackend::new(*size)), growth: Growth::Elsewhere },
         Backend::Nbd { .. } => return Err("backend=nbd is not built in".to_owned()),
     };
-    if disk.direct {
-        return Err("direct is not built in".to_owned());
+    Ok(storage)
+}
+
+fn file(disk: &Disk, path: &Path) -> Result<FileBackend, String> {
+    let options = FileOptions::new().read_only(disk.read_only).direct(disk.direct);
+    options.open(path).map_err(|error| error.to_string())
+}
+
+fn image(disk: &Disk, path: &Path, format: ImageFormat) -> Result<Storage, String> {
+    let options = ImageOptions::new(format).read_only(disk.read_only).direct(disk.direct);
+    let image = options.backing_files(disk.backing_files).open(path).map_err(|error| error.to_string())?;
+    Ok(Storage { backend: Arc::new(image.clone()), growth: Growth::Image(image) })
+}
+
+fn zoned(inner: Arc<dyn BlockBackend>, zones: &Zones) -> Result<ZonedBackend, String> {
+    let Zones { model, zone, conventional, max_open, max_active, state } = zones;
+    let model = match model {
+        Model::HostManaged => ZonedModel::HostManaged,
+        Model::HostAware => ZonedModel::HostAware,
+    };
+    let mut zoned = ZonedBackend::builder(inner).model(model).zone_len(*zone).conventional(*conventional);
+    zoned = zoned.max_open(*max_open).max_active(*max_active);
+    if let Some(state) = state {
+        zoned = zoned.state_file(state);
     }
-    if disk.zones.is_some() {
-        return Err("zoned is not built in".to_owned());
-    }
-    let growth = if disk.read_only { Growth::Never("the disk is read-only") } else { growth };
-    Ok(Storage { backend, growth })
+    zoned.build().map_err(|error| error.to_string())
 }

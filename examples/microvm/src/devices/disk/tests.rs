@@ -1,5 +1,8 @@
 //! Tests of how disks are opened, and of what the control socket may do to them.
 
+use std::process::Command;
+
+use vmm_sys_util::tempdir::TempDir;
 use vmm_sys_util::tempfile::TempFile;
 
 use super::super::control::DiskControl;
@@ -13,6 +16,11 @@ fn opened(text: &str) -> Result<Running, Error> {
     let disk: Disk = text.parse().unwrap();
     let Opened { block, growth } = open(std::slice::from_ref(&disk))?.pop().unwrap();
     Ok(Running { growth, handle: block.handle() })
+}
+
+/// Why there is no such disk.
+fn refusal(text: &str) -> String {
+    opened(text).err().unwrap().to_string()
 }
 
 /// An image of `SIZE` bytes, and a disk on it with these options.
@@ -78,6 +86,66 @@ fn counts_are_one_line_of_json() {
     for count in ["reads", "read_bytes", "writes", "written_bytes", "flushes", "refused", "unsupported", "failed"] {
         assert_eq!(counts.get(count).and_then(serde_json::Value::as_u64), Some(0), "{count} in {stats}");
     }
+}
+
+#[test]
+fn images_grow_and_are_what_was_said() {
+    if Command::new("qemu-img").arg("--version").output().is_err() {
+        let wanted = std::env::var("VIRTIO_TEST_TOOLS").is_ok_and(|tools| tools == "all");
+        assert!(!wanted, "qemu-img is missing: install qemu-utils");
+        eprintln!("left out: qemu-img is missing");
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let path = folder.as_path().join("image");
+    let create = |options: &[&str]| {
+        let mut command = Command::new("qemu-img");
+        command.args(["create", "-q", "-f", "qcow2"]).args(options).arg(&path).arg("1M");
+        assert!(command.status().unwrap().success());
+    };
+    create(&[]);
+    let path = path.display();
+    let disk = opened(&format!("path={path},format=qcow2")).unwrap();
+    assert_eq!(disk.handle.capacity() * SECTOR, 1 << 20);
+    for bytes in [2 << 20, 4096] {
+        disk.resize(bytes).unwrap();
+        assert_eq!(disk.handle.capacity() * SECTOR, bytes);
+    }
+    drop(disk);
+    // The guest would see the image itself, not the disk in it.
+    let raw = opened(&format!("path={path}")).unwrap();
+    assert!(raw.handle.capacity() * SECTOR > 4096);
+    drop(raw);
+    let refusal = refusal(&format!("path={path},format=vmdk,ro"));
+    assert!(refusal.contains("cannot be used as a vmdk image"), "{refusal}");
+    create(&["-u", "-F", "raw", "-b", "/etc/passwd"]);
+    let refusal = self::refusal(&format!("path={path},format=qcow2"));
+    assert!(refusal.contains("allow backing files"), "{refusal}");
+}
+
+#[test]
+fn zoned_disks_keep_their_size() {
+    let disk = opened("backend=mem,size=8M,zoned=host-managed:zone=1M:conventional=1:max-open=2:max-active=3").unwrap();
+    assert!(disk.resize(4 << 20).unwrap_err().contains("keeps its size"));
+    let refusal = refusal("backend=mem,size=1M,zoned=host-managed:zone=1M:conventional=9");
+    assert!(refusal.starts_with("--disk backend=mem: "), "{refusal}");
+}
+
+#[test]
+fn all_options_make_a_device() {
+    let (file, disk) =
+        image(",queues=2,queue-size=64,discard=off,on-error=enospc,timeout=30s,rate=requests=5:bytes=1M+2M");
+    assert_eq!(disk.handle.capacity() * SECTOR, len(&file));
+    let disks =
+        ["group=a:bytes=1M", "group=a"].map(|rate| format!("backend=null,size=4K,rate={rate}").parse().unwrap());
+    assert_eq!(open(&disks).unwrap().len(), 2);
+}
+
+#[test]
+fn an_image_is_for_one_disk() {
+    let (file, _disk) = image("");
+    let refusal = refusal(&format!("path={}", file.as_path().display()));
+    assert!(refusal.contains("another"), "{refusal}");
 }
 
 #[test]
