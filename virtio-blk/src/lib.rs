@@ -15,6 +15,8 @@ mod state;
 mod task;
 mod wire;
 
+#[cfg(all(feature = "nbd", unix))]
+pub use backend::NbdBackend;
 pub use backend::{
     BlockBackend, BlockQueue, Capabilities, Completion, MemoryBackend, NullBackend, Operation, OperationError,
     OperationKind, OperationResult, Topology,

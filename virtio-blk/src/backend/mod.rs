@@ -10,6 +10,7 @@
 //! | [`FileBackend`] | a file or block device of the host, by vectored system calls straight to guest memory |
 //! | `UringBackend` | the same by io_uring: many operations in flight, none of which waits |
 //! | [`MemoryBackend`] | memory, for tests and throw-away disks |
+//! | [`NbdBackend`] | an export of an NBD server, on this machine or another one |
 //! | [`NullBackend`] | none, for measurements |
 //! | [`ZonedBackend`] | that of another backend, with zones on it |
 #![cfg_attr(feature = "imago", doc = "| [`ImageBackend`] | an image in a format of its own, such as qcow2 |")]
@@ -22,6 +23,8 @@ mod file;
 #[cfg(all(feature = "imago", unix))]
 mod image;
 mod memory;
+#[cfg(all(feature = "nbd", unix))]
+pub mod nbd;
 mod null;
 mod operation;
 mod sync;
@@ -46,6 +49,8 @@ pub use file::{FileBackend, FileOptions, OpenError};
 #[cfg(all(feature = "imago", unix))]
 pub use image::{ImageBackend, ImageError, ImageFormat, ImageOptions};
 pub use memory::MemoryBackend;
+#[cfg(all(feature = "nbd", unix))]
+pub use nbd::NbdBackend;
 pub use null::NullBackend;
 pub use operation::{Completion, Operation, OperationError, OperationKind, OperationResult, ZoneError};
 pub use sync::{SyncDisk, SyncQueue};
