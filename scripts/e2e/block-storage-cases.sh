@@ -76,7 +76,7 @@ caching() {
     cache=/sys/block/$(disk_of "$1")/cache_type
     expect "$1/cache-at-first" "$(cat "$cache")" "write back"
     for mode in "write through" "write back"; do
-XX
+        short=$(echo "$mode" | tr ' ' '-')
         succeeds "$1/set-$short" sh -c "echo '$mode' >$cache"
         expect "$1/is-$short" "$(cat "$cache")" "$mode"
         expect "$1/queue-$short" "$(limit "$1" write_cache)" "$mode"

@@ -15,6 +15,8 @@ fn shared_by_any_threads() {
     assert_send_sync!(true, true: Block, BlockBuilder, BlockHandle, BuildError, MemoryBackend, dyn BlockBackend, dyn SyncDisk);
     #[cfg(all(feature = "file", unix))]
     assert_send_sync!(true, true: virtio_blk::FileBackend);
+    #[cfg(all(feature = "imago", unix))]
+    assert_send_sync!(true, true: virtio_blk::ImageBackend, virtio_blk::ImageOptions, virtio_blk::ImageError);
 }
 
 #[test]

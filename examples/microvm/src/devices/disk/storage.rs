@@ -4,8 +4,8 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use virtio_blk::backend::ZonedBackend;
 use virtio_blk::backend::zone::ZonedModel;
+use virtio_blk::backend::{NbdBackend, ZonedBackend};
 use virtio_blk::{
     BlockBackend, FileBackend, FileOptions, ImageBackend, ImageFormat, ImageOptions, MemoryBackend, NullBackend,
     UringBackend,
@@ -85,7 +85,11 @@ fn plain(disk: &Disk) -> Result<Storage, String> {
             Storage { backend: Arc::new(memory.clone()), growth: Growth::Memory(memory) }
         }
         Backend::Null { size } => Storage { backend: Arc::new(NullBackend::new(*size)), growth: Growth::Elsewhere },
-        Backend::Nbd { .. } => return Err("backend=nbd is not built in".to_owned()),
+        Backend::Nbd { uri } => {
+            let server = NbdBackend::builder(uri).read_only(disk.read_only).connect();
+            let server = server.map_err(|error| error.to_string())?;
+            Storage { backend: Arc::new(server), growth: Growth::Elsewhere }
+        }
     };
     Ok(storage)
 }

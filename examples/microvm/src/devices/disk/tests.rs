@@ -132,6 +132,14 @@ fn zoned_disks_keep_their_size() {
 }
 
 #[test]
+fn a_server_that_is_not_there_is_named() {
+    let folder = TempDir::new().unwrap();
+    let uri = format!("nbd+unix:///disk?socket={}", folder.as_path().join("socket").display());
+    let refusal = refusal(&format!("nbd={uri}"));
+    assert!(refusal.starts_with(&format!("--disk {uri}: no connection to the NBD server")), "{refusal}");
+}
+
+#[test]
 fn all_options_make_a_device() {
     let (file, disk) =
         image(",queues=2,queue-size=64,discard=off,on-error=enospc,timeout=30s,rate=requests=5:bytes=1M+2M");
