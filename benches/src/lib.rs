@@ -4,12 +4,14 @@
 //!
 //! - [`contest`]: what is measured, and the arithmetic of the table.
 //! - [`table`]: the table, and the command line of the programs that print it.
+//! - [`blk`]: the block device against loops without one.
 //! - [`ring`]: virtqueues against virtio-queue's, and against themselves.
 //! - [`queues`]: the rings that are measured.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![allow(clippy::expect_used)] // a measurement fails by panicking
 
+pub mod blk;
 pub mod contest;
 pub mod queues;
 pub mod ring;

@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use crate::contest::{Case, Contest, Outcome, ROUNDS, Round, near_round_trip};
 
-/// Compares those of the cases of an area that the command line names, or prints what is wrong with it. The name of the
-/// area stands for all of them.
+/// Compares those of the cases of these areas that the command line names, or prints what is wrong with it. The name of an
+/// area stands for all of its cases.
 ///
 /// `--only (ours | baseline) CASE BATCHES` has one side of one case do so many batches, for a profiler.
-pub fn run(program: &str, area: &str, cases: &[Case]) -> ExitCode {
+pub fn run(program: &str, areas: &[(&str, Vec<Case>)]) -> ExitCode {
     let names: Vec<String> = std::env::args().skip(1).collect();
     if names.iter().any(|name| name == "--help" || name == "-h") {
-        println!("Usage: {program} [{area} | CASE]...\n       {program} --only (ours | baseline) CASE BATCHES\n");
+        let names: String = areas.iter().map(|(area, _)| format!("{area} | ")).collect();
+        println!("Usage: {program} [{names}CASE]...\n       {program} --only (ours | baseline) CASE BATCHES\n");
         println!(
             "Compares with the peers in the named cases, or in all. The start of a case's name, up to a slash, names"
         );
@@ -19,27 +20,33 @@ pub fn run(program: &str, area: &str, cases: &[Case]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some("--only") = names.first().map(String::as_str) {
-        return only(cases, &names);
+        return only(areas, &names);
     }
-    if let Some(unknown) = names.iter().find(|name| *name != area && !cases.iter().any(|case| is_named(name, case))) {
+    let is_known =
+        |name: &str| areas.iter().any(|(area, cases)| *area == name || cases.iter().any(|case| is_named(name, case)));
+    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
         return refuse(&format!("no case is named {unknown:?}"));
     }
     println!(
         "# ours and baseline: ns per chain, medians of {ROUNDS} rounds in turns; ratio: baseline / ours in the same round"
     );
     println!("# {:<26} {:>9} {:>9} {:>7} {:>6} {:>6} met", "case", "ours", "baseline", "ratio", "a/a", "want");
-    for case in cases {
-        if names.is_empty() || names.iter().any(|name| name == area || is_named(name, case)) {
-            print(case);
+    for (area, cases) in areas {
+        for case in cases {
+            if names.is_empty() || names.iter().any(|name| name == area || is_named(name, case)) {
+                print(case);
+            }
         }
     }
     ExitCode::SUCCESS
 }
 
 /// `--only SIDE CASE BATCHES`.
-fn only(cases: &[Case], arguments: &[String]) -> ExitCode {
+fn only(areas: &[(&str, Vec<Case>)], arguments: &[String]) -> ExitCode {
     let [_, side, name, batches] = arguments else { return refuse("--only needs a side, a case and batches") };
-    let Some(case) = cases.iter().find(|case| case.name == *name) else { return refuse("there is no such case") };
+    let Some(case) = areas.iter().flat_map(|(_, cases)| cases).find(|case| case.name == *name) else {
+        return refuse("there is no such case");
+    };
     let Ok(batches) = batches.parse() else { return refuse("that is no number of batches") };
     let Contest { mut ours, mut baseline } = (case.contest)();
     match side.as_str() {
@@ -68,7 +75,7 @@ fn print(case: &Case) {
     }
     let outcome = Outcome::of(&rounds);
     let met = if outcome.meets(case.want) { "yes" } else { "NO" };
-    println!("{:<28} {outcome} {:>6.1} {met}", case.name, case.want);
+    println!("{:<28} {outcome} {:>6.2} {met}", case.name, case.want);
 }
 
 /// The line of a round, where what it measured depends on how near two threads were.

@@ -247,7 +247,8 @@ impl BlockBuilder {
         let id = id(&self.serial)?;
         let can = self.backend.capabilities();
         let read_only = self.read_only || can.read_only;
-        self.options.merge = self.merge.unwrap_or(can.merge);
+        // Never over the border of a zone, or behind a write pointer that moves: zones are written as they are asked to be.
+        self.options.merge = self.merge.unwrap_or(can.merge) && can.zoned.is_none();
         let sectors = self.backend.size()? / SECTOR;
         let config::Shown { bytes, offered, limits, zoned } = self.shown(&can, read_only)?;
         let config = ConfigSpace::new(bytes);

@@ -14,7 +14,7 @@ fn shared_by_any_threads() {
     assert_send_sync!(true, true: MmioTransport, EmptySlot, VirtioPci, SentVector<fn(u64, u32)>, dyn MessageVector);
     assert_send_sync!(true, true: Block, BlockBuilder, BlockHandle, BuildError, MemoryBackend, dyn BlockBackend, dyn SyncDisk);
     #[cfg(all(feature = "file", unix))]
-    assert_send_sync!(true, true: virtio_blk::FileBackend);
+    assert_send_sync!(true, true: virtio_blk::FileBackend, virtio_blk::FileOptions, virtio_blk::OpenError);
     #[cfg(all(feature = "imago", unix))]
     assert_send_sync!(true, true: virtio_blk::ImageBackend, virtio_blk::ImageOptions, virtio_blk::ImageError);
 }

@@ -1,7 +1,7 @@
-//! Prints how this project's rings compare with their peers: `compare [ring | CASE]...`.
+//! Prints how this project's parts compare with their peers: `compare [ring | blk | CASE]...`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    benches::table::run("compare", "ring", &benches::ring::cases())
+    benches::table::run("compare", &[("ring", benches::ring::cases()), ("blk", benches::blk::cases())])
 }

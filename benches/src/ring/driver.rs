@@ -31,7 +31,7 @@ pub(super) fn map<B: vm_memory::bitmap::NewBitmap>(regions: u64) -> Memory<B> {
 }
 
 /// The driver's side of a ring. Nothing of it is timed, but for the store that [`show`](Self::show) returns.
-pub(super) trait Ring {
+pub(crate) trait Ring {
     /// An empty ring.
     fn restart(&mut self, ram: &GuestRam);
 
@@ -50,9 +50,17 @@ pub(super) trait Ring {
 
 /// A value that the driver has to store, and where.
 #[derive(Clone, Copy)]
-pub(super) struct Store {
-    pub(super) address: u64,
-    pub(super) value: u16,
+pub(crate) struct Store {
+    pub(crate) address: u64,
+    pub(crate) value: u16,
+}
+
+/// An empty ring.
+pub(crate) fn ring(layout: Layout) -> Box<dyn Ring> {
+    match layout {
+        Layout::Split => Box::new(Split::default()),
+        Layout::Packed => Box::new(Packed::default()),
+    }
 }
 
 /// A driver, which fills in chains of one shape.
@@ -70,11 +78,7 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(shape: Shape, layout: Layout, ram: GuestRam) -> Driver {
-        let ring: Box<dyn Ring> = match layout {
-            Layout::Split => Box::new(Split::default()),
-            Layout::Packed => Box::new(Packed::default()),
-        };
-        Driver { shape, ram, ring, random: 1, chain: Vec::new(), folded: 0 }
+        Driver { shape, ram, ring: ring(layout), random: 1, chain: Vec::new(), folded: 0 }
     }
 
     /// An empty ring.

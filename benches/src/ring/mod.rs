@@ -28,6 +28,7 @@ use crate::contest::{Case, Contest};
 use crate::queues::{BATCH, Layout};
 use device::{baseline, ours, serve_iter, serve_live, serve_pop};
 use driver::{Memory, map};
+pub(crate) use driver::{Ring, ring};
 use shape::{Placement, Shape};
 
 /// The cases of the table.

@@ -151,34 +151,37 @@ impl Work {
         };
         let kind = operation.kind();
         let room = operation.buffers.len();
+        let reads = matches!(kind, OperationKind::Read | OperationKind::ZoneReport);
         // What was written of the data part, in full where it failed: some of it may have been.
         let data = match (kind, status) {
+            _ if !reads => 0,
             (OperationKind::ZoneReport, Status::Ok) => usize::try_from(value).unwrap_or(room).min(room),
-            (OperationKind::Read | OperationKind::ZoneReport, _) => room,
+            _ => room,
+        };
+        if reads {
+            operation.buffers.mark_written(queue.view(), data);
+        }
+        let mut place = slot.status.writer(queue.view());
+        let (told, tail) = if let OperationKind::ZoneAppend { .. } = kind {
+            // BLK-ZONE-13
+            let sector = (value / SECTOR).to_le_bytes();
+            let told = place.write(&sector).and_then(|()| place.write(&[status as u8]));
+            (told, APPEND_SECTOR_LEN + STATUS_LEN)
+        } else {
+            (place.write(&[status as u8]), STATUS_LEN)
+        };
+        // See `Request::answer` for what the length promises.
+        let written = match status {
+            _ if !reads => tail,
+            Status::Ok if data == room => room + STATUS_LEN,
+            Status::Ok => data,
             _ => 0,
         };
-        operation.buffers.mark_written(queue.view(), data);
-        let mut tail = [0; APPEND_SECTOR_LEN + STATUS_LEN];
-        let append = matches!(kind, OperationKind::ZoneAppend { .. });
-        if append {
-            // BLK-ZONE-13
-            tail[..APPEND_SECTOR_LEN].copy_from_slice(&(value / SECTOR).to_le_bytes());
-        }
-        tail[APPEND_SECTOR_LEN] = status as u8;
-        let tail = if append { &tail[..] } else { &tail[APPEND_SECTOR_LEN..] };
-        // See `Request::answer` for what the length promises.
-        let written = match (kind, status) {
-            (OperationKind::Read | OperationKind::ZoneReport, Status::Ok) if data == room => room + STATUS_LEN,
-            (OperationKind::Read | OperationKind::ZoneReport, Status::Ok) => data,
-            (OperationKind::Read | OperationKind::ZoneReport, _) => 0,
-            _ => tail.len(),
-        };
         // It was there when it was taken hold of.
-        let told = slot.status.writer(queue.view()).write(tail);
         if queue.complete(ticket, used(if told.is_ok() { written } else { 0 })).is_err() {
             log::error!("a block request of another queue was completed");
         }
-        let bytes = slot.ranges.iter().map(|range| range.len).sum::<u64>().max(room as u64);
+        let bytes = if room != 0 { room as u64 } else { slot.ranges.iter().map(|range| range.len).sum() };
         self.slots.give_back(operation);
         self.count_answer(kind, status, bytes);
     }

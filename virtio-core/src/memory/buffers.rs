@@ -106,6 +106,7 @@ impl GuestBuffers {
         self.hold(writer.pieces(), writer.pin())
     }
 
+    #[inline]
     fn hold(&mut self, pieces: impl Iterator<Item = Segment>, pin: Option<&Arc<Pin>>) -> Result<(), MemoryError> {
         self.clear();
         // First what keeps the pieces mapped: at no time is there a piece without it.

@@ -13,6 +13,7 @@ const SHORT: usize = 128;
 ///
 /// # Safety
 /// `src` must be valid for reads of `dst.len()` bytes; others may write them meanwhile.
+#[inline]
 pub(super) unsafe fn from_guest(src: *const u8, dst: &mut [u8]) {
     #[cfg(all(target_arch = "x86_64", not(any(miri, fuzzing, sanitized))))]
     if dst.len() > SHORT {
@@ -50,6 +51,7 @@ pub(super) unsafe fn from_guest(src: *const u8, dst: &mut [u8]) {
 ///
 /// # Safety
 /// `dst` must be valid for writes of `src.len()` bytes; others may access them meanwhile.
+#[inline]
 pub(super) unsafe fn to_guest(src: &[u8], dst: *mut u8) {
     #[cfg(all(target_arch = "x86_64", not(any(miri, fuzzing, sanitized))))]
     if src.len() > SHORT {

@@ -59,6 +59,26 @@ impl<'a> Span<'a> {
         }
     }
 
+    /// Passes the next `len` bytes where they are within one piece of guest memory, which is what headers and statuses mostly
+    /// are. Nothing has been passed otherwise.
+    #[inline]
+    fn step_whole(&mut self, len: usize) -> Option<Segment> {
+        let piece = self.segments.first()?;
+        let rest = piece.len - self.offset;
+        if len == 0 || len > rest as usize || len > self.left || piece.check().is_err() {
+            return None;
+        }
+        // Not more than `rest`.
+        let len = len as u32;
+        let passed = Segment {
+            address: piece.address.wrapping_add(u64::from(self.offset)),
+            host: Host(piece.host.0.wrapping_add(self.offset as usize)),
+            len,
+        };
+        self.pass(len, rest);
+        Some(passed)
+    }
+
     fn need(&self, wanted: usize) -> Result<(), MemoryError> {
         if wanted > self.left {
             return Err(MemoryError::Short { wanted, left: self.left });
@@ -133,7 +153,19 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`MemoryError::Short`] where less is left, [`MemoryError::Unmapped`] where a piece is not guest memory. The
     /// position has not moved then.
+    #[inline]
     pub fn read(&mut self, data: &mut [u8]) -> Result<(), MemoryError> {
+        if let Some(piece) = self.ahead.step_whole(data.len()) {
+            // SAFETY: the piece is as long as `data`. It was checked when the chain was walked, and stays mapped while the
+            // list that this borrows from holds its pin; it is not a hole.
+            unsafe { copy::from_guest(piece.host.0, data) };
+            return Ok(());
+        }
+        self.read_pieces(data)
+    }
+
+    #[inline(never)]
+    fn read_pieces(&mut self, data: &mut [u8]) -> Result<(), MemoryError> {
         let mut done = 0;
         self.ahead.take(data.len(), |piece| {
             let end = done + piece.len as usize;
@@ -148,6 +180,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`read`](Self::read).
+    #[inline]
     pub fn read_array<const N: usize>(&mut self) -> Result<[u8; N], MemoryError> {
         let mut array = [0; N];
         self.read(&mut array)?;
@@ -220,7 +253,22 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// [`MemoryError::Short`] where less room is left, [`MemoryError::Unmapped`] where a piece is not guest memory. The
     /// position has not moved then, though bytes ahead of it may have been written.
+    #[inline]
     pub fn write(&mut self, data: &[u8]) -> Result<(), MemoryError> {
+        if let Some(piece) = self.ahead.step_whole(data.len()) {
+            // SAFETY: the piece is as long as `data`. It was checked when the chain was walked, and stays mapped while the
+            // list that this borrows from holds its pin; it is not a hole.
+            unsafe { copy::to_guest(data, piece.host.0) };
+            if let Some(log) = self.log {
+                log.mark(piece.address, u64::from(piece.len));
+            }
+            return Ok(());
+        }
+        self.write_pieces(data)
+    }
+
+    #[inline(never)]
+    fn write_pieces(&mut self, data: &[u8]) -> Result<(), MemoryError> {
         let mut done = 0;
         let log = self.log;
         self.ahead.take(data.len(), |piece| {

@@ -42,7 +42,7 @@ const MEMORY: usize = 2 << 20;
 const BUFFERS: u64 = 0x10_0000;
 
 fn main() -> ExitCode {
-    benches::table::run("compare-threads", "threads", &cases())
+    benches::table::run("compare-threads", &[("threads", cases())])
 }
 
 fn cases() -> Vec<Case> {

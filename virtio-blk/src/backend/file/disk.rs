@@ -27,8 +27,8 @@ pub(in crate::backend) struct Disk {
 /// What there is besides a file that is open for direct I/O.
 ///
 /// Direct I/O takes only what is aligned, and what a driver asks for need not be. That goes through the same file opened
-/// without O_DIRECT, by the page cache. The kernel keeps both coherent: a direct read waits until pages of its range that
-/// were changed are written out, and a direct write drops the pages of its range. Requests that overlap and are in
+/// without O_DIRECT, by the page cache. The kernel keeps both coherent: a direct read waits until pages of its range
+/// that were changed are written out, and a direct write drops the pages of its range. Requests that overlap and are in
 /// flight at the same time have no order on any disk. A sync is for the file, however it was written.
 #[derive(Debug)]
 pub(super) struct Direct {
@@ -76,7 +76,7 @@ impl Disk {
 
     /// Whether `operation` can go to [`file`](Self::file): always, but for direct I/O only if its offset, and each
     /// piece's address and length, are aligned. What direct I/O moved only in part may go on where it is not aligned.
-    #[allow(dead_code)] // used with io_uring
+    #[cfg_attr(not(all(feature = "uring", target_os = "linux")), allow(dead_code))]
     pub(in crate::backend) fn takes_direct(&self, operation: &Operation) -> bool {
         self.takes(operation.io_slices(), operation.offset())
     }
@@ -131,7 +131,7 @@ impl Disk {
 
     /// The mode of `fallocate` that does `kind` on a regular file; `None` for what is no matter of `fallocate`. Where it
     /// fails, [`perform`](Self::perform) finds another way.
-    #[allow(dead_code)] // used with io_uring
+    #[cfg_attr(not(all(feature = "uring", target_os = "linux")), allow(dead_code))]
     pub(in crate::backend) fn fallocate_mode(kind: OperationKind) -> Option<libc::c_int> {
         match kind {
             OperationKind::Discard | OperationKind::WriteZeroes { unmap: true, .. } => Some(sys::PUNCH),
@@ -140,13 +140,14 @@ impl Disk {
         }
     }
 
+    /// The file that these pieces go to.
+    pub(super) fn way(&self, pieces: &[RawIoSlice], offset: u64) -> &File {
+        if self.takes(pieces, offset) { self.file() } else { self.buffered() }
+    }
+
     /// Moves data, directly where that takes it.
     fn transfer(&self, operation: &Operation) -> io::Result<u64> {
-        let choose = |pieces: &[RawIoSlice], offset| match self.takes(pieces, offset) {
-            true => self.file(),
-            false => self.buffered(),
-        };
-        match sys::transfer(operation, choose) {
+        match sys::transfer(operation, |pieces, offset| self.way(pieces, offset)) {
             // Stricter than it said.
             Err(error) if self.direct.is_some() && error.raw_os_error() == Some(libc::EINVAL) => {
                 sys::transfer(operation, |_, _| self.buffered())

@@ -38,14 +38,26 @@ const OTHERS_MUST_NOT: &[Permission] = &[Write, Resize];
 
 /// Locks the image for as long as `file` is open, for writing or only for reading.
 pub(in crate::backend) fn take(file: &File, write: bool, path: &Path) -> Result<(), OpenError> {
-    match lock(file, write) {
-        Ok(None) => Ok(()),
+    let got = lock(file, write);
+    if !matches!(got, Ok(None)) {
+        release(file, write);
+    }
+    judge(got, write, path)
+}
+
+/// Whether the image may be used, as far as locks say.
+pub(super) fn judge(got: io::Result<Option<Holder>>, write: bool, path: &Path) -> Result<(), OpenError> {
+    let error = match got {
+        Ok(None) => return Ok(()),
         Ok(Some(holder)) => {
-            release(file, write);
-            Err(OpenError::Locked { path: path.to_owned(), writer: holder == Holder::Changes, write })
+            return Err(OpenError::Locked { path: path.to_owned(), writer: holder == Holder::Changes, write });
         }
-        Err(error) if has_no_locks(&error) => {
-            release(file, write);
+        Err(error) => error,
+    };
+    match error.raw_os_error() {
+        // Others than QEMU lock the whole file, exclusively.
+        Some(libc::EAGAIN | libc::EACCES) => Err(OpenError::Locked { path: path.to_owned(), writer: true, write }),
+        Some(libc::EINVAL | libc::ENOLCK | libc::ENOSYS | libc::EOPNOTSUPP) => {
             log::warn!(
                 "the file system of the disk image {} has no locks ({error}): \
                  nothing keeps a second virtual machine from writing it",
@@ -53,17 +65,13 @@ pub(in crate::backend) fn take(file: &File, write: bool, path: &Path) -> Result<
             );
             Ok(())
         }
-        Err(error) => Err(OpenError::new(path, write, error)),
+        _ => Err(OpenError::new(path, write, error)),
     }
-}
-
-fn has_no_locks(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOLCK | libc::ENOSYS | libc::EOPNOTSUPP))
 }
 
 /// Who else has the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
+pub(super) enum Holder {
     /// Does what must not be done meanwhile.
     Changes,
     /// Does not allow what is done here.

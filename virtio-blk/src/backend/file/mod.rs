@@ -69,7 +69,7 @@ impl FileBackend {
     }
 
     /// What is opened, for other ways to do I/O on it.
-    #[allow(dead_code)] // used with io_uring
+    #[cfg_attr(not(all(feature = "uring", target_os = "linux")), allow(dead_code))]
     pub(in crate::backend) fn disk(&self) -> &Arc<Disk> {
         &self.disk
     }

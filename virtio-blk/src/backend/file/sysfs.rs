@@ -34,6 +34,7 @@ impl Sysfs {
     }
 
     /// The folder of a disk, or of a partition of it.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub(super) fn at(folder: &Path) -> Option<Sysfs> {
         // What it is called elsewhere is a link into the tree of devices, where a partition is below its disk.
         let folder = fs::canonicalize(folder).ok()?;

@@ -201,7 +201,8 @@ impl ZonedBuilder {
     ///
     /// Pointers are written when a flush or a durable write ends, and then are on stable storage as its data is; other
     /// changes of zones when they end. After a power failure or a crash a zone is as it was then, and none is open. What
-    /// was being written at the time of a flush may be anything afterwards, as on any disk.
+    /// was being written at the time of a flush may be anything afterwards, as on any disk. Where the file cannot be
+    /// written, what relies on it fails, though the zone has changed; after a sync of it failed, every later one does.
     pub fn state_file(mut self, path: impl Into<PathBuf>) -> ZonedBuilder {
         self.state_file = Some(path.into());
         self

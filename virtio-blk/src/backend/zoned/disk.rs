@@ -374,9 +374,11 @@ impl Disk {
     /// The zones of which the state file does not know the state, or, with `pointers`, not even the pointer.
     pub(super) fn take_changed(&mut self, pointers: bool) -> BTreeSet<u32> {
         let mut zones = std::mem::take(&mut self.changed);
-        match pointers {
-            true => zones.append(&mut self.moved),
-            false => self.moved.retain(|zone| !zones.contains(zone)),
+        if pointers {
+            zones.append(&mut self.moved);
+        }
+        for zone in &zones {
+            self.moved.remove(zone);
         }
         zones
     }

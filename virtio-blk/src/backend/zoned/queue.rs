@@ -13,6 +13,9 @@ use super::shared::{Keep, Shared};
 use super::waker::Waker;
 use crate::backend::{BlockQueue, Completion, Operation, OperationError, OperationKind, OperationResult, ZoneError};
 
+/// How often it is looked for completions in one call, as one may have others begin that end at once.
+const ROUNDS: usize = 8;
+
 /// What an operation was before it became one of the inner disk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
@@ -47,6 +50,8 @@ pub(super) struct ZonedQueue {
     inner: Option<Box<dyn BlockQueue>>,
     /// It has got something since the last kick.
     handed_on: bool,
+    /// There may be more completions although no event says so.
+    behind: bool,
     pub(super) shared: Arc<Shared>,
     waker: Arc<Waker>,
     /// By tag.
@@ -67,12 +72,18 @@ impl ZonedQueue {
             waker: Arc::new(Waker::new()?),
             inner: Some(shared.inner.open_queue(depth)?),
             handed_on: false,
+            behind: false,
             shared: Arc::clone(shared),
             jobs,
             parked: VecDeque::new(),
             came: Vec::with_capacity(depth.into()),
             ready: VecDeque::with_capacity(depth.into()),
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn waker(&self) -> &Waker {
+        &self.waker
     }
 
     fn set_job(&mut self, tag: u16, job: Job) {
@@ -233,7 +244,7 @@ impl BlockQueue for ZonedQueue {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        if !self.ready.is_empty() {
+        if self.behind || !self.ready.is_empty() {
             return Some(Instant::now());
         }
         self.inner.as_ref().and_then(|inner| inner.deadline())
@@ -252,7 +263,8 @@ impl BlockQueue for ZonedQueue {
     }
 
     fn completions(&mut self, most: usize, done: &mut dyn FnMut(Completion)) {
-        loop {
+        self.behind = true;
+        for _ in 0..ROUNDS {
             let woken = !self.parked.is_empty() && self.waker.take();
             if woken {
                 for _ in 0..self.parked.len() {
@@ -272,6 +284,7 @@ impl BlockQueue for ZonedQueue {
                 self.kick();
             }
             if none && !woken {
+                self.behind = false;
                 break;
             }
         }
@@ -300,7 +313,7 @@ impl BlockQueue for ZonedQueue {
 
 impl Drop for ZonedQueue {
     fn drop(&mut self) {
-        // Nothing is being done to the inner disk after this.
+        // What ends now is not heard of any more.
         self.inner = None;
         self.shared.disk().wait_no_more(&self.waker);
         for job in self.jobs.drain(..) {

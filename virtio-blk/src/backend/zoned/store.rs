@@ -71,9 +71,9 @@ pub enum StateFileError {
 /// An open state file.
 #[derive(Debug)]
 pub(super) struct Store {
-    file: File,
+    pub(super) file: File,
     /// Something was written since the last sync.
-    unsynced: bool,
+    pub(super) unsynced: bool,
     /// A sync failed: nothing can be promised any more, because the system reports lost data but once.
     lost: bool,
 }

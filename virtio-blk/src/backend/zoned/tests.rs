@@ -1,1 +1,14 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
+mod building;
+mod held;
+mod holes;
+mod managing;
+mod model;
+mod queues;
+mod rig;
+#[cfg(unix)]
+mod state_file;
+mod storm;
+mod table;
+mod transfers;

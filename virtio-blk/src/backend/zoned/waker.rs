@@ -25,6 +25,11 @@ impl Waker {
         sources.add(Source::Event(self.event.clone()), TOKEN);
     }
 
+    #[cfg(test)]
+    pub(super) fn event(&self) -> &Event {
+        &self.event
+    }
+
     pub(super) fn wake(&self) {
         self.woken.store(true, Ordering::SeqCst);
         self.event.signal();

@@ -1,9 +1,11 @@
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::super::super::bench::perform;
 use super::super::super::sys;
 use super::super::super::{BlockBackend, Operation, OperationKind};
+use super::super::disk::{Direct, Disk};
 use super::super::{FileBackend, FileOptions, OpenError};
 use super::{Image, Rig, folders, pattern};
 
@@ -152,6 +154,36 @@ fn alignment_is_that_of_offset_addresses_and_lengths() {
         let takes = |operation: &Operation| backend.disk().takes_direct(operation);
         assert!(aligned.iter().all(|operation| takes(operation)));
         assert!(!odd.iter().any(|operation| takes(operation)));
+        let disk = backend.disk();
+        let way = |operation: &Operation| disk.way(operation.io_slices(), operation.offset()).as_raw_fd();
+        assert!(aligned.iter().all(|operation| way(operation) == disk.file().as_raw_fd()));
+        assert!(odd.iter().all(|operation| way(operation) == disk.buffered().as_raw_fd()));
+    }
+}
+
+#[test]
+fn storage_that_is_stricter_than_it_says_is_used_the_other_way() {
+    let image = Image::new(&pattern(65536, 1));
+    if direct(&image).is_none() {
+        return;
+    }
+    let file = std::fs::OpenOptions::new().read(true).write(true).custom_flags(libc::O_DIRECT).open(&image.0);
+    // Takes everything, it says.
+    let anything = Direct { buffered: image.file(), memory: 1, offset: 1 };
+    let disk = Disk::new(file.expect("the image"), false, true).with_direct(anything);
+    let mut rig = Rig::new(&FileBackend::from_file(image.file()).expect("an image"));
+    let at = rig.bench.memory.alloc(8192, 4096);
+    for (offset, address, len) in [(4096, at + 1, 4096), (512, at, 512), (0, at + 3, 1536)] {
+        let data = pattern(len, 9);
+        rig.bench.memory.write(address, &data);
+        let kind = OperationKind::Write { durable: true };
+        let write = rig.bench.operation(0, kind, offset, &[(address, len as u32)]);
+        assert_eq!(disk.perform(&write).expect("a write"), len as u64);
+        assert!(image.content()[offset as usize..offset as usize + len] == data);
+        rig.bench.memory.write(address, &vec![0; len]);
+        let read = rig.bench.operation(0, OperationKind::Read, offset, &[(address, len as u32)]);
+        assert_eq!(disk.perform(&read).expect("a read"), len as u64);
+        assert!(rig.bench.memory.bytes(address, len) == data);
     }
 }
 

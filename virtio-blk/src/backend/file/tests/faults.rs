@@ -1,7 +1,8 @@
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::super::super::bench::{finish, perform};
 use super::super::super::{BlockBackend, OperationError, OperationKind};
@@ -99,6 +100,33 @@ fn a_file_that_vanished_from_its_folder_is_still_a_disk() {
     }
 }
 
+#[test]
+fn blk_stable_01_what_is_durable_fails_when_data_was_lost_before() {
+    for direct in [false, true] {
+        let image = Image::new(&pattern(65536, 1));
+        let Ok(backend) = FileOptions::new().direct(direct).open(&image.0) else {
+            assert!(direct);
+            continue;
+        };
+        let mut rig = Rig::new(&backend);
+        let at = rig.bench.memory.alloc(4096, 4096);
+        for lost in [false, true] {
+            backend.disk().lost.store(lost, SeqCst);
+            for durable in [false, true] {
+                // A sync, which says so, is a part of what is durable, and of nothing else.
+                let fails = lost && durable;
+                let write = rig.bench.operation(0, OperationKind::Write { durable }, 4096, &[(at, 4096)]);
+                assert_eq!(perform(&mut *rig.queue, write).is_err(), fails);
+                for unmap in [false, true] {
+                    let kind = OperationKind::WriteZeroes { unmap, durable };
+                    assert_eq!(rig.range(kind, 4096, 4096).is_err(), fails);
+                }
+            }
+            assert_eq!(rig.range(OperationKind::Flush, 0, 0).is_err(), lost);
+        }
+    }
+}
+
 /// The system lets nobody write behind a place that is inside of the file.
 #[test]
 fn writes_that_the_system_ends_are_errors() {
@@ -132,6 +160,15 @@ fn writes_that_the_system_ends_are_errors() {
     }
 }
 
+/// An empty folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
 /// A file system that is full.
 #[test]
 fn a_full_file_system_is_an_error_and_no_end() {
@@ -141,15 +178,15 @@ fn a_full_file_system_is_an_error_and_no_end() {
             |args: &[&str]| Command::new("unshare").args(args).output().is_ok_and(|done| done.status.success());
         let folder = std::env::temp_dir().join(format!("virtio-blk-full-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
-        if unshare(&["-rm", "mount", "-t", "tmpfs", "none", &folder.to_string_lossy()]) {
+        let folder = Folder(folder);
+        if unshare(&["-rm", "mount", "-t", "tmpfs", "none", &folder.0.to_string_lossy()]) {
             // Mounted where only the child sees it.
             let shell = r#"exec unshare -rm sh -c 'mount -t tmpfs -o size=256k none "$VIRTIO_BLK_CHILD" &&
                 exec "$0" --exact "$1"' "$0" "$1""#;
-            in_child(shell, test, &folder);
+            in_child(shell, test, &folder.0);
         } else {
             left_out("a small file system cannot be mounted by `unshare -rm mount`");
         }
-        fs::remove_dir(&folder).expect("an empty folder");
         return;
     };
     let image = Image::under(&folder, &[]);

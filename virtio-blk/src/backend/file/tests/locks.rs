@@ -1,7 +1,10 @@
 use std::fs::File;
+use std::io;
+use std::path::Path;
 use std::sync::Barrier;
 
 use super::super::super::BlockBackend;
+use super::super::lock::{Holder, judge};
 use super::super::{FileBackend, FileOptions, OpenError};
 use super::{Image, folders, pattern};
 
@@ -86,4 +89,19 @@ fn of_those_who_come_at_the_same_time_at_most_one_gets_it() {
         assert!(got <= 1, "{got} have it");
         FileBackend::open(&image.0).expect("an image");
     }
+}
+
+#[test]
+fn a_file_system_without_locks_is_used_without() {
+    let answer = |error| judge(Err(io::Error::from_raw_os_error(error)), true, Path::new("a.img"));
+    for error in [libc::EINVAL, libc::ENOLCK, libc::ENOSYS, libc::EOPNOTSUPP] {
+        answer(error).expect("an image without a lock");
+    }
+    for error in [libc::EAGAIN, libc::EACCES] {
+        assert!(matches!(answer(error), Err(OpenError::Locked { writer: true, .. })));
+    }
+    assert!(matches!(answer(libc::EIO), Err(OpenError::Io { .. })));
+    judge(Ok(None), true, Path::new("a.img")).expect("an image");
+    let held = judge(Ok(Some(Holder::Forbids)), true, Path::new("a.img"));
+    assert!(matches!(held, Err(OpenError::Locked { writer: false, write: true, .. })));
 }

@@ -1,0 +1,134 @@
+//! Our device, with its driver.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use virtio_blk::{Block, BlockBuilder, NullBackend, UringBackend};
+use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
+use virtio_core::task::{Ready, TaskRunner};
+use virtio_core::testing::TestMemory;
+use virtio_core::{DeviceHost, Features, Runtime};
+use vm_memory::GuestMemoryMmap;
+
+use super::FILE;
+use super::file::Image;
+use super::requests::{Alone, Front, Requests, Work, memory, ring_features};
+use crate::contest::{Run, Side};
+use crate::queues::{Layout, SIZE};
+
+const FLUSH: Features = Features::bit(9);
+const MQ: Features = Features::bit(12);
+
+/// What is behind the device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Disk {
+    File,
+    Uring,
+}
+
+/// How the device is made.
+#[derive(Clone, Copy)]
+pub(super) struct Options {
+    pub(super) disk: Disk,
+    /// Past the page cache.
+    pub(super) direct: bool,
+    pub(super) merge: bool,
+}
+
+impl Options {
+    pub(super) fn new() -> Options {
+        Options { disk: Disk::Uring, direct: false, merge: true }
+    }
+}
+
+/// A device without a file.
+pub(super) fn null(layout: Layout, work: Work) -> Side {
+    let memory = TestMemory::over(&memory());
+    let requests = Requests::new(Alone::new(&memory, layout), &memory, work, false);
+    driven(Block::builder(NullBackend::new(FILE)), layout, &memory, requests)
+}
+
+/// A device on a file.
+pub(super) fn on(options: Options, work: Work, file: &Image, memory: &GuestMemoryMmap<()>) -> Side {
+    let memory = TestMemory::over(memory);
+    let requests = Requests::split(&memory, work);
+    driven(builder(options, file), Layout::Split, &memory, requests)
+}
+
+/// A device on a file, to be built.
+pub(super) fn builder(options: Options, file: &Image) -> BlockBuilder {
+    let backend = file.backend(options.direct);
+    let block = match options.disk {
+        Disk::Uring => Block::builder(UringBackend::new(backend)),
+        _ => Block::builder(backend),
+    };
+    block.merge(options.merge)
+}
+
+fn driven<D: Front + 'static>(
+    block: BlockBuilder,
+    layout: Layout,
+    memory: &TestMemory,
+    mut requests: Requests<D>,
+) -> Side {
+    let (host, mut runners) = live(block, layout, memory, std::slice::from_ref(&requests));
+    let mut runner = runners.remove(0);
+    Box::new(move |batches| {
+        let times = requests.time(batches, || host.notify(0), || step(&mut runner));
+        assert_eq!(host.last_fault(), None);
+        Run { times, round_trip: None }
+    })
+}
+
+/// Runs a task once, as a runtime does that was woken by something.
+#[inline(never)]
+pub(super) fn step(runner: &mut TaskRunner) {
+    let _ = runner.step(Ready::ALL);
+}
+
+/// A live device with a queue for each driver, and the tasks that serve them.
+pub(super) fn live<D: Front>(
+    block: BlockBuilder,
+    layout: Layout,
+    memory: &TestMemory,
+    drivers: &[Requests<D>],
+) -> (DeviceHost, Vec<TaskRunner>) {
+    let block = block.queues(drivers.len() as u16).queue_size(SIZE).build().expect("a device");
+    let hand = Arc::new(ByHand::default());
+    let host = DeviceHost::builder(block, memory.ram().clone(), hand.clone())
+        .with(ring_features(layout) & Features::RING_PACKED)
+        .build(Features::NONE, Arc::new(()))
+        .expect("a host");
+    host.write_status(ACKNOWLEDGE | DRIVER);
+    let own = if drivers.len() > 1 { FLUSH | MQ } else { FLUSH };
+    let wanted = ring_features(layout) | own;
+    for word in 0..2 {
+        host.write_features(word, wanted.word(word));
+    }
+    host.write_status(ACKNOWLEDGE | DRIVER | FEATURES_OK);
+    for (index, requests) in (0..).zip(drivers) {
+        let areas = requests.driver.areas();
+        host.configure_queue(index, |config| {
+            config.size = SIZE;
+            (config.descriptor_area, config.driver_area, config.device_area) = areas;
+        });
+        host.enable_queue(index);
+    }
+    host.write_status(ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+    let runners = std::mem::take(&mut *hand.0.lock().expect("nobody panics with it"));
+    assert_eq!(runners.len(), usize::from(host.queue_count()));
+    (host, runners)
+}
+
+/// Hands out the tasks, to be run by whoever measures.
+#[derive(Default)]
+struct ByHand(Mutex<Vec<TaskRunner>>);
+
+impl Runtime for ByHand {
+    fn spawn(&self, runner: TaskRunner) -> io::Result<()> {
+        self.0.lock().expect("nobody panics with it").push(runner);
+        Ok(())
+    }
+
+    fn assist(&self) {}
+}

@@ -1,0 +1,45 @@
+//! A loop that serves requests without a device: it does nothing, and says that all went well.
+
+use virtio_core::testing::TestMemory;
+use virtio_core::{Event, Virtqueue};
+
+use super::requests::{Alone, Front, Requests, Work, memory};
+use crate::contest::{Run, Side};
+use crate::queues::Layout;
+
+/// The loop, with its driver.
+pub(super) fn side(layout: Layout, work: Work) -> Side {
+    let memory = TestMemory::over(&memory());
+    let mut requests = Requests::new(Alone::new(&memory, layout), &memory, work, false);
+    let mut queue = requests.driver.queue();
+    // What a task's runner looks at before it runs the task.
+    let (doorbell, wake) = (queue.setup().doorbell.clone(), Event::new().expect("an event"));
+    let ring = doorbell.clone();
+    Box::new(move |batches| {
+        let serve = || {
+            doorbell.take();
+            wake.take();
+            serve(&mut queue);
+        };
+        let times = requests.time(batches, || ring.signal(), serve);
+        assert_eq!(queue.fault(), None);
+        Run { times, round_trip: None }
+    })
+}
+
+/// One batch.
+#[inline(never)]
+fn serve(queue: &mut Virtqueue) {
+    queue.grant(256);
+    while let Some(chain) = queue.pop() {
+        let header: [u8; 16] = chain.reader().read_array().expect("a header");
+        std::hint::black_box(header);
+        let writer = chain.writer();
+        let len = writer.remaining();
+        let (_, mut status) = writer.split_at(len - 1).expect("a status");
+        status.write(&[0]).expect("a status");
+        chain.complete(len as u32);
+    }
+    queue.publish();
+    let _ = queue.arm();
+}
