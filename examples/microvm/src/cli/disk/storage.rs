@@ -134,12 +134,7 @@ impl Place {
     pub(super) fn storage(self) -> Result<(Backend, Format), String> {
         let Place { kind, path, uri, size, format } = self;
         let format = format.unwrap_or_default();
-        let kind = kind.unwrap_or(match (&uri, format) {
-            (Some(_), _) => Kind::Nbd,
-            // The library of image formats makes its own system calls.
-            (None, Format::Qcow2 | Format::Vmdk) => Kind::File,
-            (None, Format::Raw) => Kind::Uring,
-        });
+        let kind = kind.unwrap_or(if uri.is_some() { Kind::Nbd } else { Kind::File });
         let name = kind.name();
         let refused = |key: &str| Err(format!("backend={name} takes no {key}"));
         match kind {
