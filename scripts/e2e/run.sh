@@ -28,4 +28,6 @@ carriage_return=$(printf '\r')
         ;;
     esac
 done
+# What of each disk takes room.
+while read -r serial _ path _; do echo "RESULT blocks $serial $(stat -c %b "$path")"; done <disks
 echo "RESULT vmm-exit $(cat out/status)"

@@ -23,6 +23,8 @@ pub use backend::{
 };
 #[cfg(all(feature = "file", unix))]
 pub use backend::{FileBackend, FileOptions, OpenError};
+#[cfg(all(feature = "imago", unix))]
+pub use backend::{ImageBackend, ImageError, ImageFormat, ImageOptions};
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub use backend::{UringBackend, UringBuilder};
 pub use block::Block;

@@ -20,6 +20,8 @@ fn shared_by_any_threads() {
     assert_send_sync!(true, true: virtio_blk::NbdBackend, virtio_blk::backend::nbd::NbdBuilder, virtio_blk::backend::nbd::NbdError);
     #[cfg(all(feature = "uring", target_os = "linux"))]
     assert_send_sync!(true, true: virtio_blk::UringBackend, virtio_blk::UringBuilder);
+    #[cfg(all(feature = "imago", unix))]
+    assert_send_sync!(true, true: virtio_blk::ImageBackend, virtio_blk::ImageOptions, virtio_blk::ImageError);
 }
 
 #[test]

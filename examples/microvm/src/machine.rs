@@ -5,7 +5,6 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use custom_device::Entropy;
-use virtio_blk::Block;
 use vm_device::bus::{MmioAddress, MmioRange, PioAddress, PioRange};
 use vm_device::device_manager::{MmioManager, PioManager};
 use vm_device::{DeviceMmio, DevicePio};
@@ -47,8 +46,8 @@ pub(crate) fn run(boot: &Boot) -> Result<Ending, Error> {
     let mut board = Board::new(&vm, memory.clone());
     let mut controls = Controls::default();
     board.add_pci(Arc::new(HostBridge::new()), 0, Vec::new())?;
-    for (disk, block) in boot.disks.iter().zip(disks) {
-        disk::attach(&mut board, &mut controls, disk, block)?;
+    for (disk, opened) in boot.disks.iter().zip(disks) {
+        disk::attach(&mut board, &mut controls, disk, opened)?;
     }
     for (rng, entropy) in boot.rngs.iter().zip(rngs) {
         rng::attach(&mut board, rng, entropy)?;
@@ -88,14 +87,14 @@ struct Inputs {
     /// Where the first CPU starts.
     entry: u64,
     /// The disks in the order of the command line.
-    disks: Vec<Block>,
+    disks: Vec<disk::Opened>,
     /// The entropy devices likewise.
     rngs: Vec<Entropy>,
 }
 
 /// Takes up the files. Needs no KVM, so that a wrong command line is answered as one on any machine.
 fn inputs(boot: &Boot) -> Result<Inputs, Error> {
-    let disks = boot.disks.iter().map(disk::open).collect::<Result<Vec<_>, Error>>()?;
+    let disks = disk::open(&boot.disks)?;
     let rngs = boot.rngs.iter().map(rng::open).collect::<Result<Vec<_>, Error>>()?;
     let memory = memory::map(boot.mem)?;
     let kernel = boot::kernel::load(&memory, &boot.kernel)?;

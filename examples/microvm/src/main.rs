@@ -53,11 +53,16 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Some(Command::Boot(boot)) => machine::run(&boot).and_then(finish),
-        Some(Command::Ctl(ctl)) => {
-            let CtlRequest::Resize { serial, bytes } = ctl.request;
-            control::client::send(&ctl.socket, &control::Request::Resize { serial, bytes })
-        }
+        Some(Command::Ctl(ctl)) => control::client::run(&ctl.socket, &request(ctl.request)),
         None => demo::run(&mut std::io::stdout().lock()),
+    }
+}
+
+fn request(request: CtlRequest) -> control::Request {
+    match request {
+        CtlRequest::Resize { serial, bytes } => control::Request::Resize { serial, bytes },
+        CtlRequest::Resume { serial } => control::Request::Resume { serial },
+        CtlRequest::Stats { serial } => control::Request::Stats { serial },
     }
 }
 

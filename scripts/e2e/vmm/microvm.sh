@@ -1,15 +1,15 @@
 # shellcheck shell=dash
 # shellcheck disable=SC2154 # the values come from vm.conf
 # Sourced by run.sh: our VMM. Uses kernel, initramfs, memory, cpus, cmdline, entropy (transports) and the file "disks"
-# (lines of SERIAL TRANSPORT PATH READ_ONLY FEATURE...) of the current folder.
+# (lines of SERIAL TRANSPORT PATH READ_ONLY OPTION...) of the current folder.
 
 # vmm_run: boots the guest, its console on standard output; ends with it.
 vmm_run() {
     set -- --kernel "$kernel" --initrd "$initramfs" --mem "${memory}M" --cpus "$cpus" --cmdline "$cmdline" --control ./control
-    while read -r serial transport path read_only features; do
+    while read -r serial transport path read_only options; do
         disk="path=$path,serial=$serial,transport=$transport"
         [ "$read_only" = off ] || disk="$disk,ro"
-        for feature in $features; do disk="$disk,$feature"; done
+        for option in $options; do disk="$disk,$option"; done
         set -- "$@" --disk "$disk"
     done <disks
     for transport in $entropy; do set -- "$@" --rng "transport=$transport"; done

@@ -16,13 +16,16 @@ vmm_run() {
         mmio) device=virtio-blk-device ;;
         pci) device=virtio-blk-pci-non-transitional ;;
         esac
+        format=raw
         for feature in $features; do
             case "$feature" in
+            queues=*) device="$device,num-queues=${feature#queues=}" ;;
+            format=*) format=${feature#format=} ;;
             packed) device="$device,packed=on" ;;
             in-order) device="$device,in_order=on" ;;
             esac
         done
-        set -- "$@" -drive "id=$serial,file=$path,format=raw,if=none,readonly=$read_only" \
+        set -- "$@" -drive "id=$serial,file=$path,format=$format,if=none,discard=unmap,readonly=$read_only" \
             -device "$device,drive=$serial,serial=$serial"
     done <disks
     for transport in $entropy; do

@@ -13,12 +13,15 @@
 //! | [`NbdBackend`] | an export of an NBD server, on this machine or another one |
 //! | [`NullBackend`] | none, for measurements |
 //! | [`ZonedBackend`] | that of another backend, with zones on it |
+#![cfg_attr(feature = "imago", doc = "| [`ImageBackend`] | an image in a format of its own, such as qcow2 |")]
 
 #[cfg(test)]
 mod bench;
 mod capabilities;
 #[cfg(all(feature = "file", unix))]
 mod file;
+#[cfg(all(feature = "imago", unix))]
+mod image;
 mod memory;
 #[cfg(all(feature = "nbd", unix))]
 pub mod nbd;
@@ -43,6 +46,8 @@ use virtio_core::Sources;
 pub use capabilities::{Capabilities, Lifetime, RangeLimits, Topology};
 #[cfg(all(feature = "file", unix))]
 pub use file::{FileBackend, FileOptions, OpenError};
+#[cfg(all(feature = "imago", unix))]
+pub use image::{ImageBackend, ImageError, ImageFormat, ImageOptions};
 pub use memory::MemoryBackend;
 #[cfg(all(feature = "nbd", unix))]
 pub use nbd::NbdBackend;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `size.rs` | sizes with a unit |
 //! | `options.rs` | keys and values with commas between |
-//! | `disk.rs` | what `--disk` takes |
+//! | `disk/` | what `--disk` takes |
 //! | `rng.rs` | what `--rng` takes |
 //! | `transport.rs` | how the guest reaches a device |
 //! | `usage.rs` | a wrong command line in one line |
@@ -44,6 +44,7 @@ Examples:
   microvm                  (the embedded default: no KVM, root or download needed)
   microvm boot --kernel vmlinuz --initrd initrd.gz --disk path=root.img,serial=root
   microvm boot --kernel vmlinuz --disk path=a.img,ro,transport=mmio --control /run/vm.sock
+  microvm boot --kernel vmlinuz --disk path=a.qcow2,format=qcow2 --disk nbd=nbd://storage/vm7,queues=2
   microvm ctl /run/vm.sock resize root 2G
 
 Only `microvm boot` needs /dev/kvm. Log messages: RUST_LOG=debug.";
@@ -87,7 +88,8 @@ pub(crate) struct Boot {
     pub(crate) control: Option<PathBuf>,
 }
 
-const DISK_HELP: &str = "A disk, may be given several times: path=FILE[,ro][,serial=TEXT][,transport=pci|mmio][,packed][,in-order][,notification-data]";
+const DISK_HELP: &str =
+    "A disk, may be given several times: path=FILE[,OPTION...], or backend=mem|null|nbd=URI[,OPTION...]; see below";
 
 const RNG_HELP: &str =
     "An entropy device, may be given several times: source=FILE[,transport=pci|mmio] or transport=pci|mmio";
@@ -96,9 +98,33 @@ const BOOT_AFTER_HELP: &str = "\
 The console is on standard input and output. On a terminal, Ctrl-A x ends the machine
 and Ctrl-A Ctrl-A types Ctrl-A.
 
-Disks: ro makes it read-only; serial is how the guest and `microvm ctl` name it (at most 20
-bytes); transport is how the guest reaches it (default pci). packed, in-order and
-notification-data offer the guest these features of the disk's queues.
+Disks, where the data lives:
+  path=FILE                   a file or block device, whose bytes are the disk's
+  backend=file|uring          by ordinary system calls (default) or by io_uring
+  direct                      past the host's page cache
+  format=raw|qcow2|vmdk       what path is (default raw; never guessed)
+  backing-files               allows an image to name other files that it is made of
+  backend=nbd=URI             nbd://HOST[:PORT][/NAME] or nbd+unix:///[NAME]?socket=PATH
+  backend=mem,size=SIZE       memory, until the machine ends
+  backend=null,size=SIZE      nowhere, for measurements
+Disks, how the guest sees them:
+  ro                          read-only
+  serial=TEXT                 how the guest and `microvm ctl` name it (at most 20 bytes)
+  transport=pci|mmio          how the guest reaches it (default pci)
+  queues=N, queue-size=N      queues (default 1) and descriptors in each (a power of two)
+  packed, in-order, notification-data
+                              offers the guest these features of the disk's queues
+  discard=on|off              whether the guest may give back storage (default on)
+  zoned=host-managed|host-aware[:zone=SIZE][:conventional=N][:max-open=N][:max-active=N]
+      [:state=FILE]           emulated zones (default 64M each), their states kept in FILE
+Disks, limits and faults:
+  rate=[requests=N[+BURST]][:bytes=SIZE[+BURST]][:group=NAME]
+                              per second, and at once; shared by the disks of a group
+  on-error=report|ignore|stop|enospc
+                              what to do when storage fails: tell the guest (default), tell it
+                              that all went well, stop until `microvm ctl SOCKET resume`, or
+                              stop when the storage is full and else tell the guest
+  timeout=TIME                what takes longer is cancelled, such as 30s or 500ms
 
 Entropy devices: source is where their random bytes come from (default /dev/urandom);
 transport is how the guest reaches them (default pci).
@@ -119,7 +145,7 @@ pub(crate) struct Ctl {
 }
 
 /// The requests.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum CtlRequest {
     /// Change the capacity of a disk
     Resize {
@@ -128,6 +154,16 @@ pub(crate) enum CtlRequest {
         /// New capacity, with a unit (K, M, G) or in bytes
         #[arg(value_parser = size::parse, allow_negative_numbers = true)]
         bytes: u64,
+    },
+    /// Let a disk go on that stopped because its storage failed
+    Resume {
+        /// Serial number of the disk
+        serial: String,
+    },
+    /// Print what a disk has counted, as JSON
+    Stats {
+        /// Serial number of the disk
+        serial: String,
     },
 }
 

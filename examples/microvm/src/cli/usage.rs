@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use super::{Cli, Command};
+use super::{Cli, Command, disk};
 
 /// Why there is nothing to do.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ where
                 return Err(Refusal::Wrong(format!("--disk: two disks have the serial number {serial}")));
             }
         }
+        disk::groups(&boot.disks).map_err(Refusal::Wrong)?;
     }
     Ok(cli)
 }

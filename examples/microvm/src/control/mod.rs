@@ -1,4 +1,4 @@
-//! Talking to a running machine: one line of request, one line of answer (`ok`, or `error: ` and why).
+//! Talking to a running machine: one line of request, one line of answer (`ok` and what there is to say, or `error: ` and why).
 //!
 //! | File | Idea |
 //! |---|---|

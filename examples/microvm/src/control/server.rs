@@ -62,15 +62,19 @@ fn serve(mut client: UnixStream, controls: &Controls) -> std::io::Result<()> {
     let mut line = String::new();
     BufReader::new((&client).take(MAX_REQUEST)).read_line(&mut line)?;
     let answer = match line.parse().and_then(|request| perform(request, controls)) {
-        Ok(()) => "ok\n".to_owned(),
+        Ok(None) => "ok\n".to_owned(),
+        Ok(Some(answer)) => format!("ok {answer}\n"),
         Err(reason) => format!("error: {reason}\n"),
     };
     client.write_all(answer.as_bytes())
 }
 
-fn perform(request: Request, controls: &Controls) -> Result<(), String> {
+/// Does it; what there is to say about it is one line.
+fn perform(request: Request, controls: &Controls) -> Result<Option<String>, String> {
     match request {
-        Request::Resize { serial, bytes } => controls.resize(&serial, bytes),
+        Request::Resize { serial, bytes } => controls.disk(&serial)?.resize(bytes).map(|()| None),
+        Request::Resume { serial } => controls.disk(&serial)?.resume().map(|()| None),
+        Request::Stats { serial } => Ok(Some(controls.disk(&serial)?.stats())),
     }
 }
 

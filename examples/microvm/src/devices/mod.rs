@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `board.rs` | what the machine offers to a device: a place on MMIO or PCI, interrupts, doorbells |
 //! | `attach.rs` | a device into such a place |
-//! | `disk.rs` | from a `--disk` to a block device |
+//! | `disk/` | from a `--disk` to a block device |
 //! | `rng.rs` | from a `--rng` to an entropy device |
 //! | `control.rs` | what can be done to devices while the machine runs |
 

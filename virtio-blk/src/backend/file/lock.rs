@@ -37,7 +37,7 @@ fn done(write: bool) -> &'static [Permission] {
 const OTHERS_MUST_NOT: &[Permission] = &[Write, Resize];
 
 /// Locks the image for as long as `file` is open, for writing or only for reading.
-pub(super) fn take(file: &File, write: bool, path: &Path) -> Result<(), OpenError> {
+pub(in crate::backend) fn take(file: &File, write: bool, path: &Path) -> Result<(), OpenError> {
     let got = lock(file, write);
     if !matches!(got, Ok(None)) {
         release(file, write);

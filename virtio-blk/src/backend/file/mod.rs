@@ -3,7 +3,7 @@
 mod disk;
 mod error;
 mod limits;
-mod lock;
+pub(in crate::backend) mod lock;
 mod open;
 mod ranges;
 mod sysfs;

@@ -1,0 +1,166 @@
+# shellcheck shell=dash
+# shellcheck disable=SC2154 # the values come from /expect.sh
+# Runs in L2 after block-cases.sh, whose functions it uses: what storage is made of, under the kernel's own driver and
+# programs that know more than busybox. They are on the disk "tools".
+
+TOOLS=/tools/bin
+BLOCK=4096
+
+# tools_mount: their libraries are where they look for them.
+tools_mount() {
+    wait_for 30 disk_exists tools || return 1
+    mkdir -p /tools
+    mount -t ext4 -o ro "/dev/$(disk_of tools)" /tools || return 1
+    for folder in lib lib64 usr; do [ -e "/$folder" ] || ln -s "/tools/$folder" "/$folder" || return 1; done
+}
+
+# zeros SERIAL BLOCK COUNT: these blocks read as zeros, all of them.
+zeros() {
+    forget_cache
+    dd if="/dev/$(disk_of "$1")" bs=$BLOCK skip="$2" count="$3" 2>/dev/null >/tmp/zeros || return 1
+    [ "$(wc -c </tmp/zeros)" = $(($3 * BLOCK)) ] && [ "$(tr -d '\0' </tmp/zeros | wc -c)" = 0 ]
+}
+
+# is_pattern SERIAL BLOCK: the pattern lies there.
+is_pattern() {
+    forget_cache
+    pattern "$1" "$pattern_bytes" >/tmp/wanted
+    dd if="/dev/$(disk_of "$1")" of=/tmp/found bs=$BLOCK skip="$2" count=$((pattern_bytes / BLOCK)) 2>/dev/null || return 1
+    cmp /tmp/wanted /tmp/found
+}
+
+# limit SERIAL NAME: a queue limit of the disk.
+limit() { cat "/sys/block/$(disk_of "$1")/queue/$2"; }
+
+# above NAME VALUE LEAST
+above() {
+    if [ "$2" -gt "$3" ]; then pass "$1" "$2"; else fail "$1" "$2 is not above $3"; fi
+}
+
+# discarding SERIAL: ranges, whole and cut out of what was written.
+discarding() {
+    above "$1/discard-limit" "$(limit "$1" discard_max_bytes)" 0
+    above "$1/zeroes-limit" "$(limit "$1" write_zeroes_max_bytes)" 0
+    for how in "" -z; do
+        case_of=$1/blkdiscard$how
+        succeeds "$case_of/write" write_pattern "$1" 64
+        # The second half of the pattern.
+        # shellcheck disable=SC2086 # no option, or one
+        succeeds "$case_of" $TOOLS/blkdiscard $how -f -o $((64 * BLOCK + pattern_bytes / 2)) -l $((pattern_bytes / 2)) "/dev/$(disk_of "$1")"
+        succeeds "$case_of/zeros" zeros "$1" $((64 + pattern_bytes / BLOCK / 2)) $((pattern_bytes / BLOCK / 2))
+        refuses "$case_of/other-half" zeros "$1" 64 $((pattern_bytes / BLOCK / 2))
+    done
+}
+
+# trimming SERIAL: a file system that discards what it does not need any more.
+trimming() {
+    disk=$(disk_of "$1")
+    succeeds "$1/mkfs" $TOOLS/mke2fs -q -F -t ext4 -E discard "/dev/$disk"
+    succeeds "$1/mount" mount -t ext4 -o discard "/dev/$disk" /mnt
+    succeeds "$1/fill" dd if=/dev/urandom of=/mnt/kept bs=64k count=64 conv=fsync
+    succeeds "$1/fill-more" dd if=/dev/urandom of=/mnt/gone bs=64k count=128 conv=fsync
+    kept=$(digest /mnt/kept)
+    succeeds "$1/delete" sh -c 'rm /mnt/gone && sync'
+    succeeds "$1/fstrim" fstrim /mnt
+    forget_cache
+    expect "$1/kept-after-fstrim" "$(digest /mnt/kept)" "$kept"
+    succeeds "$1/umount" umount /mnt
+    succeeds "$1/fsck" $TOOLS/e2fsck -fn "/dev/$disk"
+    succeeds "$1/mount-again" mount -t ext4 "/dev/$disk" /mnt
+    expect "$1/kept-after-umount" "$(digest /mnt/kept)" "$kept"
+    succeeds "$1/umount-again" umount /mnt
+}
+
+# caching SERIAL: the driver chooses the cache mode while the disk is in use.
+caching() {
+    cache=/sys/block/$(disk_of "$1")/cache_type
+    expect "$1/cache-at-first" "$(cat "$cache")" "write back"
+    for mode in "write through" "write back"; do
+        short=$(echo "$mode" | tr ' ' '-')
+        succeeds "$1/set-$short" sh -c "echo '$mode' >$cache"
+        expect "$1/is-$short" "$(cat "$cache")" "$mode"
+        expect "$1/queue-$short" "$(limit "$1" write_cache)" "$mode"
+        succeeds "$1/pattern-$short" write_pattern "$1" 16
+    done
+}
+
+# verified SERIAL: random writes on all queues, read back and compared.
+verified() {
+    disk=$(disk_of "$1")
+    expect "$1/queues" "$(find "/sys/block/$disk/mq" -mindepth 1 -maxdepth 1 | wc -l)" "$fio_queues"
+    succeeds "$1/fio-verify" $TOOLS/fio --name=verify "--filename=/dev/$disk" --rw=randwrite --bs=4k --direct=1 --thread \
+        --ioengine=libaio --iodepth=16 --numjobs="$fio_queues" --size="$fio_bytes" --offset_increment="$fio_bytes" \
+        --verify=crc32c --verify_fatal=1 --do_verify=1 --randseed=1 --allow_mounted_write=0 --output=/tmp/fio
+}
+
+# sequential SERIAL BLOCK: writes the pattern at that block of 4 KiB, past the page cache.
+sequential() {
+    pattern "$1" "$pattern_bytes" >/tmp/pattern
+    dd if=/tmp/pattern of="/dev/$(disk_of "$1")" bs="$pattern_bytes" seek=$(($2 * BLOCK / pattern_bytes)) oflag=direct \
+        conv=notrunc 2>/dev/null
+}
+
+# zone_is SERIAL ZONE CONDITION: what the report says of that zone, such as "em" or "fu".
+zone_is() {
+    $TOOLS/blkzone report -o $(($2 * zone_bytes / 512)) -c 1 "/dev/$(disk_of "$1")" >/tmp/zone || return 1
+    grep -q "zcond: *[0-9]*($3)" /tmp/zone || { cat /tmp/zone; return 1; }
+}
+
+# zones SERIAL: a host-managed disk, whose first zones are conventional ones.
+zones() {
+    # The driver knows zones from 6.3 on, and must leave a host-managed disk alone before.
+    if ! grep -q "$(printf 'virtblk_revalidate_zones\\|virtblk_report_zones')" /proc/kallsyms; then
+        refuses "$1/left-alone-by-old-kernel" disk_of "$1"
+        echo "L2 NOTE $1 no zones in $(uname -r)"
+        return
+    fi
+    if ! wait_for 30 disk_exists "$1"; then
+        fail "$1/serial" "no disk has this serial"
+        return
+    fi
+    disk=$(disk_of "$1")
+    need_bit "$1/feature-17" "$(features_of "$(virtio_of "$disk")")" 17
+    expect "$1/model" "$(limit "$1" zoned)" host-managed
+    expect "$1/zone-bytes" $(($(limit "$1" chunk_sectors) * 512)) "$zone_bytes"
+    expect "$1/zone-count" "$(limit "$1" nr_zones)" $((zoned_bytes / zone_bytes))
+    expect "$1/max-open" "$(limit "$1" max_open_zones)" "$zones_open"
+    expect "$1/max-active" "$(limit "$1" max_active_zones)" "$zones_active"
+    succeeds "$1/conventional-write" write_pattern "$1" 64
+    zone=$conventional_zones
+    first=$((zone * zone_bytes / BLOCK))
+    succeeds "$1/empty-at-first" zone_is "$1" "$zone" em
+    succeeds "$1/write-at-start" sequential "$1" "$first"
+    succeeds "$1/open-after-write" zone_is "$1" "$zone" oi
+    succeeds "$1/read-back" is_pattern "$1" "$first"
+    succeeds "$1/write-at-pointer" sequential "$1" $((first + pattern_bytes / BLOCK))
+    refuses "$1/write-elsewhere" sequential "$1" $((first + 4 * pattern_bytes / BLOCK))
+    refuses "$1/write-again" sequential "$1" "$first"
+    for action in open:oe close:cl finish:fu reset:em; do
+        succeeds "$1/${action%:*}" $TOOLS/blkzone "${action%:*}" -o $((zone * zone_bytes / 512)) -c 1 "/dev/$disk"
+        succeeds "$1/${action%:*}-shows" zone_is "$1" "$zone" "${action#*:}"
+    done
+    succeeds "$1/zeros-after-reset" zeros "$1" "$first" $((pattern_bytes / BLOCK))
+    succeeds "$1/fill" dd if=/dev/zero of="/dev/$disk" bs=64k seek=$((zone * zone_bytes / 65536)) count=$((zone_bytes / 65536)) \
+        oflag=direct conv=notrunc
+    succeeds "$1/full-after-fill" zone_is "$1" "$zone" fu
+    succeeds "$1/conventional-kept" is_pattern "$1" 64
+}
+
+# DISCARD 13, WRITE_ZEROES 14, CONFIG_WCE 11, MQ 12; the rest as in block-cases.sh.
+if tools_mount; then
+    pass tools/mount
+    for lane in $lanes; do
+        identity "$lane-fio" "${lane%%-*}" $((fio_bytes * fio_queues)) 0 32 12 && verified "$lane-fio"
+    done
+    if identity pci-trim pci "$trim_bytes" 0 32 9 11 13 14; then
+        discarding pci-trim
+        caching pci-trim
+        trimming pci-trim
+        # From outside it is seen that all of it was given back.
+        succeeds pci-trim/blkdiscard-all $TOOLS/blkdiscard -f "/dev/$(disk_of pci-trim)"
+    fi
+    identity pci-qcow2 pci "$data_bytes" 0 32 9 13 14 && file_system pci-qcow2
+    [ -z "$zoned_bytes" ] || zones pci-zoned
+else
+    fail tools/mount "the programs cannot be had"
+fi
