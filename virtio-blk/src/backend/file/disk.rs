@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use virtio_core::memory::RawIoSlice;
 
 use super::super::{Operation, OperationError, OperationKind, OperationResult, SyncDisk, sys};
+use super::lock::ImageLock;
 use super::ranges::Support;
 
 /// A file that is a disk. Each way to do I/O has the rules of storage from here.
@@ -22,6 +23,7 @@ pub(in crate::backend) struct Disk {
     pub(super) support: Support,
     /// The system could not write out what it had taken, and may have forgotten it: no later sync can make it good.
     pub(in crate::backend) lost: AtomicBool,
+    _lock: Option<ImageLock>,
 }
 
 /// What there is besides a file that is open for direct I/O.
@@ -51,7 +53,14 @@ impl Direct {
 impl Disk {
     /// A disk in `file`, which is a regular file or a block device.
     pub(in crate::backend) fn new(file: File, read_only: bool, regular: bool) -> Disk {
-        Disk { file, direct: None, read_only, regular, support: Support::default(), lost: AtomicBool::new(false) }
+        let (support, lost) = (Support::default(), AtomicBool::new(false));
+        Disk { file, direct: None, read_only, regular, support, lost, _lock: None }
+    }
+
+    /// The image is locked for as long as the disk is there.
+    pub(super) fn with_lock(mut self, lock: Option<ImageLock>) -> Disk {
+        self._lock = lock;
+        self
     }
 
     /// The file is open for direct I/O.

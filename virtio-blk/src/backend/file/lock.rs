@@ -36,13 +36,27 @@ fn done(write: bool) -> &'static [Permission] {
 /// What others must not do meanwhile, whether the image is written here or not.
 const OTHERS_MUST_NOT: &[Permission] = &[Write, Resize];
 
-/// Locks the image for as long as `file` is open, for writing or only for reading.
-pub(in crate::backend) fn take(file: &File, write: bool, path: &Path) -> Result<(), OpenError> {
-    let got = lock(file, write);
-    if !matches!(got, Ok(None)) {
-        release(file, write);
+/// The lock on an image. It is given back when this goes, even where others still have the same open file: a process that
+/// was forked off, or the kernel while it takes an io_uring apart.
+#[derive(Debug)]
+pub(in crate::backend) struct ImageLock {
+    file: File,
+    write: bool,
+}
+
+impl Drop for ImageLock {
+    fn drop(&mut self) {
+        release(&self.file, self.write);
     }
-    judge(got, write, path)
+}
+
+/// Locks the image for writing or only for reading, until what is returned goes.
+pub(in crate::backend) fn take(file: &File, write: bool, path: &Path) -> Result<ImageLock, OpenError> {
+    let file = file.try_clone().map_err(|error| OpenError::new(path, write, error))?;
+    // Given back too where it was not granted in full.
+    let taken = ImageLock { file, write };
+    judge(lock(&taken.file, write), write, path)?;
+    Ok(taken)
 }
 
 /// Whether the image may be used, as far as locks say.
@@ -98,7 +112,6 @@ fn lock(file: &File, write: bool) -> io::Result<Option<Holder>> {
     Ok(None)
 }
 
-/// Gives the locks back at once: somebody else may have the same open file.
 fn release(file: &File, write: bool) {
     let bytes = done(write).iter().map(|permission| DONE + *permission as u8);
     for byte in bytes.chain(OTHERS_MUST_NOT.iter().map(|permission| NOT_SHARED + *permission as u8)) {

@@ -125,11 +125,10 @@ impl FileOptions {
         } else {
             (file, None)
         };
-        if self.lock {
-            lock::take(buffered.as_ref().unwrap_or(&file), !read_only, path)?;
-        }
+        let lock =
+            if self.lock { Some(lock::take(buffered.as_ref().unwrap_or(&file), !read_only, path)?) } else { None };
         let alignment = buffered.is_some().then(|| direct_alignment(&file, regular, path)).transpose()?;
-        let mut disk = Disk::new(file, read_only, regular);
+        let mut disk = Disk::new(file, read_only, regular).with_lock(lock);
         if let (Some(buffered), Some((memory, offset))) = (buffered, alignment) {
             disk = disk.with_direct(Direct { buffered, memory, offset });
         }

@@ -8,6 +8,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use imago::format::PreallocateMode;
 use imago::io_buffers::IoBuffer;
 
+use super::super::file::lock::ImageLock;
 use super::super::{Capabilities, Operation, OperationError, OperationKind, OperationResult, RangeLimits};
 use super::open::{Image, Opened};
 use crate::wire::SECTOR;
@@ -30,10 +31,12 @@ pub(super) struct Disk {
     /// The library gave up in the middle of something, or data was lost when it was written out: nothing can be promised any
     /// more.
     broken: AtomicBool,
+    /// They go last: closing an image may still write it.
+    _locks: Vec<ImageLock>,
 }
 
 impl Disk {
-    pub(super) fn new(Opened { image, ranges }: Opened) -> Disk {
+    pub(super) fn new(Opened { image, ranges }: Opened, locks: Vec<ImageLock>) -> Disk {
         let inner = image.inner();
         let read_only = !inner.writable();
         let granularity = inner.zero_granularity().filter(|_| ranges);
@@ -49,7 +52,14 @@ impl Disk {
             ..Capabilities::default()
         };
         let (size, mem_align) = (image.size(), image.mem_align());
-        Disk { image: RwLock::new(image), size: size.into(), can, mem_align, broken: AtomicBool::new(false) }
+        Disk {
+            image: RwLock::new(image),
+            size: size.into(),
+            can,
+            mem_align,
+            broken: AtomicBool::new(false),
+            _locks: locks,
+        }
     }
 
     pub(super) fn size(&self) -> u64 {

@@ -100,8 +100,8 @@ impl ImageOptions {
     /// # Errors
     /// [`ImageError`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<ImageBackend, ImageError> {
-        let opened = open::open(self, path.as_ref())?;
-        Ok(ImageBackend { disk: Arc::new(Disk::new(opened)) })
+        let (opened, locks) = open::open(self, path.as_ref())?;
+        Ok(ImageBackend { disk: Arc::new(Disk::new(opened, locks)) })
     }
 }
 

@@ -1,7 +1,9 @@
 //! An image and the files that it names.
 
+use std::cell::RefCell;
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +14,7 @@ use imago::raw::Raw;
 use imago::vmdk::Vmdk;
 use imago::{FormatAccess, FormatDriverBuilder, StorageOpenOptions};
 
-use super::super::file::lock;
+use super::super::file::lock::{self, ImageLock};
 use super::disk::guarded;
 use super::{ImageError, ImageFormat, ImageOptions, header};
 use crate::wire::SECTOR;
@@ -31,7 +33,8 @@ pub(super) struct Opened {
 const DEPTH: usize = 16;
 
 /// Opens the image at `path`.
-pub(super) fn open(options: &ImageOptions, path: &Path) -> Result<Opened, ImageError> {
+pub(super) fn open(options: &ImageOptions, path: &Path) -> Result<(Opened, Vec<ImageLock>), ImageError> {
+    let options = &Opening { options, locks: RefCell::default() };
     let opened = match options.format {
         ImageFormat::Qcow2 => qcow2(options, path, !options.read_only, 1)?,
         ImageFormat::Vmdk if !options.read_only => {
@@ -43,10 +46,24 @@ pub(super) fn open(options: &ImageOptions, path: &Path) -> Result<Opened, ImageE
     if !size.is_multiple_of(SECTOR) {
         return Err(ImageError::Size { path: path.to_owned(), size });
     }
-    Ok(opened)
+    Ok((opened, options.locks.take()))
 }
 
-fn qcow2(options: &ImageOptions, path: &Path, write: bool, depth: usize) -> Result<Opened, ImageError> {
+/// What opening an image goes by, and the locks that it has taken.
+struct Opening<'a> {
+    options: &'a ImageOptions,
+    locks: RefCell<Vec<ImageLock>>,
+}
+
+impl Deref for Opening<'_> {
+    type Target = ImageOptions;
+
+    fn deref(&self) -> &ImageOptions {
+        self.options
+    }
+}
+
+fn qcow2(options: &Opening<'_>, path: &Path, write: bool, depth: usize) -> Result<Opened, ImageError> {
     let failed = |source| ImageError::Format { path: path.to_owned(), format: ImageFormat::Qcow2, source };
     let file = file(options, path, write)?;
     let version = guarded(header::check(&file, write)).map_err(failed)?;
@@ -71,7 +88,7 @@ fn qcow2(options: &ImageOptions, path: &Path, write: bool, depth: usize) -> Resu
 
 /// The backing image `name` of the image at `path`.
 fn backing(
-    options: &ImageOptions,
+    options: &Opening<'_>,
     path: &Path,
     name: &str,
     format: Option<&String>,
@@ -96,7 +113,7 @@ fn backing(
 
 /// Where the file is that the image at `path` names; refused unless it was allowed. A name is a path beside the image, and
 /// nothing else: no protocol and no options.
-fn named(options: &ImageOptions, path: &Path, name: &str) -> Result<PathBuf, ImageError> {
+fn named(options: &Opening<'_>, path: &Path, name: &str) -> Result<PathBuf, ImageError> {
     if !options.other_files {
         return Err(ImageError::OtherFile { path: path.to_owned(), other: name.to_owned() });
     }
@@ -104,7 +121,7 @@ fn named(options: &ImageOptions, path: &Path, name: &str) -> Result<PathBuf, Ima
 }
 
 /// Opens a file of an image.
-fn file(options: &ImageOptions, path: &Path, write: bool) -> Result<File, ImageError> {
+fn file(options: &Opening<'_>, path: &Path, write: bool) -> Result<File, ImageError> {
     let failed = |source| ImageError::File { path: path.to_owned(), write, source };
     // Looked at before it is opened: opening a pipe waits for its other end.
     is_file(&fs::metadata(path).map_err(failed)?, path)?;
@@ -117,8 +134,7 @@ fn file(options: &ImageOptions, path: &Path, write: bool) -> Result<File, ImageE
     let file = open.open(path).map_err(failed)?;
     is_file(&file.metadata().map_err(failed)?, path)?;
     if options.lock {
-        // The lock is the file's: it ends when the library closes it.
-        lock::take(&file, write, path)?;
+        options.locks.borrow_mut().push(lock::take(&file, write, path)?);
     }
     File::from_open_file(file, storage(options, path, write)).map_err(failed)
 }
@@ -130,11 +146,11 @@ fn is_file(metadata: &fs::Metadata, path: &Path) -> Result<(), ImageError> {
     Err(ImageError::NotAFile { path: path.to_owned() })
 }
 
-fn storage(options: &ImageOptions, path: &Path, write: bool) -> StorageOpenOptions {
+fn storage(options: &Opening<'_>, path: &Path, write: bool) -> StorageOpenOptions {
     StorageOpenOptions::new().filename(path).write(write).direct(options.direct)
 }
 
-fn vmdk(options: &ImageOptions, path: &Path) -> Result<Opened, ImageError> {
+fn vmdk(options: &Opening<'_>, path: &Path) -> Result<Opened, ImageError> {
     let file = file(options, path, false)?;
     let mut gate = Extents { options, path, refused: None };
     let opened = guarded(
@@ -151,7 +167,7 @@ fn vmdk(options: &ImageOptions, path: &Path) -> Result<Opened, ImageError> {
 
 /// Opens the files that a vmdk descriptor names, if that is allowed.
 struct Extents<'a> {
-    options: &'a ImageOptions,
+    options: &'a Opening<'a>,
     path: &'a Path,
     /// Why one was not.
     refused: Option<ImageError>,

@@ -26,13 +26,13 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(disk: Arc<Disk>, entries: Option<u32>, ram: Option<GuestRam>) -> Shared {
         Shared {
+            stuck: Stuck::on(&disk),
             disk,
             entries,
             ram,
             log: LogLimit::default(),
             fallbacks: AtomicU64::new(0),
             said: AtomicBool::new(false),
-            stuck: Stuck::default(),
         }
     }
 
@@ -60,18 +60,26 @@ impl Shared {
 
 /// How many operations the kernel has not given back although their queue is gone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stuck(Arc<AtomicU64>);
+pub(super) struct Stuck {
+    count: Arc<AtomicU64>,
+    /// Stays as long as something is stuck: the image has to be locked until nothing writes it any more.
+    _disk: Option<Arc<Disk>>,
+}
 
 impl Stuck {
+    fn on(disk: &Arc<Disk>) -> Stuck {
+        Stuck { count: Arc::default(), _disk: Some(Arc::clone(disk)) }
+    }
+
     pub(super) fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::SeqCst);
+        self.count.fetch_add(count, Ordering::SeqCst);
     }
 
     pub(super) fn sub(&self, count: u64) {
-        self.0.fetch_sub(count, Ordering::SeqCst);
+        self.count.fetch_sub(count, Ordering::SeqCst);
     }
 
     pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+        self.count.load(Ordering::SeqCst)
     }
 }
