@@ -78,19 +78,22 @@ fn cuts() -> Vec<Step> {
     ]
 }
 
-/// Requests that follow one another, shown together.
+/// Requests that follow one another on the disk, and some that do not, shown together.
 fn runs() -> Vec<Step> {
     vec![
         later(OUT, 8, 1),
         later(OUT, 9, 1),
         later(IN, 9, 1),
         later(OUT, 10, 2),
+        later(OUT, 20, 1),
+        later(IN, 30, 2),
         KICK,
         Step::Finish { which: 0, how: 4 },
         Step::Finish { which: 0, how: 0 },
         Step::Resume,
         later(IN, 8, 1),
         later(IN, 9, 1),
+        later(IN, 20, 1),
         KICK,
         Step::Finish { which: 1, how: 0 },
     ]
@@ -219,7 +222,7 @@ pub(crate) fn all() -> Vec<Seed> {
     for (name, program, disks) in &programs {
         for (number, (disk, ring)) in disks.iter().flat_map(|disk| every_ring.map(|ring| (*disk, ring))).enumerate() {
             // Each policy and limit somewhere; the first ones without.
-            let policies = [0, 0b0101, 0x40, 0b1010, 0x10, 0x4f][number % 6];
+            let policies = [0, 0x45, 0x40, 0x4a, 0x10, 0x4f][number % 6];
             let limits = [0, 0, 0b0001, 0b0010, 0b0100][number % 5];
             let header = Header { disk, rings: ring | 0xc0, features: u32::MAX, policies, limits };
             seeds.push((*name, bytes(&header, program)));
