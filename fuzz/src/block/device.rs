@@ -9,6 +9,7 @@ use virtio_blk::{BlockHandle, OnError, Rate, RateLimit};
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 use virtio_core::testing::{RingDriver, TestMemory, Used};
 use virtio_core::{Buffer, DeviceHost, Features, InlineRuntime};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::Outcome;
 use super::disk::{Disk, SECTORS, SIZE};
@@ -43,6 +44,11 @@ pub(crate) struct Device<R> {
     pub(crate) handle: BlockHandle,
     pub(crate) runtime: InlineRuntime,
     pub(crate) memory: TestMemory,
+    /// The same, to be copied quickly.
+    mmap: GuestMemoryMmap<()>,
+    /// What it was before the device worked, and afterwards.
+    before: Vec<u8>,
+    after: Vec<u8>,
     /// None where a queue is off.
     lanes: Vec<Option<Lane<R>>>,
     pub(crate) model: Model,
@@ -100,7 +106,8 @@ fn host(header: &Header, disk: &Disk, memory: &TestMemory, runtime: &InlineRunti
 
 impl<R: RingDriver> Device<R> {
     pub(crate) fn new(header: Header, disk: Disk) -> Device<R> {
-        let (memory, runtime) = (TestMemory::new(MEMORY), InlineRuntime::new());
+        let mmap = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY)]).expect("memory");
+        let (memory, runtime) = (TestMemory::over(&mmap), InlineRuntime::new());
         let (host, handle, read_only) = host(&header, &disk, &memory, &runtime);
         let content = disk.plain().map(|memory| memory.content()).unwrap_or_default();
         let mut device = Device {
@@ -110,6 +117,9 @@ impl<R: RingDriver> Device<R> {
             handle,
             runtime,
             memory,
+            mmap,
+            before: Vec::new(),
+            after: Vec::new(),
             lanes: Vec::new(),
             model: Model::new(content),
             negotiated: Features::NONE,
@@ -228,16 +238,26 @@ impl<R: RingDriver> Device<R> {
     /// Does something, lets the device work, and looks at what it has done to memory and what it has answered.
     pub(crate) fn work(&mut self, act: impl FnOnce(&mut Device<R>)) {
         let top = self.top() as usize;
-        let before = self.memory.bytes(0, top);
+        let mut before = std::mem::take(&mut self.before);
+        self.copy(top, &mut before);
         act(self);
         self.runtime.poll();
         if !self.wild {
-            let after = self.memory.bytes(0, top);
+            let mut after = std::mem::take(&mut self.after);
+            self.copy(top, &mut after);
             self.compare(&before, &after);
+            self.after = after;
         }
+        self.before = before;
         self.collect();
         self.disk.check();
         assert!(self.hostile || self.wild || !self.is_broken(), "the device wants a reset");
+    }
+
+    /// Copies memory up to `top`.
+    fn copy(&self, top: usize, bytes: &mut Vec<u8>) {
+        bytes.resize(top, 0);
+        self.mmap.read_slice(bytes, GuestAddress(0)).expect("memory");
     }
 
     fn compare(&self, before: &[u8], after: &[u8]) {
