@@ -76,8 +76,11 @@ impl Disk {
         self.memory.as_ref().filter(|_| self.zoned.is_none())
     }
 
-    /// Panics where zones break their rules.
+    /// Panics where zones break their rules, or operations do not get on.
     pub(crate) fn check(&self) {
+        if let Some(slow) = &self.slow {
+            slow.check();
+        }
         let Some(Zones { backend, open, active }) = &self.zoned else { return };
         let count = check_zones(backend);
         assert!(*open == 0 || count.open <= *open, "{count:?}: more zones are open than can be");

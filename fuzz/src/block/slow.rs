@@ -76,6 +76,12 @@ impl Slow {
         queues.iter_mut().for_each(|queue| queue.end_all(disk));
     }
 
+    /// Panics where somebody has submitted operations, and left it at that.
+    pub(crate) fn check(&self) {
+        let kicked = self.state().queues.iter().all(|queue| queue.submitted.is_empty());
+        assert!(kicked, "operations were submitted, and not kicked off");
+    }
+
     /// Operations that queues have.
     pub(crate) fn held(&self) -> usize {
         let held = |queue: &Line| queue.submitted.len() + queue.in_flight.len() + queue.done.len();
@@ -196,10 +202,7 @@ impl BlockQueue for SlowQueue {
     }
 
     fn completions(&mut self, most: usize, done: &mut dyn FnMut(Completion)) {
-        let finished: Vec<_> = self.with(|_, line, _, _| {
-            assert!(line.submitted.is_empty(), "operations were submitted, and not kicked off");
-            line.done.drain(..most.min(line.done.len())).collect()
-        });
+        let finished: Vec<_> = self.with(|_, line, _, _| line.done.drain(..most.min(line.done.len())).collect());
         finished.into_iter().for_each(done);
     }
 
