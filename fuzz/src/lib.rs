@@ -1,8 +1,7 @@
-//! Drivers and devices out of arbitrary bytes: one input is guest memory with a ring in it, and a script of what the
-//! driver and the device do with it.
+//! Drivers and devices out of arbitrary bytes.
 //!
-//! [`split`] and [`packed`] run an input and panic where the ring does what it must not. Beside not crashing, they
-//! check that
+//! For [`split`] and [`packed`] one input is guest memory with a ring in it, and a script of what the driver and the
+//! device do with it. They panic where the ring does what it must not. Beside not crashing, they check that
 //!
 //! - memory is what it was, but for what the script wrote into buffers that are for the device to write, and for the
 //!   ring's own fields, of which no more change than chains were given back;
@@ -13,23 +12,32 @@
 //! - a broken ring is reported once, gives nothing more, and stays as it is;
 //! - a ring that is saved goes on where it was.
 //!
-//! They need no nightly compiler: the targets in `fuzz_targets/` give them to libFuzzer, and a test of virtio-core runs
-//! them over the seeds and over inputs derived from these.
+//! Others are about block devices: [`block`](fn@block) runs a program of what a driver and an embedder do with one,
+//! [`zone_state`](fn@zone_state) does so on a disk whose zones come from a state file of arbitrary bytes, and
+//! [`nbd`](fn@nbd) plays a server.
+//!
+//! They need no nightly compiler: the targets in `fuzz_targets/` give them to libFuzzer, and tests of virtio-core and
+//! virtio-blk run them over the seeds and over inputs derived from these.
 //!
 //! | | |
 //! |---|---|
+//! | [`block`](mod@block) | a block device on several kinds of disks, and what is checked of it |
 //! | `chain` | what was seen of a chain |
 //! | `input` | what the bytes of an input mean |
 //! | `memory` | guest memory, with a copy of what it has to contain |
+//! | `nbd` | what servers say |
 //! | `ring` | where the fields of a ring are, and what a device may change of them |
-//! | `run` | the device's side, step by step, and the checks |
+//! | `run` | the device's side of a ring, step by step, and the checks |
 //! | `walk` | what the buffers of a chain have to be |
 //! | `threads` | driver and device on two threads, for ThreadSanitizer |
+//! | `zone_state` | state files of zones |
 //! | [`seeds`] | inputs made by hand |
 
+pub mod block;
 mod chain;
 mod input;
 mod memory;
+mod nbd;
 mod ring;
 mod run;
 pub mod seeds;
@@ -37,9 +45,11 @@ pub mod seeds;
 mod sys;
 mod threads;
 mod walk;
+mod zone_state;
 
 pub use run::Outcome;
 pub use threads::two_threads;
+pub use zone_state::ZoneOutcome;
 
 /// Runs `data` on a split ring.
 pub fn split(data: &[u8]) -> Outcome {
@@ -56,6 +66,43 @@ pub fn describe(data: &[u8]) -> String {
     let mut input = input::Input::new(data);
     let header = input::Header::read(&mut input);
     let steps = std::iter::from_fn(|| input::Step::read(&mut input)).take(input::MOST_STEPS);
+    let lines = steps.map(|step| format!("{step:x?}\n"));
+    std::iter::once(format!("{header:x?}\n")).chain(lines).collect()
+}
+
+/// Runs `data` on a block device.
+pub fn block(data: &[u8]) -> block::Outcome {
+    block::run(data)
+}
+
+/// Gives `data` to a client of an NBD server, as what the server says.
+pub fn nbd(data: &[u8]) {
+    virtio_blk::backend::nbd::fuzz(data);
+}
+
+/// Has a disk with zones use `data` as its state file, and a device use that disk.
+///
+/// # Panics
+/// Where files cannot be written, too.
+pub fn zone_state(data: &[u8]) -> ZoneOutcome {
+    zone_state::run(data).expect("files can be written")
+}
+
+/// The same for a block device.
+pub fn describe_block(data: &[u8]) -> String {
+    describe_program(&mut input::Input::new(data))
+}
+
+/// The same for a state file of zones.
+pub fn describe_zone_state(data: &[u8]) -> String {
+    let mut input = input::Input::new(data);
+    let file = zone_state::describe(&mut input);
+    file + &describe_program(&mut input)
+}
+
+fn describe_program(input: &mut input::Input<'_>) -> String {
+    let header = block::input::Header::read(input);
+    let steps = std::iter::from_fn(|| block::input::Step::read(input)).take(block::input::MOST_STEPS);
     let lines = steps.map(|step| format!("{step:x?}\n"));
     std::iter::once(format!("{header:x?}\n")).chain(lines).collect()
 }

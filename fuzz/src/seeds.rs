@@ -55,6 +55,21 @@ pub fn split() -> Vec<Seed> {
     every_kind(&scripts, split_image())
 }
 
+/// Programs for a block device.
+pub fn block() -> Vec<Seed> {
+    crate::block::seeds::all()
+}
+
+/// State files of zones, and what a device does on the disk that has one.
+pub fn zone_state() -> Vec<Seed> {
+    crate::zone_state::seeds()
+}
+
+/// What NBD servers say.
+pub fn nbd() -> Vec<Seed> {
+    crate::nbd::seeds()
+}
+
 /// Good histories of a packed ring.
 pub fn packed() -> Vec<Seed> {
     let descriptor = |id, address, len, flags: u16| Step::Offer { id, address, len, flags: flags as u8 };

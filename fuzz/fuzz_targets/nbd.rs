@@ -1,0 +1,7 @@
+//! A client of an NBD server under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    virtio_fuzz::nbd(data);
+});
