@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
+mod balloon;
 mod cut;
 mod faulty;
 mod full;
@@ -17,4 +18,5 @@ mod resets;
 #[path = "../device/rig.rs"]
 mod rig;
 mod storm;
+mod sys;
 mod talk;
