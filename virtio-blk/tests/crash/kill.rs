@@ -168,7 +168,7 @@ fn write_for_ever(rig: &Rig<Mmio>, driver: &mut SplitDriver, tables: u64, flush:
     let mut free: Vec<[u64; 4]> = (0..DEPTH)
         .map(|_| [(16, 16), (64, 16), (1, 1), (BLOCK as u64, 4096)].map(|(len, align)| memory.alloc(len, align)))
         .collect();
-    let mut flying: HashMap<u32, ([u64; 4], Option<(usize, u64)>)> = HashMap::new();
+    let mut flying: HashMap<u32, Flying> = HashMap::new();
     let (mut busy, mut random, mut write, mut done) = (vec![false; BLOCKS], Random(1), 0, 0);
     let limit = Instant::now() + Duration::from_secs(60);
     while Instant::now() < limit {
@@ -225,6 +225,9 @@ fn write_for_ever(rig: &Rig<Mmio>, driver: &mut SplitDriver, tables: u64, flush:
     }
     panic!("nobody has killed it");
 }
+
+/// The place of a request, and what it writes: a block, by the write with this number.
+type Flying = ([u64; 4], Option<(usize, u64)>);
 
 /// A process that ends with this.
 struct Victim(Child);
