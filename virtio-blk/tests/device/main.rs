@@ -46,4 +46,5 @@ mod rates;
 mod requests;
 mod rig;
 mod state;
+mod zoned;
 mod zones;
