@@ -350,7 +350,9 @@ impl BlockQueue for UringQueue {
             self.hand_on();
             left -= self.reap(left, done);
         }
-        self.more = self.ring.as_mut().is_some_and(Ring::has_more);
+        // What has a turn now that there is room again is handed on by the next call.
+        let turn = !self.ready.is_empty() && self.busy.is_none();
+        self.more = self.ring.as_mut().is_some_and(|ring| ring.has_more() || (turn && ring.has_room()));
         let idle = self.ring.as_ref().is_none_or(|ring| ring.lent() == 0);
         // Whoever still wants it cancelled says so again.
         self.cancelling = self.cancelling.filter(|since| !idle && since.elapsed() < CANCEL_PAUSE);

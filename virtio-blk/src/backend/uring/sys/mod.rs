@@ -118,6 +118,11 @@ impl Ring {
         self.lent
     }
 
+    /// Whether one more request has room for its completion.
+    pub(super) fn has_room(&self) -> bool {
+        self.lent.saturating_add(self.cancels) < self.room
+    }
+
     /// Takes an operation in; gives it back where its tag is that of another one, or no tag.
     pub(super) fn insert(&mut self, operation: Box<Operation>) -> Result<(), Box<Operation>> {
         match self.table.get_mut(usize::from(operation.tag())) {
