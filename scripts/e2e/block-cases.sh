@@ -65,7 +65,7 @@ pattern() { yes "virtio $1" | head -c "$2"; }
 # write_pattern SERIAL BLOCK: writes the pattern at that block of 4 KiB and reads it back from the device.
 write_pattern() {
     pattern "$1" "$pattern_bytes" | dd of="/dev/$(disk_of "$1")" bs=4096 seek="$2" conv=fsync,notrunc iflag=fullblock 2>/dev/null || return 1
-    forget_cache
+    blockdev --flushbufs "/dev/$(disk_of "$1")" || return 1
     pattern "$1" "$pattern_bytes" >/tmp/wanted
     dd if="/dev/$(disk_of "$1")" of=/tmp/found bs=4096 skip="$2" count=$((pattern_bytes / 4096)) 2>/dev/null || return 1
     cmp /tmp/wanted /tmp/found

@@ -100,7 +100,8 @@ and Ctrl-A Ctrl-A types Ctrl-A.
 
 Disks, where the data lives:
   path=FILE                   a file or block device, whose bytes are the disk's
-  backend=file|uring          by ordinary system calls (default) or by io_uring
+  backend=uring|file          by io_uring (default; where that is forbidden, as with file)
+                              or by ordinary system calls
   direct                      past the host's page cache
   format=raw|qcow2|vmdk       what path is (default raw; never guessed)
   backing-files               allows an image to name other files that it is made of

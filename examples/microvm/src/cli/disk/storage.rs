@@ -7,7 +7,7 @@ use super::disk_size;
 /// Where the data lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
-    /// In a file or block device, by io_uring.
+    /// In a file or block device, by io_uring, or by ordinary system calls where that is forbidden.
     Uring {
         /// Which one.
         path: PathBuf,
@@ -134,7 +134,12 @@ impl Place {
     pub(super) fn storage(self) -> Result<(Backend, Format), String> {
         let Place { kind, path, uri, size, format } = self;
         let format = format.unwrap_or_default();
-        let kind = kind.unwrap_or(if uri.is_some() { Kind::Nbd } else { Kind::File });
+        let kind = kind.unwrap_or(match (&uri, format) {
+            (Some(_), _) => Kind::Nbd,
+            // The library of image formats makes its own system calls.
+            (None, Format::Qcow2 | Format::Vmdk) => Kind::File,
+            (None, Format::Raw) => Kind::Uring,
+        });
         let name = kind.name();
         let refused = |key: &str| Err(format!("backend={name} takes no {key}"));
         match kind {

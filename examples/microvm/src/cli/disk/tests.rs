@@ -28,7 +28,7 @@ fn refused(cases: &[(&str, &str)]) {
 }
 
 fn in_file(path: &str) -> Disk {
-    Disk::on(Backend::File { path: path.into() })
+    Disk::on(Backend::Uring { path: path.into() })
 }
 
 fn on_server(uri: &str) -> Disk {
@@ -64,8 +64,8 @@ fn queues_have_features() {
 
 #[test]
 fn backends_are_chosen() {
-    assert_eq!(disk("path=a,backend=file"), in_file("a"));
-    assert_eq!(disk("path=a,backend=uring"), Disk::on(Backend::Uring { path: "a".into() }));
+    assert_eq!(disk("path=a,backend=uring"), in_file("a"));
+    assert_eq!(disk("path=a,backend=file"), Disk::on(Backend::File { path: "a".into() }));
     assert_eq!(disk("backend=mem,size=4K"), Disk::on(Backend::Memory { size: 4096 }));
     assert_eq!(disk("size=1T,backend=null"), Disk::on(Backend::Null { size: 1 << 40 }));
     assert_eq!(disk("backend=mem,size=4K").place().to_str(), Some("backend=mem"));
@@ -102,7 +102,7 @@ fn wrong_backends_are_named() {
         ("backend=mem,size=1M,nbd=nbd://h", "backend=mem takes no nbd=URI"),
         ("backend=file,path=a,nbd=nbd://h", "backend=file takes no nbd=URI"),
         ("path=a,nbd=nbd://h", "backend=nbd takes no path=FILE"),
-        ("path=a,size=1M", "backend=file takes no size=SIZE"),
+        ("path=a,size=1M", "backend=uring takes no size=SIZE"),
         ("nbd=nbd://h,size=1M", "backend=nbd takes no size=SIZE"),
         ("backend=nbd", "nbd=URI, which is missing"),
         ("backend=nbd=", "nbd=: nbd://HOST"),
