@@ -11,7 +11,6 @@ use crate::wire::{self, APPEND_SECTOR_LEN, HEADER_LEN, Header, SECTOR, SEGMENT_L
 
 /// A request that can be answered.
 pub(crate) struct Request<'c> {
-    pub(crate) demand: Result<Demand, Problem>,
     /// What follows the header.
     pub(crate) payload: Reader<'c>,
     /// What precedes the status, and for an append the place for its sector.
@@ -97,13 +96,15 @@ impl Problem {
 }
 
 impl<'c> Request<'c> {
-    /// Takes a chain apart. None where there is no byte for a status (DRV-BLK-13). `ranges` gets those that it names.
+    /// Takes a chain apart: what it asks for, and what it is made of. None where there is no byte for a status (DRV-BLK-13).
+    /// `ranges` gets those that it names.
+    #[inline(always)]
     pub(crate) fn parse(
         chain: &'c Chain<'_>,
         disk: &Shared,
         negotiated: Features,
         ranges: &mut Vec<Range>,
-    ) -> Option<Request<'c>> {
+    ) -> Option<(Result<Demand, Problem>, Request<'c>)> {
         let writable = chain.writer();
         let before = writable.remaining().checked_sub(1)?;
         let (mut answer, mut status) = writable.split_at(before).ok()?;
@@ -113,7 +114,7 @@ impl<'c> Request<'c> {
             // There is nothing else in it.
             (answer, status) = chain.writer().split_at(0).ok()?;
         }
-        Some(Request { demand, payload, answer, status })
+        Some((demand, Request { payload, answer, status }))
     }
 }
 
@@ -127,6 +128,7 @@ struct Asked<'a, 'c> {
 }
 
 impl Asked<'_, '_> {
+    #[inline(always)]
     fn demand(&self, payload: &mut Reader<'_>, ranges: &mut Vec<Range>) -> Result<Demand, Problem> {
         if let Some(fault) = self.chain.fault() {
             return Err(Problem::Chain(fault));

@@ -7,9 +7,9 @@
 //!
 //! - **Ours** is a [`Block`](virtio_blk::Block) device behind a host, stepped as a runtime does: with all that a task's
 //!   runner does.
-//! - **The bare loop** of `null` takes chains from this project's queue, reads the header, writes the status and completes.
-//!   That of the others submits 32 operations to an io_uring of its own, on the same file and the same memory, and waits for
-//!   them: no ring, no requests.
+//! - **The bare loop** of `null` takes chains from this project's queue, reads the header, copies zeros to the data as
+//!   `NullBackend` does, writes the status and completes. That of the others submits 32 operations to an io_uring of its own,
+//!   on the same file and the same memory, and waits for them: no ring, no requests.
 
 mod bare;
 mod device;

@@ -1,4 +1,4 @@
-//! A loop that serves requests without a device: it does nothing, and says that all went well.
+//! A loop that serves requests without a device: it answers reads with zeros.
 
 use virtio_core::testing::TestMemory;
 use virtio_core::{Event, Virtqueue};
@@ -27,6 +27,9 @@ pub(super) fn side(layout: Layout, work: Work) -> Side {
     })
 }
 
+/// What is read.
+const ZEROS: [u8; 4096] = [0; 4096];
+
 /// One batch.
 #[inline(never)]
 fn serve(queue: &mut Virtqueue) {
@@ -36,7 +39,8 @@ fn serve(queue: &mut Virtqueue) {
         std::hint::black_box(header);
         let writer = chain.writer();
         let len = writer.remaining();
-        let (_, mut status) = writer.split_at(len - 1).expect("a status");
+        let (mut data, mut status) = writer.split_at(len - 1).expect("a status");
+        data.write(&ZEROS[..data.remaining()]).expect("the data");
         status.write(&[0]).expect("a status");
         chain.complete(len as u32);
     }

@@ -11,7 +11,7 @@
 //! | `UringBackend` | the same by io_uring: many operations in flight, none of which waits |
 //! | [`MemoryBackend`] | memory, for tests and throw-away disks |
 //! | [`NbdBackend`] | an export of an NBD server, on this machine or another one |
-//! | [`NullBackend`] | none, for measurements |
+//! | [`NullBackend`] | none: all zeros, for measurements |
 //! | [`ZonedBackend`] | that of another backend, with zones on it |
 #![cfg_attr(feature = "imago", doc = "| [`ImageBackend`] | an image in a format of its own, such as qcow2 |")]
 

@@ -61,12 +61,13 @@ impl Work {
         // Left by a request that was refused.
         slot.ranges.clear();
         slot.begun = 0;
-        let Some(request) = Request::parse(chain, &self.shared, self.negotiated, &mut slot.ranges) else {
+        let parsed = Request::parse(chain, &self.shared, self.negotiated, &mut slot.ranges);
+        let Some((demand, mut request)) = parsed else {
             return Step::Mute;
         };
-        let demand = match request.demand {
+        let demand = match demand {
             Ok(demand) => demand,
-            Err(problem) => return self.refuse(request, problem),
+            Err(problem) => return self.refuse(&mut request, problem),
         };
         let mut range = Range { offset: 0, len: 0 };
         let kind = match demand {
@@ -96,8 +97,8 @@ impl Work {
                 kind
             }
             Demand::Flush => OperationKind::Flush,
-            Demand::Id => return self.identify(request),
-            Demand::Lifetime => return self.tell_lifetime(request),
+            Demand::Id => return self.identify(&mut request),
+            Demand::Lifetime => return self.tell_lifetime(&mut request),
         };
         let data = match kind {
             OperationKind::Read | OperationKind::ZoneReport => request.answer.remaining(),
@@ -128,7 +129,7 @@ impl Work {
     }
 
     #[cold]
-    fn refuse(&mut self, request: Request<'_>, problem: Problem) -> Step {
+    fn refuse(&mut self, request: &mut Request<'_>, problem: Problem) -> Step {
         let status = problem.status();
         self.count(|counters| match status {
             Status::Unsupported => counters.unsupported.add(1),
@@ -143,7 +144,7 @@ impl Work {
     }
 
     /// BLK-OP-14, DRV-BLK-08: as much of the name as there is room for.
-    fn identify(&mut self, mut request: Request<'_>) -> Step {
+    fn identify(&mut self, request: &mut Request<'_>) -> Step {
         let len = request.answer.remaining().min(ID_LEN);
         let name = self.shared.id.get(..len).unwrap_or_default();
         if request.answer.write(name).is_err() {
@@ -153,7 +154,7 @@ impl Work {
         request.answer(Status::Ok, len)
     }
 
-    fn tell_lifetime(&mut self, mut request: Request<'_>) -> Step {
+    fn tell_lifetime(&mut self, request: &mut Request<'_>) -> Step {
         let lifetime = match self.shared.backend.lifetime() {
             Ok(lifetime) => lifetime.unwrap_or_default().meaningful(),
             Err(error) => {
@@ -179,7 +180,7 @@ impl Request<'_> {
     /// is at its end. So the status only counts where all data before it was written; a failed read has nothing to
     /// promise. Filling its data part with zeros would make the length come out whole, but let a driver have memory
     /// written at no cost of its own, and drivers go by the status.
-    fn answer(mut self, status: Status, written: usize) -> Step {
+    fn answer(&mut self, status: Status, written: usize) -> Step {
         if self.status.write(&[status as u8]).is_err() {
             return Step::Mute;
         }
