@@ -67,14 +67,15 @@ fn against_bare(work: Work) -> Contest {
 
 /// io_uring against system calls that wait. `slow`: past the page cache.
 fn against_file(work: Work, slow: bool) -> Contest {
-    let (file, memory) = (file::make(FILE), requests::memory());
-    let side = |disk| device::on(Options { disk, direct: slow, ..Options::new() }, work, &file, &memory);
+    let file = file::make(FILE);
+    // Each driver has memory of its own.
+    let side = |disk| device::on(Options { disk, direct: slow, ..Options::new() }, work, &file, &requests::memory());
     Contest { ours: side(Disk::Uring), baseline: side(Disk::File) }
 }
 
 /// Neighbours that are merged against neighbours that are not.
 fn merging(disk: Disk) -> Contest {
-    let (file, memory) = (file::make(FILE), requests::memory());
-    let side = |merge| device::on(Options { disk, merge, ..Options::new() }, NEIGHBOURS, &file, &memory);
+    let file = file::make(FILE);
+    let side = |merge| device::on(Options { disk, merge, ..Options::new() }, NEIGHBOURS, &file, &requests::memory());
     Contest { ours: side(true), baseline: side(false) }
 }
