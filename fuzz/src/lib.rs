@@ -22,6 +22,7 @@
 //! | | |
 //! |---|---|
 //! | [`block`](mod@block) | a block device on several kinds of disks, and what is checked of it |
+//! | [`campaign`](mod@campaign) | a short campaign, for tests |
 //! | `chain` | what was seen of a chain |
 //! | `input` | what the bytes of an input mean |
 //! | `memory` | guest memory, with a copy of what it has to contain |
@@ -34,6 +35,7 @@
 //! | [`seeds`] | inputs made by hand |
 
 pub mod block;
+pub mod campaign;
 mod chain;
 mod input;
 mod memory;

@@ -11,6 +11,13 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)*
         }
 
+        impl BlockCounts {
+            /// All counts, each with the name of its field, in the order of the fields.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+
         /// The counters of one queue, written by its task alone; on cache lines of their own.
         #[derive(Debug, Default)]
         #[repr(align(128))]

@@ -29,12 +29,15 @@ impl OnError {
             OnError::Report => Reaction::Report,
             OnError::Ignore => Reaction::Ignore,
             OnError::Stop => Reaction::Stop,
-            OnError::StopWhenFull => match error.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Reaction::Stop,
-                _ => Reaction::Report,
-            },
+            OnError::StopWhenFull if is_full(error) => Reaction::Stop,
+            OnError::StopWhenFull => Reaction::Report,
         }
     }
+}
+
+/// Whether the storage has no room left (ENOSPC or EDQUOT).
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// What is done about one error.

@@ -158,7 +158,7 @@ impl Shared {
         self.stop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What wakes a task when the device goes on after a stop.
+    /// What wakes a task when the device goes on after a stop: a queue's doorbell, which a reset of the queue leaves the same.
     pub(crate) fn enter_task(&self, wake: Event) {
         self.stop_state().tasks.push(wake);
     }

@@ -49,11 +49,15 @@ pub trait QueueTask: Send {
 
     /// Asked again and again, while runs go on, about a queue that is to come to rest: for a pause, or because the driver
     /// resets it or the device. The queue takes nothing new meanwhile. With [`Quiesce::Cancel`] its work is not wanted any
-    /// more, and a task whose work may take long, or for ever, gives it up: the reset waits for that. Never waits. True when
-    /// nothing is in flight in the queue: from then on nothing of its work may touch guest memory.
-    fn quiesce(&mut self, queue: u16, how: Quiesce) -> bool {
+    /// more, and a task whose work may take long, or for ever, gives it up: the reset waits for that. Never waits.
+    ///
+    /// [`Next::Done`] when nothing is in flight in the queue: from then on nothing of its work may touch guest memory.
+    /// Otherwise what the task waits for: it is run, and asked again, when a source has something, or at the time it says.
+    /// A run before this has said what *it* waits for, which may be something else.
+    fn quiesce(&mut self, queue: u16, how: Quiesce) -> Next {
         let _ = how;
-        self.queues().iter().all(|other| other.index() != queue || other.in_flight() == 0)
+        let idle = self.queues().iter().all(|other| other.index() != queue || other.in_flight() == 0);
+        if idle { Next::Done } else { Next::Wait }
     }
 
     /// The driver has enabled a queue again that it had reset: among [`queues`](Self::queues) it has been replaced by
@@ -88,6 +92,18 @@ pub enum Next {
     WaitUntil(Instant),
     /// Never again: it cannot go on. The device asks for a reset.
     Done,
+}
+
+impl Next {
+    /// What comes first of two things to wait for; the other one where one is done.
+    pub(crate) fn or_sooner(self, other: Next) -> Next {
+        match (self, other) {
+            (Next::Done, next) | (next, Next::Done) => next,
+            (Next::Again, _) | (_, Next::Again) => Next::Again,
+            (Next::Wait, next) | (next, Next::Wait) => next,
+            (Next::WaitUntil(one), Next::WaitUntil(other)) => Next::WaitUntil(one.min(other)),
+        }
+    }
 }
 
 /// What a task is told in a run, and what it can say besides what it wants next.

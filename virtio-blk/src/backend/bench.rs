@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "file")]
+use virtio_core::memory::RawIoSlice;
 use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
 use virtio_core::{Features, Virtqueue};
 
@@ -99,4 +101,16 @@ pub(crate) fn finish(queue: &mut dyn BlockQueue, count: usize) -> Vec<Completion
         std::thread::yield_now();
     }
     done
+}
+
+/// Pieces of these lengths, side by side from address 0 on: an address says which byte it is.
+#[cfg(feature = "file")]
+pub(crate) fn pieces(lengths: &[usize]) -> Vec<RawIoSlice> {
+    let mut at = 0usize;
+    let piece = |len: &usize| {
+        let base = std::ptr::without_provenance_mut(at);
+        at += len;
+        RawIoSlice { base, len: *len }
+    };
+    lengths.iter().map(piece).collect()
 }

@@ -6,6 +6,8 @@ use std::io;
 use virtio_core::memory::RawIoSlice;
 use virtio_core::{GuestBuffers, Reader, Writer};
 
+const ZEROS: [u8; 4096] = [0; 4096];
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -119,6 +121,15 @@ impl Operation {
     /// records as dirty what is written here.
     pub fn writer(&self) -> Writer<'_> {
         self.buffers.unmarked_writer()
+    }
+
+    /// Fills the memory of a read or a report with zeros.
+    pub(crate) fn fill_with_zeros(&self) -> io::Result<()> {
+        let mut writer = self.writer();
+        while let Some(zeros) = ZEROS.get(..writer.remaining().min(ZEROS.len())).filter(|zeros| !zeros.is_empty()) {
+            writer.write(zeros).map_err(io::Error::other)?;
+        }
+        Ok(())
     }
 
     /// The memory as the system's vectored calls want it. Not to be used once the operation was given back or dropped,

@@ -6,22 +6,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::SeqCst;
 
-use virtio_core::memory::RawIoSlice;
-
 use super::Operation;
+use super::bench::pieces;
 use super::file::Disk;
 use super::sys::drive;
-
-/// Pieces of these lengths, side by side from address 0 on: an address says which byte it is.
-fn pieces(lengths: &[usize]) -> Vec<RawIoSlice> {
-    let mut at = 0usize;
-    let piece = |len: &usize| {
-        let base = std::ptr::without_provenance_mut(at);
-        at += len;
-        RawIoSlice { base, len: *len }
-    };
-    lengths.iter().map(piece).collect()
-}
 
 /// Drives calls that answer `answers`; what they were asked for is checked: the rest, where it belongs.
 fn run(lengths: &[usize], answers: Vec<Result<usize, i32>>) -> (io::Result<usize>, usize) {

@@ -171,7 +171,7 @@ impl BlockBuilder {
             limits.secure_erase = longest(erase);
             // BLK-ZONE-23: zones are erased as a whole.
             let zone = can.zoned.map_or(1, |zones| capped(zones.zone_len / SECTOR));
-            let alignment = alignment(erase).max(1).next_multiple_of(zone.max(1));
+            let alignment = alignment(erase).next_multiple_of(zone.max(1));
             put(bytes, field::MAX_SECURE_ERASE_SECTORS, &limits.secure_erase.to_le_bytes());
             put(bytes, field::MAX_SECURE_ERASE_SEG, &segments);
             put(bytes, field::SECURE_ERASE_SECTOR_ALIGNMENT, &alignment.to_le_bytes());

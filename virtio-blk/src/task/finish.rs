@@ -8,11 +8,8 @@ use virtio_core::Virtqueue;
 use super::Work;
 use super::take::used;
 use crate::backend::{Completion, Operation, OperationError, OperationKind, OperationResult, ZoneError};
-use crate::policy::{Reaction, Stopped};
+use crate::policy::{Reaction, Stopped, is_full};
 use crate::wire::{APPEND_SECTOR_LEN, SECTOR, STATUS_LEN, Status};
-
-/// Zeros to put where nothing could be read.
-const ZEROS: [u8; 4096] = [0; 4096];
 
 impl Work {
     /// Takes what has come back from the backend.
@@ -73,9 +70,7 @@ impl Work {
                 self.shared.log.log(Level::Warn, format_args!("{operation:?} failed: {error}"));
                 match self.react(kind, &error) {
                     Reaction::Report => status = Status::IoErr,
-                    Reaction::Ignore => {
-                        value = self.pretend(queue, &operation);
-                    }
+                    Reaction::Ignore => value = self.pretend(&operation),
                     Reaction::Stop => return self.hold(operation, &error),
                 }
             }
@@ -113,13 +108,9 @@ impl Work {
     }
 
     /// Makes a failure look as if all had gone well.
-    fn pretend(&mut self, queue: &Virtqueue, operation: &Operation) -> u64 {
-        let mut writer = operation.buffers.writer(queue.view());
-        while writer.remaining() > 0 {
-            let now = writer.remaining().min(ZEROS.len());
-            // There is that much room.
-            let _ = writer.write(ZEROS.get(..now).unwrap_or_default());
-        }
+    fn pretend(&mut self, operation: &Operation) -> u64 {
+        // The memory was checked when it was taken hold of.
+        let _ = operation.fill_with_zeros();
         self.count(|counters| counters.ignored.add(1));
         operation.len()
     }
@@ -131,9 +122,8 @@ impl Work {
         }
         self.held.push(operation);
         self.count(|counters| counters.held.add(1));
-        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         let queue = u16::try_from(self.place).unwrap_or(u16::MAX);
-        self.shared.stop(Stopped { queue, full, error: error.to_string() });
+        self.shared.stop(Stopped { queue, full: is_full(error), error: error.to_string() });
     }
 
     /// Nobody waits for what is in flight any more. What the backend does not have is answered at once.

@@ -120,18 +120,17 @@ impl BlockTask {
         if work.shared.is_stopped() {
             return (0, None);
         }
-        let shared = Arc::clone(&work.shared);
-        let rate = shared.options.rate.as_ref().map(|limit| (limit, Instant::now()));
+        let rate = work.shared.options.rate.clone().map(|limit| (limit, Instant::now()));
         let (mut taken, mut bytes, mut until) = (0, 0, None);
         while taken < BATCH && bytes < BATCH_BYTES {
-            until = rate.and_then(|(limit, now)| limit.wait(now));
+            until = rate.as_ref().and_then(|(limit, now)| limit.wait(*now));
             if until.is_some() {
                 break;
             }
             let Some(len) = work.take(queue, &mut **engine) else {
                 break;
             };
-            if let Some((limit, _)) = rate {
+            if let Some((limit, _)) = &rate {
                 limit.take(len);
             }
             taken += 1;
@@ -187,6 +186,15 @@ impl Work {
         self.shared.counters.get(self.place).map(count);
     }
 
+    /// What the task waits for: `more` is there at once, or there is something at these times.
+    fn next(&self, more: bool, times: [Option<Instant>; 2]) -> Next {
+        if more {
+            return Next::Again;
+        }
+        let times = times.into_iter().chain([self.next_look]).flatten();
+        times.min().map_or(Next::Wait, Next::WaitUntil)
+    }
+
     /// Hands an operation to the backend.
     fn submit(&mut self, engine: &mut dyn BlockQueue, operation: Box<Operation>) {
         self.watch(operation.tag);
@@ -220,20 +228,24 @@ impl QueueTask for BlockTask {
             self.version = engine.sources_version();
             cx.sources_changed();
         }
-        if more {
-            return Next::Again;
-        }
-        let times = [engine.deadline(), until, self.work.next_look];
-        times.into_iter().flatten().min().map_or(Next::Wait, Next::WaitUntil)
+        let deadline = engine.deadline();
+        self.work.next(more, [deadline, until])
     }
 
-    fn quiesce(&mut self, _queue: u16, how: Quiesce) -> bool {
+    fn quiesce(&mut self, _queue: u16, how: Quiesce) -> Next {
         if let (Some(engine), Quiesce::Cancel, 1..) = (&mut self.engine, how, self.queue.in_flight()) {
             self.work.cancel(&mut self.queue);
             engine.cancel();
         }
-        self.finish();
-        self.queue.in_flight() == 0
+        let more = self.finish();
+        match &self.engine {
+            Some(engine) if self.queue.in_flight() > 0 => {
+                // Sources are looked at in a run.
+                let more = more || self.version != engine.sources_version();
+                self.work.next(more, [engine.deadline(), None])
+            }
+            _ => Next::Done,
+        }
     }
 
     /// Both are as deep as the queue. Nothing is in flight, so none of them has anything to lose; the backend's queue is
@@ -243,6 +255,5 @@ impl QueueTask for BlockTask {
         self.work.slots = Slots::new(self.queue.setup().size);
         self.work.cancelled = false;
         self.work.next_look = None;
-        self.work.shared.enter_task(self.queue.setup().doorbell.clone());
     }
 }

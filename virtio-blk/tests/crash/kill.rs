@@ -36,6 +36,8 @@ const BLOCKS: usize = 512;
 const DEPTH: usize = 200;
 /// Requests that the device has to have when it is killed.
 const ENOUGH: u16 = 32;
+/// Writes that [`Early`] owes: more than the driver may not yet have seen the answers of.
+const LATE: usize = DEPTH + 64;
 
 /// Where in memory the driver keeps account: below what the allocator gives away.
 const READY: u64 = 0;
@@ -93,7 +95,7 @@ impl BlockQueue for EarlyQueue {
             let mut data = vec![0; operation.len() as usize];
             operation.reader().read(&mut data).expect("held memory");
             self.late.push((operation.offset(), data));
-            if self.late.len() > 64 {
+            if self.late.len() > LATE {
                 let (offset, data) = self.late.remove(0);
                 self.file.write_all_at(&data, offset).expect("a write");
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use virtio_blk::Block;
+use virtio_blk::{Block, OnError};
 use virtio_core::testing::{RingDriver, SplitDriver};
 use virtio_core::{DeviceHost, Features};
 
@@ -15,6 +15,7 @@ each_transport! {
     basic_vqreset_03_a_queue_is_enabled_again_at_another_depth,
     pci_common_13_a_backend_that_does_not_let_go_holds_the_queue_reset,
     a_queue_that_is_reset_is_served_elsewhere,
+    a_device_goes_on_after_a_stop_however_often_its_queue_was_reset,
 }
 
 const RESETTABLE: Features = Features::from_bits(USUAL.bits() | Features::RING_RESET.bits());
@@ -108,6 +109,31 @@ fn a_queue_that_is_reset_is_served_elsewhere<P: Port>() {
     let mut driver = rig.enable(0, 256, RESETTABLE);
     let pending = submit(&rig, &mut driver, 85);
     assert_eq!(held.in_flight(), 85);
+    held.finish_all();
+    rig.runtime.poll();
+    assert!(answers(&rig, &mut driver, &pending));
+}
+
+fn a_device_goes_on_after_a_stop_however_often_its_queue_was_reset<P: Port>() {
+    let held = Held::new(512 * 64);
+    let block = Block::builder(held.clone()).on_read_error(OnError::Stop).build().expect("a device");
+    let rig = Rig::<P>::new(block);
+    assert!(rig.negotiate(RESETTABLE));
+    let mut driver = rig.enable(0, 16, RESETTABLE);
+    rig.go();
+    for _ in 0..20 {
+        rig.port.reset_queue(0);
+        driver = rig.enable(0, 16, RESETTABLE);
+        rig.runtime.poll();
+    }
+    let pending = submit(&rig, &mut driver, 1);
+    held.fail(0, std::io::ErrorKind::Other);
+    rig.runtime.poll();
+    assert!(rig.handle.stopped().is_some() && driver.used().is_none());
+    let rung = rig.port.host().queue_counts(0).expect("a queue").doorbells;
+    assert!(rig.handle.resume());
+    rig.runtime.poll();
+    assert_eq!(rig.port.host().queue_counts(0).expect("a queue").doorbells, rung + 1, "the task is woken once");
     held.finish_all();
     rig.runtime.poll();
     assert!(answers(&rig, &mut driver, &pending));

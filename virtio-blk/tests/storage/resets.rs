@@ -1,10 +1,11 @@
 //! Resets while hundreds of requests are with real storage: nothing is written to the driver's memory afterwards.
 
 use std::fs;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use virtio_blk::Block;
+use virtio_blk::{Block, BlockBackend, BlockQueue, Completion, Operation};
 use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
 use virtio_core::{DeviceHost, Features, InlineRuntime, Runtime, ThreadRuntime};
 
@@ -179,4 +180,63 @@ fn basic_reset_02_nothing_is_written_after_a_reset_of_threads() {
 #[test]
 fn basic_reset_02_nothing_is_written_after_the_driver_has_gone() {
     rounds::<Pci>(Some("blk-unbind"), true);
+}
+
+/// Lets go some time after it was told to, which nobody but its deadline says.
+#[derive(Default)]
+#[allow(clippy::vec_box)] // an operation stays in its box
+struct LetsGoLater {
+    taken: Vec<Box<Operation>>,
+    until: Option<Instant>,
+}
+
+impl BlockQueue for LetsGoLater {
+    fn submit(&mut self, operation: Box<Operation>) {
+        self.taken.push(operation);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.until
+    }
+
+    fn completions(&mut self, most: usize, done: &mut dyn FnMut(Completion)) {
+        if self.until.is_some_and(|time| Instant::now() >= time) {
+            let cancelled = || Err(io::Error::from_raw_os_error(libc::ECANCELED).into());
+            let most = most.min(self.taken.len());
+            self.taken.drain(..most).for_each(|operation| done(Completion { operation, result: cancelled() }));
+        }
+    }
+
+    fn cancel(&mut self) {
+        self.until.get_or_insert_with(|| Instant::now() + Duration::from_millis(5));
+    }
+}
+
+struct Later;
+
+impl BlockBackend for Later {
+    fn size(&self) -> io::Result<u64> {
+        Ok(1 << 20)
+    }
+
+    fn open_queue(&self, _: u16) -> io::Result<Box<dyn BlockQueue>> {
+        Ok(Box::new(LetsGoLater::default()))
+    }
+}
+
+#[test]
+fn basic_reset_02_a_reset_comes_back_to_storage_that_lets_go_later() {
+    let block = Block::builder(Arc::new(Later)).queues(QUEUES).queue_size(SIZE).build().expect("a device");
+    let (handle, memory, inline) = (block.handle(), TestMemory::new(32 << 20), InlineRuntime::new());
+    let host = DeviceHost::builder(block, memory.ram().clone(), Arc::new(ThreadRuntime::new()))
+        .reset_wait(Duration::from_millis(1))
+        .reset_limit(Duration::from_secs(60));
+    let rig = Rig { port: <Mmio as Port>::connect(host), handle, memory, runtime: inline };
+    assert!(rig.negotiate(FEATURES));
+    let mut places = Places::new(&rig);
+    rig.go();
+    places.fill(&rig, &mut Random(1), 2048);
+    places.kick(&rig);
+    rig.port.set_status(0);
+    poll_until(&rig, || rig.port.status() == 0);
 }

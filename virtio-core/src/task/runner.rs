@@ -114,8 +114,14 @@ impl TaskRunner {
             }
         }
         let next = self.proceed(ready);
-        self.check_stopped();
-        next
+        let rest = self.check_stopped();
+        if next == Next::Done { next } else { self.or_sooner(next, rest) }
+    }
+
+    /// Has the task run at the time that it named when it was asked to come to rest, too.
+    fn or_sooner(&mut self, next: Next, rest: Next) -> Next {
+        self.next = self.next.or_sooner(rest);
+        next.or_sooner(rest)
     }
 
     fn proceed(&mut self, ready: u64) -> Next {
@@ -130,8 +136,9 @@ impl TaskRunner {
             Phase::Running => self.run(ready),
             Phase::Quiescing(how) => {
                 let next = self.run(ready);
-                if next != Next::Done && !self.quiesce(how) {
-                    return next;
+                let rest = if next == Next::Done { next } else { self.quiesce(how) };
+                if rest != Next::Done {
+                    return self.or_sooner(next, rest);
                 }
                 self.rest(how, next)
             }
@@ -175,15 +182,11 @@ impl TaskRunner {
         }
     }
 
-    /// Has all queues come to rest; says whether nothing is in flight in any.
-    fn quiesce(&mut self, how: Quiesce) -> bool {
+    /// Has all queues come to rest; done when nothing is in flight in any.
+    fn quiesce(&mut self, how: Quiesce) -> Next {
         let numbers: Vec<u16> = self.task.queues().iter().map(Virtqueue::index).collect();
-        let mut idle = true;
-        for queue in numbers {
-            // Each is asked, also behind one that is busy.
-            idle &= self.task.quiesce(queue, how);
-        }
-        idle
+        // Each is asked, also behind one that is busy.
+        numbers.into_iter().fold(Next::Done, |next, queue| next.or_sooner(self.task.quiesce(queue, how)))
     }
 
     fn obey(&mut self, command: Command) {
@@ -246,7 +249,8 @@ impl TaskRunner {
     /// Nothing is in flight.
     fn rest(&mut self, how: Quiesce, next: Next) -> Next {
         self.task.queues().iter_mut().for_each(Virtqueue::publish);
-        self.check_stopped();
+        // All of them have come to rest.
+        let _ = self.check_stopped();
         match how {
             Quiesce::Drain if next == Next::Done => next,
             Quiesce::Drain => {
@@ -264,10 +268,13 @@ impl TaskRunner {
         }
     }
 
-    /// Lets go of queues that have come to rest.
-    fn check_stopped(&mut self) {
+    /// Lets go of queues that have come to rest; says what the others wait for.
+    fn check_stopped(&mut self) -> Next {
+        let mut next = Next::Done;
         for (number, how) in std::mem::take(&mut self.draining) {
-            let done = self.task.quiesce(number, how);
+            let rest = self.task.quiesce(number, how);
+            let done = rest == Next::Done;
+            next = next.or_sooner(rest);
             if let Some(queue) = queue(&mut *self.task, number) {
                 queue.publish();
                 if done {
@@ -280,6 +287,7 @@ impl TaskRunner {
                 self.draining.push((number, how));
             }
         }
+        next
     }
 
     /// Takes what the ready events were signalled with.

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use super::*;
-use crate::Features;
 use crate::testing::{Buffer, PackedDriver, RingDriver, SplitDriver, TestMemory};
+use crate::{Features, Ticket};
 
 /// A task that puts what arrives into the driver's buffers, and leaves those alone until something does.
 struct Receive {
@@ -147,4 +148,81 @@ fn a_busy_driver<D: RingDriver>(features: Features) {
 fn a_doorbell_is_asked_for_when_nothing_is_left() {
     each(a_busy_driver::<SplitDriver>);
     each(a_busy_driver::<PackedDriver>);
+}
+
+/// A task that is through with its work some time after it was told to give it up, and hears of that from nobody.
+struct Slow {
+    queue: Virtqueue,
+    taken: Vec<Ticket>,
+    until: Option<Instant>,
+}
+
+const SLOW: Duration = Duration::from_millis(5);
+
+impl QueueTask for Slow {
+    fn queues(&mut self) -> &mut [Virtqueue] {
+        std::slice::from_mut(&mut self.queue)
+    }
+
+    fn run(&mut self, _cx: &mut TaskContext) -> Next {
+        if self.until.is_some_and(|time| Instant::now() >= time) {
+            self.taken.drain(..).for_each(|ticket| _ = self.queue.complete(ticket, 0));
+        }
+        while let Some(chain) = self.queue.pop() {
+            self.taken.push(chain.into_ticket());
+        }
+        Next::Wait
+    }
+
+    fn quiesce(&mut self, _queue: u16, _how: Quiesce) -> Next {
+        if self.queue.in_flight() == 0 {
+            return Next::Done;
+        }
+        Next::WaitUntil(*self.until.get_or_insert_with(|| Instant::now() + SLOW))
+    }
+}
+
+/// What a task waits for once it was told to come to rest counts, and not only what its run has said before.
+fn a_task_that_rests_later(order: impl Fn(&TaskControl), end: impl Fn(&TaskControl) -> bool) {
+    let memory = TestMemory::new(1 << 20);
+    let mut driver = SplitDriver::new(&memory, 8, Features::NONE);
+    let queue = Virtqueue::new(driver.setup()).unwrap();
+    let control = Arc::new(TaskControl::new(Event::new().unwrap()));
+    let task = Slow { queue, taken: Vec::new(), until: None };
+    let mut runner = TaskRunner::new(Box::new(task), control.clone(), || (), false);
+    driver.add(&[Buffer::writable(memory.alloc(8, 8), 8)]).unwrap();
+    assert!(driver.publish());
+    while runner.step(Ready::ALL) == Next::Again {}
+    order(&control);
+    // As a runtime does it: it steps the runner when it says so, and not without a reason.
+    let mut next = runner.step(Ready::ALL);
+    let mut steps = 0;
+    while !end(&control) && next != Next::Done {
+        assert!(steps < 10, "it comes to rest");
+        steps += 1;
+        match next {
+            Next::Again => {}
+            Next::WaitUntil(time) => std::thread::sleep(time.saturating_duration_since(Instant::now())),
+            Next::Wait | Next::Done => panic!("nobody wakes it"),
+        }
+        next = runner.step(Ready::NONE);
+    }
+    assert!(driver.used().is_some());
+}
+
+#[test]
+fn a_task_that_is_stopped_says_what_it_waits_for() {
+    a_task_that_rests_later(|control| control.request(Command::Stop), |_| false);
+}
+
+#[test]
+fn a_task_that_is_paused_says_what_it_waits_for() {
+    let paused = |control: &TaskControl| matches!(control.outcome(), Some(Outcome::Paused(_)));
+    a_task_that_rests_later(|control| control.request(Command::Pause), paused);
+}
+
+#[test]
+fn a_task_whose_queue_is_reset_says_what_it_waits_for() {
+    let stopped = |control: &TaskControl| control.has_stopped(0) == Some(true);
+    a_task_that_rests_later(|control| control.stop_queue(0, Quiesce::Cancel), stopped);
 }

@@ -244,11 +244,11 @@ impl QueueTask for CopyTask {
         Next::Wait
     }
 
-    fn quiesce(&mut self, number: u16, how: Quiesce) -> bool {
+    fn quiesce(&mut self, number: u16, how: Quiesce) -> Next {
         let cancel = how == Quiesce::Cancel && !self.shared.stubborn.load(SeqCst);
         let CopyTask { queues, held, .. } = self;
         let of_it = |held: &Held| queues[held.queue].index() == number;
         held.retain(|held| !(cancel && of_it(held)));
-        !held.iter().any(of_it)
+        if held.iter().any(of_it) { Next::Wait } else { Next::Done }
     }
 }

@@ -134,9 +134,9 @@ impl QueueTask for Task {
         if self.wrong == Wrong::HidesItsQueue { &mut [] } else { self.queue.as_mut_slice() }
     }
 
-    fn quiesce(&mut self, _queue: u16, _how: Quiesce) -> bool {
+    fn quiesce(&mut self, _queue: u16, _how: Quiesce) -> Next {
         assert_ne!(self.wrong, Wrong::PanicsInQuiesce, "on purpose");
-        self.wrong != Wrong::NeverRests
+        if self.wrong == Wrong::NeverRests { Next::Wait } else { Next::Done }
     }
 }
 

@@ -10,8 +10,6 @@ use super::queue::{Asked, Job, ZonedQueue, join, put_back};
 use super::shared::Keep;
 use crate::backend::{Operation, OperationError, OperationKind, OperationResult};
 
-const ZEROS: [u8; 4096] = [0; 4096];
-
 impl Operation {
     /// Its range of the disk.
     fn range(&self) -> Range<u64> {
@@ -66,7 +64,7 @@ impl ZonedQueue {
             if there {
                 return self.pass(operation, Job::Read { start, done, rest });
             }
-            if let Err(error) = zero(&operation) {
+            if let Err(error) = operation.fill_with_zeros() {
                 return self.read_ended(operation, start, done, rest, Err(error.into()));
             }
             if !join(&mut done, std::mem::replace(&mut operation.buffers, rest)) {
@@ -226,14 +224,4 @@ impl ZonedQueue {
         };
         self.end(operation, result, if durable { Keep::All } else { Keep::Nothing });
     }
-}
-
-/// Fills an operation's memory with zeros.
-fn zero(operation: &Operation) -> io::Result<()> {
-    let mut writer = operation.writer();
-    while writer.remaining() > 0 {
-        let len = writer.remaining().min(ZEROS.len());
-        writer.write(&ZEROS[..len]).map_err(io::Error::other)?;
-    }
-    Ok(())
 }

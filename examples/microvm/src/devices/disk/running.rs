@@ -1,6 +1,6 @@
 //! A disk in a running machine.
 
-use virtio_blk::{BlockCounts, BlockHandle};
+use virtio_blk::BlockHandle;
 
 use super::super::control::DiskControl;
 use super::storage::Growth;
@@ -35,40 +35,9 @@ impl DiskControl for Running {
     }
 
     fn stats(&self) -> String {
-        let mut stats = json(&self.handle.counts());
-        if let (Some(stopped), Some(stats)) = (self.handle.stopped(), stats.as_object_mut()) {
-            stats.insert("stopped".to_owned(), stopped.to_string().into());
-        }
-        stats.to_string()
+        let counts = self.handle.counts();
+        let counts = counts.iter().map(|(name, count)| (name.to_owned(), serde_json::Value::from(count)));
+        let stopped = self.handle.stopped().map(|stopped| ("stopped".to_owned(), stopped.to_string().into()));
+        serde_json::Value::from_iter(counts.chain(stopped)).to_string()
     }
-}
-
-fn json(counts: &BlockCounts) -> serde_json::Value {
-    serde_json::json!({
-        "reads": counts.reads,
-        "read_bytes": counts.read_bytes,
-        "writes": counts.writes,
-        "written_bytes": counts.written_bytes,
-        "flushes": counts.flushes,
-        "ids": counts.ids,
-        "lifetimes": counts.lifetimes,
-        "discards": counts.discards,
-        "discarded_bytes": counts.discarded_bytes,
-        "write_zeroes": counts.write_zeroes,
-        "zeroed_bytes": counts.zeroed_bytes,
-        "secure_erases": counts.secure_erases,
-        "erased_bytes": counts.erased_bytes,
-        "zone_reports": counts.zone_reports,
-        "zone_commands": counts.zone_commands,
-        "zone_appends": counts.zone_appends,
-        "zone_errors": counts.zone_errors,
-        "refused": counts.refused,
-        "unsupported": counts.unsupported,
-        "failed": counts.failed,
-        "ignored": counts.ignored,
-        "held": counts.held,
-        "merged": counts.merged,
-        "overdue": counts.overdue,
-        "throttled": counts.throttled,
-    })
 }

@@ -2,18 +2,8 @@
 
 use virtio_core::memory::RawIoSlice;
 
+use crate::backend::bench::pieces;
 use crate::backend::uring::pieces::{Pieces, behind, split};
-
-/// Pieces of these lengths, side by side from address 0 on.
-fn pieces(lengths: &[usize]) -> Vec<RawIoSlice> {
-    let mut at = 0usize;
-    let piece = |len: &usize| {
-        let base = std::ptr::without_provenance_mut(at);
-        at += len;
-        RawIoSlice { base, len: *len }
-    };
-    lengths.iter().map(piece).collect()
-}
 
 /// Address, length and number of the pieces.
 fn at(lengths: &[usize], done: u64) -> (usize, usize, usize) {
