@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 
 fn rings(criterion: &mut Criterion) {
     for case in ring::cases() {
-        let Contest { ours, baseline } = (case.contest)();
+        let Contest { ours, baseline, .. } = (case.contest)();
         let mut group = criterion.benchmark_group(case.name);
         group.throughput(Throughput::Elements(u64::from(case.chains)));
         for (name, mut side) in [("ours", ours), ("baseline", baseline)] {

@@ -26,12 +26,30 @@ pub struct Run {
     pub round_trip: Option<Duration>,
 }
 
+/// Says, when all is measured, what else is worth knowing.
+pub type Note = Box<dyn Fn(&Outcome) -> String>;
+
 /// The same work for two implementations.
 pub struct Contest {
     /// This project's code.
     pub ours: Side,
     /// What it is measured against.
     pub baseline: Side,
+    /// What is printed below the line of the case.
+    pub note: Option<Note>,
+}
+
+impl Contest {
+    /// A contest that says no more than its times.
+    pub fn new(ours: Side, baseline: Side) -> Contest {
+        Contest { ours, baseline, note: None }
+    }
+
+    /// The same, with a note.
+    #[must_use]
+    pub fn noted(self, note: impl Fn(&Outcome) -> String + 'static) -> Contest {
+        Contest { note: Some(Box::new(note)), ..self }
+    }
 }
 
 /// A line of the table.
@@ -54,7 +72,7 @@ impl Case {
     ///
     /// A round runs ours, the baseline, and ours again, so that a drift of the machine's speed falls on both alike. Each
     /// counts with its median batch: one in which the machine did something else does not show.
-    pub fn measure(&self) -> Vec<Round> {
+    pub fn measure(&self) -> (Vec<Round>, Option<Note>) {
         let mut contest = (self.contest)();
         let nanoseconds = |time: &Duration| time.as_secs_f64() * 1e9;
         let result = |run: Run| {
@@ -76,7 +94,7 @@ impl Case {
             let alike = rounds.iter().filter(|round| round.is_alike(near)).count();
             let enough = rounds.len() >= 3 * ROUNDS || start.elapsed() > PATIENCE;
             if alike >= ROUNDS || (alike < rounds.len() && enough) {
-                return rounds;
+                return (rounds, contest.note);
             }
         }
     }

@@ -48,7 +48,7 @@ fn only(areas: &[(&str, Vec<Case>)], arguments: &[String]) -> ExitCode {
         return refuse("there is no such case");
     };
     let Ok(batches) = batches.parse() else { return refuse("that is no number of batches") };
-    let Contest { mut ours, mut baseline } = (case.contest)();
+    let Contest { mut ours, mut baseline, .. } = (case.contest)();
     match side.as_str() {
         "ours" => ours(batches),
         "baseline" => baseline(batches),
@@ -68,7 +68,7 @@ fn is_named(name: &str, case: &Case) -> bool {
 }
 
 fn print(case: &Case) {
-    let rounds = case.measure();
+    let (rounds, note) = case.measure();
     let near = near_round_trip(&rounds);
     for round in &rounds {
         print_round_trips(round, near);
@@ -76,6 +76,9 @@ fn print(case: &Case) {
     let outcome = Outcome::of(&rounds);
     let met = if outcome.meets(case.want) { "yes" } else { "NO" };
     println!("{:<28} {outcome} {:>6.2} {met}", case.name, case.want);
+    if let Some(note) = note {
+        println!("#   {}", note(&outcome));
+    }
 }
 
 /// The line of a round, where what it measured depends on how near two threads were.

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use virtio_blk::{Block, BlockBuilder, NullBackend, UringBackend};
+use virtio_blk::{Block, BlockBackend, BlockBuilder, NullBackend, UringBackend};
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
 use virtio_core::task::{Ready, TaskRunner};
 use virtio_core::testing::TestMemory;
@@ -11,6 +11,7 @@ use virtio_core::{DeviceHost, Features, Runtime};
 use vm_memory::GuestMemoryMmap;
 
 use super::FILE;
+use super::calls::{Calls, Counted};
 use super::file::Image;
 use super::requests::{Alone, Front, Requests, Work, memory, ring_features};
 use crate::contest::{Run, Side};
@@ -55,14 +56,26 @@ pub(super) fn on(options: Options, work: Work, file: &Image, memory: &GuestMemor
     driven(builder(options, file), Layout::Split, &memory, requests)
 }
 
+/// The same, with memory of its own, and what its storage is called for.
+pub(super) fn counted(options: Options, work: Work, file: &Image) -> (Side, Arc<Calls>) {
+    let memory = TestMemory::over(&memory());
+    let requests = Requests::split(&memory, work);
+    let calls = Arc::default();
+    let block = Block::builder(Counted { backend: storage(options, file), calls: Arc::clone(&calls) });
+    (driven(block.merge(options.merge), Layout::Split, &memory, requests), calls)
+}
+
 /// A device on a file, to be built.
 pub(super) fn builder(options: Options, file: &Image) -> BlockBuilder {
+    Block::builder(storage(options, file)).merge(options.merge)
+}
+
+fn storage(options: Options, file: &Image) -> Arc<dyn BlockBackend> {
     let backend = file.backend(options.direct);
-    let block = match options.disk {
-        Disk::Uring => Block::builder(UringBackend::new(backend)),
-        _ => Block::builder(backend),
-    };
-    block.merge(options.merge)
+    match options.disk {
+        Disk::Uring => Arc::new(UringBackend::new(backend)),
+        Disk::File => Arc::new(backend),
+    }
 }
 
 fn driven<D: Front + 'static>(
@@ -72,18 +85,25 @@ fn driven<D: Front + 'static>(
     mut requests: Requests<D>,
 ) -> Side {
     let (host, mut runners) = live(block, layout, memory, std::slice::from_ref(&requests));
-    let mut runner = runners.remove(0);
+    let mut alone = Alive { runner: runners.remove(0), host };
     Box::new(move |batches| {
-        let times = requests.time(batches, || host.notify(0), || step(&mut runner));
+        let Alive { runner, host } = &mut alone;
+        let times = requests.time(batches, || host.notify(0), |first| step(runner, first));
         assert_eq!(host.last_fault(), None);
         Run { times, round_trip: None }
     })
 }
 
-/// Runs a task once, as a runtime does that was woken by something.
+/// A device and its task, which goes first: the device would wait for it.
+struct Alive {
+    runner: TaskRunner,
+    host: DeviceHost,
+}
+
+/// Runs a task once, as a runtime does that was woken by the doorbell at first, and later by anything.
 #[inline(never)]
-pub(super) fn step(runner: &mut TaskRunner) {
-    let _ = runner.step(Ready::ALL);
+pub(super) fn step(runner: &mut TaskRunner, first: bool) {
+    let _ = runner.step(if first { Ready::NONE.with(0) } else { Ready::ALL });
 }
 
 /// A live device with a queue for each driver, and the tasks that serve them.

@@ -12,6 +12,7 @@
 //!   on the same file and the same memory, and waits for them: no ring, no requests.
 
 mod bare;
+mod calls;
 mod device;
 mod file;
 mod null;
@@ -20,6 +21,7 @@ mod two;
 
 use crate::contest::{Case, Contest};
 use crate::queues::Layout;
+use calls::Calls;
 use device::{Disk, Options};
 use requests::{DEPTH, Kind, Pattern, Work};
 
@@ -55,14 +57,14 @@ fn case(name: &'static str, want: f64, batches: u32, contest: fn() -> Contest) -
 
 /// Against a loop over this project's queue without a device.
 fn null(layout: Layout) -> Contest {
-    Contest { ours: device::null(layout, RANDOM_READ), baseline: null::side(layout, RANDOM_READ) }
+    Contest::new(device::null(layout, RANDOM_READ), null::side(layout, RANDOM_READ))
 }
 
 /// Against a loop over an io_uring.
 fn against_bare(work: Work) -> Contest {
     let (file, memory) = (file::make(FILE), requests::memory());
     let ours = device::on(Options::new(), work, &file, &memory);
-    Contest { ours, baseline: bare::side(work, &file, &memory) }
+    Contest::new(ours, bare::side(work, &file, &memory))
 }
 
 /// io_uring against system calls that wait. `slow`: past the page cache.
@@ -70,12 +72,15 @@ fn against_file(work: Work, slow: bool) -> Contest {
     let file = file::make(FILE);
     // Each driver has memory of its own.
     let side = |disk| device::on(Options { disk, direct: slow, ..Options::new() }, work, &file, &requests::memory());
-    Contest { ours: side(Disk::Uring), baseline: side(Disk::File) }
+    Contest::new(side(Disk::Uring), side(Disk::File))
 }
 
 /// Neighbours that are merged against neighbours that are not.
 fn merging(disk: Disk) -> Contest {
     let file = file::make(FILE);
-    let side = |merge| device::on(Options { disk, merge, ..Options::new() }, NEIGHBOURS, &file, &requests::memory());
-    Contest { ours: side(true), baseline: side(false) }
+    let side = |merge| device::counted(Options { disk, merge, ..Options::new() }, NEIGHBOURS, &file);
+    let ((ours, merged), (baseline, apart)) = (side(true), side(false));
+    let per_mib = move |calls: &Calls| calls.per_mib(disk == Disk::Uring);
+    Contest::new(ours, baseline)
+        .noted(move |_| format!("system calls per MiB: {:.1} merged, {:.1} apart", per_mib(&merged), per_mib(&apart)))
 }

@@ -212,18 +212,16 @@ impl<D: Front> Requests<D> {
     }
 
     /// Has `serve` do batches, and times each from the moment at which the device can see it: the driver rings if the device
-    /// wants that. `serve` is called until all requests of the batch have come back.
-    pub(super) fn time(&mut self, batches: u32, doorbell: impl Fn(), mut serve: impl FnMut()) -> Vec<Duration> {
+    /// wants that. `serve` is called until all requests of the batch have come back, and told whether it is the first time.
+    pub(super) fn time(&mut self, batches: u32, doorbell: impl Fn(), mut serve: impl FnMut(bool)) -> Vec<Duration> {
         (0..batches)
             .map(|_| {
                 self.fill();
                 let start = Instant::now();
                 self.driver.kick(&doorbell);
-                loop {
-                    serve();
-                    if self.driver.is_idle() {
-                        break;
-                    }
+                serve(true);
+                while !self.driver.is_idle() {
+                    serve(false);
                 }
                 let time = start.elapsed();
                 self.check();

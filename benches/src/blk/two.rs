@@ -25,7 +25,7 @@ pub(super) fn contest() -> Contest {
     let ours = (0..).zip(requests).zip(runners).map(|((index, mut requests), mut runner)| {
         let doorbell = host.doorbell(index).expect("a queue").clone();
         Worker::start(move |batches| {
-            requests.time(batches, || doorbell.signal(), || step(&mut runner));
+            requests.time(batches, || doorbell.signal(), |first| step(&mut runner, first));
         })
     });
     let ours: Vec<_> = ours.collect();
@@ -37,16 +37,16 @@ pub(super) fn contest() -> Contest {
     });
     let bare: Vec<_> = bare.collect();
     let ours = side(ours);
-    Contest {
-        ours: Box::new({
+    Contest::new(
+        Box::new({
             let mut ours = ours;
             move |batches| {
                 assert_eq!(host.last_fault(), None);
                 ours(batches)
             }
         }),
-        baseline: side(bare),
-    }
+        side(bare),
+    )
 }
 
 fn side(workers: Vec<Worker>) -> Side {

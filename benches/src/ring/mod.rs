@@ -67,7 +67,7 @@ fn against_pop(shape: Shape, layout: Layout) -> Contest {
     let memory: Memory<()> = map(shape.regions);
     let ours = ours(&memory, shape, layout, Features::NONE);
     let peer = memory.clone();
-    Contest { ours, baseline: baseline(&memory, shape, move |queue| serve_pop(queue, &peer, shape.written())) }
+    Contest::new(ours, baseline(&memory, shape, move |queue| serve_pop(queue, &peer, shape.written())))
 }
 
 /// Against the baseline with an iterator per batch.
@@ -76,7 +76,7 @@ fn against_iter(shape: Shape) -> Contest {
     let ours = ours(&memory, shape, Layout::Split, Features::NONE);
     let (peer, mut heads) = (memory.clone(), Vec::new());
     let serve = move |queue: &mut _| serve_iter(queue, &peer, shape.written(), &mut heads);
-    Contest { ours, baseline: baseline(&memory, shape, serve) }
+    Contest::new(ours, baseline(&memory, shape, serve))
 }
 
 /// Against the baseline with memory that may change at any time, as ours always may.
@@ -84,7 +84,7 @@ fn live(shape: Shape) -> Contest {
     let memory: Memory<()> = map(shape.regions);
     let ours = ours(&memory, shape, Layout::Split, Features::NONE);
     let peer = GuestMemoryAtomic::new(memory.clone());
-    Contest { ours, baseline: baseline(&memory, shape, move |queue| serve_live(queue, &peer, shape.written())) }
+    Contest::new(ours, baseline(&memory, shape, move |queue| serve_live(queue, &peer, shape.written())))
 }
 
 /// With a log of what the device writes, on both sides.
@@ -92,19 +92,19 @@ fn dirty(shape: Shape) -> Contest {
     let memory: Memory<AtomicBitmap> = map(shape.regions);
     let ours = ours(&memory, shape, Layout::Split, Features::NONE);
     let peer = memory.clone();
-    Contest { ours, baseline: baseline(&memory, shape, move |queue| serve_pop(queue, &peer, shape.written())) }
+    Contest::new(ours, baseline(&memory, shape, move |queue| serve_pop(queue, &peer, shape.written())))
 }
 
 /// In memory of as many regions as the shape says, against ours in memory of one.
 fn against_one_region(shape: Shape, layout: Layout) -> Contest {
     let one = Shape { regions: 1, ..shape };
     let side = |shape: Shape| ours::<()>(&map(shape.regions), shape, layout, Features::NONE);
-    Contest { ours: side(shape), baseline: side(one) }
+    Contest::new(side(shape), side(one))
 }
 
 /// With IN_ORDER, against ours without.
 fn against_any_order(shape: Shape, layout: Layout) -> Contest {
     let memory: Memory<()> = map(shape.regions);
     let side = |features| ours(&memory, shape, layout, features);
-    Contest { ours: side(Features::IN_ORDER), baseline: side(Features::NONE) }
+    Contest::new(side(Features::IN_ORDER), side(Features::NONE))
 }

@@ -9,6 +9,8 @@ use crate::backend::{BlockQueue, Operation, OperationKind};
 const MOST_BYTES: u64 = 1 << 20;
 /// The most pieces of memory; the system's vectored calls take no more.
 const MOST_PIECES: usize = 1024;
+/// A batch in a row of so many is put in order on trial, while that does not pay.
+const TRIAL: u32 = 16;
 
 /// Whether operations of this kind may be merged.
 pub(super) fn may_be(kind: OperationKind) -> bool {
@@ -25,11 +27,31 @@ fn order(operation: &Operation) -> (u8, u64) {
     (kind, operation.offset)
 }
 
+/// Whether batches are put in order. For drivers that go anywhere on the disk that is work for nothing.
+#[derive(Default)]
+pub(super) struct Sort {
+    /// Batches to come that are left as they are.
+    pause: u32,
+}
+
+impl Sort {
+    fn is_due(&mut self) -> bool {
+        let due = self.pause == 0;
+        self.pause = self.pause.saturating_sub(1);
+        due
+    }
+
+    fn has_paid(&mut self, well: bool) {
+        self.pause = if well { 0 } else { TRIAL - 1 };
+    }
+}
+
 impl Work {
     /// Hands the batch to the backend.
     pub(super) fn hand_over(&mut self, engine: &mut dyn BlockQueue) {
         let mut batch = std::mem::take(&mut self.batch);
-        if !batch.is_sorted_by_key(|operation| order(operation)) {
+        let sorted = self.sort.is_due() && !batch.is_sorted_by_key(|operation| order(operation));
+        if sorted {
             batch.sort_unstable_by_key(|operation| order(operation));
         }
         let (mut head, mut merged): (Option<Box<Operation>>, u64) = (None, 0);
@@ -52,6 +74,9 @@ impl Work {
             self.submit(engine, last);
         }
         self.batch = batch;
+        if sorted {
+            self.sort.has_paid(merged > 0);
+        }
         if merged > 0 {
             self.count(|counters| counters.merged.add(merged));
         }

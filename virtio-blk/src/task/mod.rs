@@ -48,6 +48,7 @@ struct Work {
     negotiated: Features,
     /// Reads and writes of the batch that is being taken, where they may be merged.
     batch: Vec<Box<Operation>>,
+    sort: merge::Sort,
     /// What has come back and has to go to the backend again: with the next range of its request, or alone after it failed
     /// together with others.
     again: Vec<Box<Operation>>,
@@ -78,6 +79,7 @@ impl BlockTask {
             place,
             negotiated,
             batch: Vec::with_capacity(BATCH as usize),
+            sort: merge::Sort::default(),
             again: Vec::new(),
             held: Vec::new(),
             cancelled: false,

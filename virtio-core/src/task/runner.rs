@@ -41,20 +41,36 @@ enum Phase {
     Stopped,
 }
 
-/// Which of a runner's sources are ready, by their places in [`TaskRunner::sources`].
+/// Which of a runner's sources are ready, by their places in [`TaskRunner::sources`], and whether it was
+/// [woken](TaskRunner::wake).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ready(u64);
+pub struct Ready {
+    sources: u64,
+    woken: bool,
+}
 
 impl Ready {
     /// None is known to be.
-    pub const NONE: Ready = Ready(0);
+    pub const NONE: Ready = Ready { sources: 0, woken: false };
     /// Each of them may be.
-    pub const ALL: Ready = Ready(u64::MAX);
+    pub const ALL: Ready = Ready { sources: u64::MAX, woken: true };
 
     /// With the source at `index`.
     #[must_use]
     pub fn with(self, index: usize) -> Ready {
-        Ready(self.0 | bit(index))
+        Ready { sources: self.sources | bit(index), ..self }
+    }
+
+    /// With the event that wakes the runner.
+    #[must_use]
+    pub fn woken(self) -> Ready {
+        Ready { woken: true, ..self }
+    }
+
+    /// With the source at this place, or the event that wakes the runner where there is none.
+    #[cfg(all(feature = "eventfd", target_os = "linux"))]
+    pub(crate) fn and(self, place: Option<usize>) -> Ready {
+        place.map_or(self.woken(), |place| self.with(place))
     }
 }
 
@@ -86,7 +102,7 @@ impl TaskRunner {
         runner
     }
 
-    /// Signalled when the runner has to be stepped whatever its sources say.
+    /// Signalled when the runner has to be stepped whatever its sources say; taken by a step that is told of it.
     pub fn wake(&self) -> &Event {
         &self.control.wake
     }
@@ -101,10 +117,13 @@ impl TaskRunner {
         self.version
     }
 
-    /// Runs the task once if there is a reason to: bounded work, then what it wants next. Takes what `wake` and the ready
-    /// sources were signalled with. Whoever does not know what is ready says [`Ready::ALL`], which costs a read for each.
+    /// Runs the task once if there is a reason to: bounded work, then what it wants next. Takes what the ready sources, and
+    /// `wake` where that is, were signalled with. Whoever does not know what is ready says [`Ready::ALL`], which costs a read
+    /// for each.
     pub fn step(&mut self, ready: Ready) -> Next {
-        self.control.wake.take();
+        if ready.woken {
+            self.control.wake.take();
+        }
         let ready = self.collect(ready);
         if let Some(Orders { command, stops, starts }) = self.control.take() {
             self.drain(stops);
@@ -294,7 +313,7 @@ impl TaskRunner {
     fn collect(&self, ready: Ready) -> u64 {
         let mut tokens = 0;
         for (index, (source, token)) in self.sources.iter().zip(&self.tokens).enumerate() {
-            if ready.0 & bit(index) == 0 {
+            if ready.sources & bit(index) == 0 {
                 continue;
             }
             let has = match source {

@@ -57,7 +57,8 @@ fn serve(mut runner: TaskRunner, mut poll: Poll, mut watched: Watched) {
 }
 
 fn turn(runner: &mut TaskRunner, poll: &mut Poll, watched: &mut Watched) -> io::Result<()> {
-    let mut ready = Ready::NONE;
+    // It was woken when it was made.
+    let mut ready = Ready::NONE.woken();
     loop {
         let patience = match contain::step(runner, ready) {
             Next::Done => return Ok(()),
@@ -67,6 +68,6 @@ fn turn(runner: &mut TaskRunner, poll: &mut Poll, watched: &mut Watched) -> io::
         };
         poll.register(TASK, watched, runner)?;
         ready = Ready::NONE;
-        poll.wait(patience, |_, place| ready = place.map_or(ready, |place| ready.with(place)))?;
+        poll.wait(patience, |_, place| ready = ready.and(place))?;
     }
 }

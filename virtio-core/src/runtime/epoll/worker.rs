@@ -90,7 +90,7 @@ impl Worker {
         poll.wait(patience, |number, place| match slots.get_mut(number) {
             Some(Some(slot)) => {
                 slot.list(number, ready);
-                slot.ready = place.map_or(slot.ready, |place| slot.ready.with(place));
+                slot.ready = slot.ready.and(place);
             }
             _ => arrived = true,
         })?;
@@ -141,8 +141,9 @@ impl Worker {
                 self.slots.len() - 1
             });
             let woken = self.poll.wake_by(number, Source::Event(runner.wake().clone()));
-            let mut slot =
-                Slot { runner, watched: Watched::default(), ready: Ready::NONE, listed: false, deadline: None };
+            // It was woken when it was made.
+            let ready = Ready::NONE.woken();
+            let mut slot = Slot { runner, watched: Watched::default(), ready, listed: false, deadline: None };
             match woken.and_then(|()| self.poll.register(number, &mut slot.watched, &slot.runner)) {
                 Ok(()) => {
                     slot.list(number, &mut self.ready);

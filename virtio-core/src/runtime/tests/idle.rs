@@ -88,3 +88,24 @@ fn tasks_stay_on_their_thread_and_spread_evenly() {
         }
     }
 }
+
+/// What stays signalled has its thread run in circles.
+#[test]
+fn what_woke_a_task_is_taken() {
+    for runtime in runtimes() {
+        let seen = event();
+        let has_run = seen.clone();
+        let (control, _) = spawn(&*runtime, Vec::new(), move |_| {
+            has_run.signal();
+            Next::Wait
+        });
+        assert!(wait(&seen), "it is run");
+        let (wake, rests) = (epoll_of(&[&control.wake]), &mut [EpollEvent::default()]);
+        until(|| wake.wait(0, rests).unwrap() == 0);
+        control.request(Command::Pause);
+        assert!(matches!(control.wait(LIMIT), Some(Outcome::Paused(_))));
+        until(|| wake.wait(0, rests).unwrap() == 0);
+        control.request(Command::Stop);
+        assert_eq!(control.wait(LIMIT), Some(Outcome::Gone));
+    }
+}
