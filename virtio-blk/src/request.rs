@@ -7,7 +7,7 @@ use virtio_core::{Chain, ChainFault, Features, Reader, Writer};
 
 use crate::backend::OperationKind;
 use crate::shared::Shared;
-use crate::wire::{self, APPEND_SECTOR_LEN, HEADER_LEN, Header, SECTOR, SEGMENT_LEN, Segment, Status};
+use crate::wire::{self, APPEND_SECTOR_LEN, HEADER_LEN, Header, SECTOR, SEGMENT_LEN, STATUS_LEN, Segment, Status};
 
 /// A request that can be answered.
 pub(crate) struct Request<'c> {
@@ -105,9 +105,7 @@ impl<'c> Request<'c> {
         negotiated: Features,
         ranges: &mut Vec<Range>,
     ) -> Option<(Result<Demand, Problem>, Request<'c>)> {
-        let writable = chain.writer();
-        let before = writable.remaining().checked_sub(1)?;
-        let (mut answer, mut status) = writable.split_at(before).ok()?;
+        let (mut answer, mut status) = chain.writer_and_tail(STATUS_LEN)?;
         let mut payload = chain.reader();
         let demand = Asked { chain, disk, negotiated, answer: answer.remaining() }.demand(&mut payload, ranges);
         if let Ok(Demand::Append { .. }) = demand {

@@ -3,7 +3,7 @@
 use std::io;
 
 use log::Level;
-use virtio_core::Virtqueue;
+use virtio_core::{MemoryError, Ticket, Virtqueue};
 
 use super::Work;
 use super::take::used;
@@ -58,7 +58,15 @@ impl Work {
         let (kind, asked) = (operation.kind(), slot.asked);
         // Most operations go well, and are all that there is to their request.
         if matches!(result, Ok(done) if done == asked) && slot.begun >= slot.ranges.len() {
-            return self.answer(queue, operation, Status::Ok, asked);
+            return match (kind, slot.ticket.take()) {
+                (OperationKind::Read | OperationKind::Write { .. }, Some(ticket)) => {
+                    self.answer_plain(queue, operation, ticket)
+                }
+                (_, ticket) => {
+                    slot.ticket = ticket;
+                    self.answer(queue, operation, Status::Ok, asked)
+                }
+            };
         }
         let next = slot.ranges.get(slot.begun).copied();
         let (mut status, mut value) = (Status::Ok, 0);
@@ -134,6 +142,25 @@ impl Work {
         }
     }
 
+    /// Answers a read or a write that went well.
+    fn answer_plain(&mut self, queue: &mut Virtqueue, operation: Box<Operation>, ticket: Ticket) {
+        let buffers = &operation.buffers;
+        let (len, read) = (buffers.len(), operation.kind == OperationKind::Read);
+        buffers.mark_written(queue.view(), len);
+        let told = buffers.write_trailer(queue.view(), &[Status::Ok as u8]);
+        let written = if read { len + STATUS_LEN } else { STATUS_LEN };
+        give_back(queue, ticket, told, written);
+        self.slots.give_back(operation);
+        self.count(|counters| {
+            let (count, bytes) = match read {
+                true => (&counters.reads, &counters.read_bytes),
+                false => (&counters.writes, &counters.written_bytes),
+            };
+            count.add(1);
+            bytes.add(len as u64);
+        });
+    }
+
     /// Writes the status, gives the buffers back to the driver, and the slot to whoever comes next. `value` is what the
     /// backend said of an operation that went well.
     fn answer(&mut self, queue: &mut Virtqueue, operation: Box<Operation>, status: Status, value: u64) {
@@ -155,14 +182,13 @@ impl Work {
         if reads {
             operation.buffers.mark_written(queue.view(), data);
         }
-        let mut place = operation.buffers.trailer_writer(queue.view());
         let (told, tail) = if let OperationKind::ZoneAppend { .. } = kind {
             // BLK-ZONE-13
-            let sector = (value / SECTOR).to_le_bytes();
-            let told = place.write(&sector).and_then(|()| place.write(&[status as u8]));
-            (told, APPEND_SECTOR_LEN + STATUS_LEN)
+            let mut tail = [status as u8; APPEND_SECTOR_LEN + STATUS_LEN];
+            tail[..APPEND_SECTOR_LEN].copy_from_slice(&(value / SECTOR).to_le_bytes());
+            (operation.buffers.write_trailer(queue.view(), &tail), tail.len())
         } else {
-            (place.write(&[status as u8]), STATUS_LEN)
+            (operation.buffers.write_trailer(queue.view(), &[status as u8]), STATUS_LEN)
         };
         // See `Request::answer` for what the length promises.
         let written = match status {
@@ -171,10 +197,7 @@ impl Work {
             Status::Ok => data,
             _ => 0,
         };
-        // It was there when it was taken hold of.
-        if queue.complete(ticket, used(if told.is_ok() { written } else { 0 })).is_err() {
-            log::error!("a block request of another queue was completed");
-        }
+        give_back(queue, ticket, told, written);
         let bytes = if room != 0 { room as u64 } else { slot.ranges.iter().map(|range| range.len).sum() };
         self.slots.give_back(operation);
         self.count_answer(kind, status, bytes);
@@ -222,6 +245,14 @@ impl Work {
                 }
             }
         });
+    }
+}
+
+/// Gives the chain of a request back, where the driver was told its status: `written` bytes of it. The place for it was there
+/// when it was taken hold of.
+fn give_back(queue: &mut Virtqueue, ticket: Ticket, told: Result<(), MemoryError>, written: usize) {
+    if queue.complete(ticket, used(if told.is_ok() { written } else { 0 })).is_err() {
+        log::error!("a block request of another queue was completed");
     }
 }
 

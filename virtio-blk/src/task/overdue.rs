@@ -1,6 +1,6 @@
 //! Operations that take the storage too long.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::Level;
 
@@ -9,10 +9,14 @@ use crate::backend::BlockQueue;
 
 impl Work {
     /// From now on the operation is the storage's.
+    #[inline]
     pub(super) fn watch(&mut self, tag: u16) {
-        let Some(timeout) = self.shared.options.timeout else {
-            return;
-        };
+        if let Some(timeout) = self.shared.options.timeout {
+            self.watch_for(tag, timeout);
+        }
+    }
+
+    fn watch_for(&mut self, tag: u16, timeout: Duration) {
         let now = Instant::now();
         if let Some(slot) = self.slots.get(tag) {
             (slot.since, slot.overdue) = (Some(now), false);

@@ -96,18 +96,26 @@ impl GuestBuffers {
     ///
     /// # Errors
     /// [`MemoryError::Unmapped`] where a piece is not guest memory; nothing is held then.
+    #[inline]
     pub fn hold_readable(&mut self, reader: &Reader<'_>) -> Result<(), MemoryError> {
         self.readable = true;
-        self.hold(reader.pieces(), reader.pin())
+        match reader.whole() {
+            Some(piece) => self.hold(std::iter::once(piece), reader.pin()),
+            None => self.hold_pieces(reader.pieces(), reader.pin()),
+        }
     }
 
     /// Holds what `writer` has left, in place of what was held.
     ///
     /// # Errors
     /// [`MemoryError::Unmapped`] where a piece is not guest memory; nothing is held then.
+    #[inline]
     pub fn hold_writable(&mut self, writer: &Writer<'_>) -> Result<(), MemoryError> {
         self.readable = false;
-        self.hold(writer.pieces(), writer.pin())
+        match writer.whole() {
+            Some(piece) => self.hold(std::iter::once(piece), writer.pin()),
+            None => self.hold_pieces(writer.pieces(), writer.pin()),
+        }
     }
 
     /// Holds what `writer` has left in addition, apart from everything else: the place of an answer that goes behind the data.
@@ -119,29 +127,47 @@ impl GuestBuffers {
     #[inline]
     pub fn hold_trailer(&mut self, writer: &Writer<'_>) -> Result<(), MemoryError> {
         self.trailer.clear();
-        for piece in writer.pieces() {
-            let same = match (&self.pin, writer.pin()) {
-                (Some(own), Some(its)) => Arc::ptr_eq(own, its),
-                (None, Some(its)) => {
-                    self.pin = Some(its.clone());
-                    true
-                }
-                (_, None) => false,
-            };
-            if !same || piece.check().is_err() {
-                self.clear();
-                return Err(MemoryError::Unmapped { address: piece.address, len: piece.len.into() });
-            }
-            self.trailer.push(piece);
+        match writer.whole() {
+            Some(piece) => self.hold_behind(piece, writer.pin()),
+            None => writer.pieces().try_for_each(|piece| self.hold_behind(piece, writer.pin())),
         }
+    }
+
+    #[inline]
+    fn hold_behind(&mut self, piece: Segment, pin: Option<&Arc<Pin>>) -> Result<(), MemoryError> {
+        let same = match (&self.pin, pin) {
+            (Some(own), Some(its)) => Arc::ptr_eq(own, its),
+            (None, Some(its)) => {
+                self.pin = Some(its.clone());
+                true
+            }
+            (_, None) => false,
+        };
+        if !same || piece.check().is_err() {
+            self.clear();
+            return Err(MemoryError::Unmapped { address: piece.address, len: piece.len.into() });
+        }
+        self.trailer.push(piece);
         Ok(())
     }
 
-    /// Writes the [trailer](Self::hold_trailer), marking in the log that is current for `view`.
+    /// Writes the start of the [trailer](Self::hold_trailer), marking in the log that is current for `view`.
+    ///
+    /// # Errors
+    /// [`MemoryError::Short`] where the trailer has less room; nothing has been written then.
     #[inline]
-    pub fn trailer_writer<'a>(&'a self, view: &'a MemoryView) -> Writer<'a> {
+    pub fn write_trailer(&self, view: &MemoryView, data: &[u8]) -> Result<(), MemoryError> {
         let len = self.trailer.iter().map(|piece| piece.len as usize).sum();
-        Writer::of_len(&self.trailer, self.pin.as_ref(), Some(&view.pin), len)
+        Writer::of_len(&self.trailer, self.pin.as_ref(), Some(&view.pin), len).write(data)
+    }
+
+    #[inline(never)]
+    fn hold_pieces(
+        &mut self,
+        pieces: impl Iterator<Item = Segment>,
+        pin: Option<&Arc<Pin>>,
+    ) -> Result<(), MemoryError> {
+        self.hold(pieces, pin)
     }
 
     #[inline]
@@ -255,10 +281,15 @@ impl GuestBuffers {
 
     /// Marks the first `len` bytes as written, in the log that is current for `view`: for data that a system call put
     /// there. To be called when the operation has completed, before the driver is told.
+    #[inline]
     pub fn mark_written(&self, view: &MemoryView, len: usize) {
-        if !view.pin.map.marks || self.readable {
-            return;
+        if view.pin.map.marks && !self.readable {
+            self.mark(view, len);
         }
+    }
+
+    #[cold]
+    fn mark(&self, view: &MemoryView, len: usize) {
         let mut left = len as u64;
         for piece in &self.segments {
             let now = left.min(u64::from(piece.len));

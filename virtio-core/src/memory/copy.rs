@@ -53,6 +53,11 @@ pub(super) unsafe fn from_guest(src: *const u8, dst: &mut [u8]) {
 /// `dst` must be valid for writes of `src.len()` bytes; others may access them meanwhile.
 #[inline]
 pub(super) unsafe fn to_guest(src: &[u8], dst: *mut u8) {
+    if let [byte] = *src {
+        // SAFETY: the caller vouches for it.
+        unsafe { dst.write_volatile(byte) };
+        return;
+    }
     #[cfg(all(target_arch = "x86_64", not(any(miri, fuzzing, sanitized))))]
     if src.len() > SHORT {
         // SAFETY: the caller vouches for `dst`, the slice for `src`.

@@ -108,6 +108,15 @@ impl<'a> Span<'a> {
         Ok((front, self))
     }
 
+    /// The piece, where there is one alone.
+    #[inline]
+    fn whole(&self) -> Option<Segment> {
+        match self.segments {
+            [piece] if self.offset == 0 && piece.len as usize == self.left => Some(*piece),
+            _ => None,
+        }
+    }
+
     #[inline]
     fn pieces(mut self) -> impl Iterator<Item = Segment> {
         std::iter::from_fn(move || (self.left > 0).then(|| self.step(usize::MAX)).flatten())
@@ -201,6 +210,11 @@ impl<'a> Reader<'a> {
         self.ahead.pieces()
     }
 
+    #[inline]
+    pub(super) fn whole(&self) -> Option<Segment> {
+        self.ahead.whole()
+    }
+
     pub(super) fn pin(&self) -> Option<&Arc<Pin>> {
         self.pin
     }
@@ -291,6 +305,11 @@ impl<'a> Writer<'a> {
     #[inline]
     pub(super) fn pieces(&self) -> impl Iterator<Item = Segment> {
         self.ahead.pieces()
+    }
+
+    #[inline]
+    pub(super) fn whole(&self) -> Option<Segment> {
+        self.ahead.whole()
     }
 
     pub(super) fn pin(&self) -> Option<&Arc<Pin>> {

@@ -191,12 +191,35 @@ impl SegmentList {
     /// The device-writable part.
     #[inline]
     pub(crate) fn writer(&self) -> Writer<'_> {
-        let pieces = match self.shape {
-            Shape::Readable => &[][..],
+        self.writer_of(self.writable(), to_usize(self.writable_bytes()))
+    }
+
+    /// The device-writable part without the last `tail` bytes, and these; none where there are not that many.
+    #[inline]
+    pub(crate) fn writer_and_tail(&self, tail: usize) -> Option<(Writer<'_>, Writer<'_>)> {
+        let before = to_usize(self.writable_bytes()).checked_sub(tail)?;
+        // Mostly the tail is a buffer of its own.
+        match self.writable().split_last() {
+            Some((last, front)) if last.len as usize == tail => {
+                Some((self.writer_of(front, before), self.writer_of(std::slice::from_ref(last), tail)))
+            }
+            _ => self.writer().split_at(before).ok(),
+        }
+    }
+
+    #[inline]
+    fn writable(&self) -> &[Segment] {
+        match self.shape {
+            Shape::Readable => &[],
             Shape::Writable => std::slice::from_ref(&self.single),
             Shape::Many => self.slots.get(self.turn.pieces..self.end.pieces).unwrap_or_default(),
-        };
-        Writer::of_len(pieces, Some(&self.pin), Some(&*self.pin), to_usize(self.writable_bytes()))
+        }
+    }
+
+    /// Of pieces that have `len` bytes together.
+    #[inline]
+    fn writer_of<'a>(&'a self, pieces: &'a [Segment], len: usize) -> Writer<'a> {
+        Writer::of_len(pieces, Some(&self.pin), Some(&*self.pin), len)
     }
 }
 

@@ -126,17 +126,17 @@ fn held_pieces_are_put_together_and_taken_apart_again() {
     assert_eq!((request.len(), request.io_slices().len()), (8, 1));
     assert!(request.append(&second));
     request.truncate(8);
-    request.trailer_writer(queue.view()).write(b"ok").unwrap();
+    request.write_trailer(queue.view(), b"ok").unwrap();
     assert_eq!(memory.bytes(0xfffe, 4), *b"eokh");
     request.clear();
-    assert_eq!(request.trailer_writer(queue.view()).remaining(), 0);
+    assert_eq!(request.write_trailer(queue.view(), b"o"), Err(MemoryError::Short { wanted: 1, left: 0 }));
     // A trailer alone keeps memory mapped, too.
     driver.add(&[Buffer::writable(0x100, 2)]);
     driver.show();
     let chain = queue.pop().unwrap();
     request.hold_trailer(&chain.writer()).unwrap();
     chain.complete(0);
-    request.trailer_writer(queue.view()).write(b"OK").unwrap();
+    request.write_trailer(queue.view(), b"OK").unwrap();
     assert_eq!(memory.bytes(0x100, 3), *b"OKr");
     assert!(request.is_empty());
 

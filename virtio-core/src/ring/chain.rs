@@ -69,6 +69,13 @@ impl<'q> Chain<'q> {
         self.queue.buffers.list.writer()
     }
 
+    /// The same without the last `tail` bytes, and these: for requests whose answer ends with a status. None where there are
+    /// not that many.
+    #[inline]
+    pub fn writer_and_tail(&self, tail: usize) -> Option<(Writer<'_>, Writer<'_>)> {
+        self.queue.buffers.list.writer_and_tail(tail)
+    }
+
     /// Gives the chain back with `len` bytes written from the start of its writable part. The driver sees it after
     /// [`Virtqueue::publish`].
     ///

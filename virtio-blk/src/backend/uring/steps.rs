@@ -87,6 +87,12 @@ impl Progress {
 
     /// A request has ended with this result, as a system call's. None where there is a next one.
     pub(super) fn advance(&mut self, operation: &Operation, disk: &Disk, result: i32) -> Option<Step> {
+        // Mostly one request is all.
+        let all = u64::try_from(result).is_ok_and(|moved| moved == operation.len());
+        if all && self.done == 0 && self.stage == Stage::Transfer {
+            self.done = operation.len();
+            return self.written(operation);
+        }
         let error = match result {
             ..0 => result.checked_neg().unwrap_or(libc::EIO),
             _ => 0,
