@@ -176,7 +176,12 @@ impl ZonedQueue {
     /// Has zeros written to a range, or to the start of it, ahead of a write that waits for that.
     fn zero_gap(&mut self, flight: u64, gap: Range<u64>, held: Box<Operation>) {
         let mut operation = Box::new(Operation::new(held.tag));
-        operation.kind = OperationKind::WriteZeroes { unmap: true, durable: false };
+        let durable = matches!(
+            held.kind,
+            OperationKind::Write { durable: true } | OperationKind::WriteZeroes { durable: true, .. }
+        );
+        // The pointer that is kept for a durable write is behind them.
+        operation.kind = OperationKind::WriteZeroes { unmap: true, durable };
         operation.offset = gap.start;
         operation.range = gap.end.saturating_sub(gap.start).min(self.shared.most_zeroes);
         self.pass(operation, Job::Gap { flight, gap, held });
