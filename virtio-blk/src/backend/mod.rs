@@ -56,7 +56,7 @@ pub use operation::{Completion, Operation, OperationError, OperationKind, Operat
 pub use sync::{SyncDisk, SyncQueue};
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub use uring::{UringBackend, UringBuilder};
-pub use zoned::{StateFileError, ZonedBackend, ZonedBuilder, ZonedError};
+pub use zoned::{StateFileError, ZoneStorage, ZonedBackend, ZonedBuilder, ZonedError};
 
 /// A disk. Shared by the device's handle and its queues; one `Arc` of it may serve several devices only if it says so.
 pub trait BlockBackend: Send + Sync {

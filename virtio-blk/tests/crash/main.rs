@@ -12,9 +12,11 @@ mod kill;
 mod ports;
 mod power;
 mod recorder;
+mod replay;
 #[allow(dead_code)] // shared with other tests
 #[path = "../device/rig.rs"]
 mod rig;
 #[allow(dead_code)] // shared with other tests
 #[path = "../storage/talk.rs"]
 mod talk;
+mod zones;

@@ -2,20 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use virtio_blk::OperationKind;
 use virtio_core::Features;
 use virtio_core::testing::TestMemory;
 
 use crate::ports::{Mmio, Pci};
 use crate::recorder::{Happened, Lie, Recorder, SECTOR, Sector};
+use crate::replay::{Written, images};
 use crate::rig::*;
 use crate::talk::{Random, Talk, segment};
 
 const SECTORS: usize = 24;
 const QUEUES: u16 = 2;
 const BASE: Features = Features::from_bits(1 << 32 | 1 << 28 | 1 << 29 | 1 << 12 | 1 << 14);
-/// Choices that are few enough to look at all of them.
-const FEW: u64 = 32;
 
 /// How the driver has writes made stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +59,7 @@ fn sector(request: usize, sector: usize) -> Sector {
 
 impl<P: Port> Scene<P> {
     fn new(mode: Mode, merge: bool, failing: u64, lie: Lie, seed: u64) -> Scene<P> {
-        let recorder = Recorder::new(SECTORS, merge, failing, lie, seed);
+        let recorder = Recorder::new(vec![[0; SECTOR]; SECTORS], merge, failing, lie, seed);
         let block = virtio_blk::Block::builder(recorder.clone()).queues(QUEUES).build().expect("a device");
         let rig = Rig::<P>::with(block, TestMemory::new(32 << 20), |host| host);
         let features = match mode {
@@ -164,14 +162,6 @@ fn talks_empty(talks: &[Talk]) -> bool {
     talks.iter().all(|talk| talk.flying() == 0)
 }
 
-/// A write to one sector, as the disk has seen it.
-struct Version {
-    data: Sector,
-    submitted: usize,
-    ended: Option<usize>,
-    durable: bool,
-}
-
 /// What the driver has asked for one sector.
 struct Wish {
     data: Sector,
@@ -186,43 +176,6 @@ struct Found {
     images: u64,
     /// Sectors that had to have something.
     promises: u64,
-}
-
-/// The disk's side of a record: what was written to each sector, in order.
-fn versions(log: &[Happened]) -> Vec<Vec<Version>> {
-    let first = || vec![Version { data: [0; SECTOR], submitted: 0, ended: Some(0), durable: true }];
-    let mut all: Vec<Vec<Version>> = (0..SECTORS).map(|_| first()).collect();
-    let mut ends = HashMap::new();
-    for (at, happened) in log.iter().enumerate() {
-        if let Happened::Ended { id } = happened {
-            ends.insert(*id, at);
-        }
-    }
-    // A write is stable once a flush has ended that began after it.
-    for (at, happened) in log.iter().enumerate() {
-        let Happened::Submitted { id, kind, sector, data } = happened else { continue };
-        let durable =
-            matches!(kind, OperationKind::Write { durable: true } | OperationKind::WriteZeroes { durable: true, .. });
-        for (sector, data) in all[*sector..].iter_mut().zip(data) {
-            sector.push(Version { data: *data, submitted: at, ended: ends.get(id).copied(), durable });
-        }
-    }
-    all
-}
-
-/// When flushes of the disk began and ended.
-fn syncs(log: &[Happened]) -> Vec<(usize, usize)> {
-    let (mut begun, mut syncs) = (HashMap::new(), Vec::new());
-    for (at, happened) in log.iter().enumerate() {
-        match happened {
-            Happened::Submitted { id, kind: OperationKind::Flush, .. } => {
-                begun.insert(*id, at);
-            }
-            Happened::Ended { id } => syncs.extend(begun.remove(id).map(|begun| (begun, at))),
-            _ => {}
-        }
-    }
-    syncs
 }
 
 /// The driver's side of a record (BLK-STABLE-01).
@@ -254,24 +207,11 @@ fn wishes(log: &[Happened], requests: &[Request]) -> Vec<Vec<Wish>> {
 
 /// Takes the power away at each point; says what was missing.
 fn check(log: &[Happened], requests: &[Request], random: &mut Random) -> Result<Found, String> {
-    let (versions, syncs, wishes) = (versions(log), syncs(log), wishes(log, requests));
+    let (written, wishes) = (Written::new(log, &[[0; SECTOR]; SECTORS]), wishes(log, requests));
     let mut found = Found::default();
     for point in 0..=log.len() {
         found.points += 1;
-        let is_stable = |version: &Version| {
-            version.ended.is_some_and(|ended| {
-                (version.durable && ended < point) || syncs.iter().any(|(begun, end)| *begun > ended && *end < point)
-            })
-        };
-        // What each sector may be left with: the last that is surely there, or any that came later.
-        let left: Vec<Vec<&Sector>> = versions
-            .iter()
-            .map(|all| {
-                let floor = all.iter().rposition(is_stable).unwrap_or(0);
-                let later = all[floor + 1..].iter().take_while(|version| version.submitted < point);
-                std::iter::once(&all[floor]).chain(later).map(|version| &version.data).collect()
-            })
-            .collect();
+        let left = written.left(point);
         let needed: Vec<Option<usize>> =
             wishes.iter().map(|all| all.iter().rposition(|wish| wish.promised.is_some_and(|at| at < point))).collect();
         found.promises += needed.iter().flatten().count() as u64;
@@ -288,28 +228,6 @@ fn check(log: &[Happened], requests: &[Request], random: &mut Random) -> Result<
         }
     }
     Ok(found)
-}
-
-/// Disks that may be left: all where they are few; else such that each sector has each of its contents in one of them, and
-/// some that are mixed at random.
-fn images<'a>(left: &[Vec<&'a Sector>], random: &mut Random) -> Vec<Vec<&'a Sector>> {
-    let count = left.iter().fold(1u64, |product, all| product.saturating_mul(all.len() as u64));
-    if count <= FEW {
-        return (0..count)
-            .map(|mut number| {
-                let mut pick = |all: &Vec<&'a Sector>| {
-                    let chosen = all[(number % all.len() as u64) as usize];
-                    number /= all.len() as u64;
-                    chosen
-                };
-                left.iter().map(&mut pick).collect()
-            })
-            .collect();
-    }
-    let most = left.iter().map(Vec::len).max().unwrap_or(1);
-    let steps = (0..most).map(|n| left.iter().map(|all| all[n.min(all.len() - 1)]).collect());
-    let mixed = (0..4).map(|_| left.iter().map(|all| all[random.below(all.len() as u64) as usize]).collect());
-    steps.chain(mixed).collect()
 }
 
 /// One run of a device, and the power loss at each of its points.

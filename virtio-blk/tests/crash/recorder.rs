@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use virtio_blk::backend::RangeLimits;
+use virtio_blk::backend::{RangeLimits, ZoneStorage};
 use virtio_blk::{BlockBackend, BlockQueue, Capabilities, Completion, Operation, OperationKind};
 use virtio_core::{Event, Source, Sources};
 
@@ -20,6 +20,8 @@ pub(crate) enum Lie {
     Flush,
     /// That a durable write is on stable storage.
     Durable,
+    /// That the state file of zones is.
+    State,
 }
 
 /// What happened, in order.
@@ -29,6 +31,12 @@ pub(crate) enum Happened {
     Submitted { id: u64, kind: OperationKind, sector: usize, data: Vec<Sector> },
     /// It has ended, well.
     Ended { id: u64 },
+    /// The state file of zones got another length.
+    StateSized { len: usize },
+    /// Bytes were written to it.
+    StateWritten { at: usize, bytes: Vec<u8> },
+    /// All of that is on stable storage.
+    StateSynced,
     /// The driver has shown a request.
     Asked { request: usize },
     /// The driver has seen that it went well.
@@ -57,8 +65,8 @@ struct RecorderQueue {
 }
 
 impl Recorder {
-    pub(crate) fn new(sectors: usize, merge: bool, failing: u64, lie: Lie, seed: u64) -> Recorder {
-        let (disk, log, random) = (vec![[0; SECTOR]; sectors], Vec::new(), Random(seed));
+    pub(crate) fn new(disk: Vec<Sector>, merge: bool, failing: u64, lie: Lie, seed: u64) -> Recorder {
+        let (log, random) = (Vec::new(), Random(seed));
         Recorder(Arc::new(Mutex::new(State { disk, log, random, next: 0, lie, merge, failing })))
     }
 
@@ -118,7 +126,7 @@ impl State {
     /// Whether the disk keeps no word about operations of this kind.
     fn lies(&self, kind: OperationKind) -> bool {
         match self.lie {
-            Lie::None => false,
+            Lie::None | Lie::State => false,
             Lie::Flush => kind == OperationKind::Flush,
             Lie::Durable => matches!(
                 kind,
@@ -182,5 +190,52 @@ impl BlockQueue for RecorderQueue {
             self.event.signal();
         }
         ended.into_iter().for_each(done);
+    }
+}
+
+/// A state file of zones in memory, with the record of a disk if it belongs to one.
+pub(crate) struct StateFile {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) recorder: Option<Recorder>,
+}
+
+impl StateFile {
+    fn happened(&self, what: Happened) {
+        self.recorder.iter().for_each(|recorder| recorder.happened(what.clone()));
+    }
+}
+
+impl ZoneStorage for StateFile {
+    fn size(&mut self) -> io::Result<u64> {
+        Ok(self.bytes.len() as u64)
+    }
+
+    fn set_size(&mut self, len: u64) -> io::Result<()> {
+        self.bytes.resize(len as usize, 0);
+        self.happened(Happened::StateSized { len: len as usize });
+        Ok(())
+    }
+
+    fn fill(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let there = self.bytes.get(offset as usize..).and_then(|there| there.get(..bytes.len()));
+        bytes.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn put(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let at = offset as usize;
+        if self.bytes.len() < at + bytes.len() {
+            self.set_size((at + bytes.len()) as u64)?;
+        }
+        self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+        self.happened(Happened::StateWritten { at, bytes: bytes.to_vec() });
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.recorder.as_ref().is_none_or(|recorder| recorder.state().lie != Lie::State) {
+            self.happened(Happened::StateSynced);
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use super::ZonedBackend;
 use super::disk::Disk;
 use super::geometry::Geometry;
 use super::shared::Shared;
-use super::store::{StateFileError, Store};
+use super::store::{StateFileError, Store, ZoneStorage, open_file};
 use super::table::{Limits, Table};
 use crate::backend::zone::{ZonedCharacteristics, ZonedModel};
 use crate::backend::{BlockBackend, Capabilities, RangeLimits};
@@ -31,7 +31,8 @@ pub struct ZonedBuilder {
     limits: Limits,
     max_append_len: Option<u64>,
     write_granularity: Option<u32>,
-    state_file: Option<PathBuf>,
+    /// What errors call it, and the storage itself if it was given.
+    state: Option<(PathBuf, Option<Box<dyn ZoneStorage>>)>,
 }
 
 /// A zoned disk cannot be made like this.
@@ -142,7 +143,7 @@ impl ZonedBuilder {
             limits: Limits::default(),
             max_append_len: None,
             write_granularity: None,
-            state_file: None,
+            state: None,
         }
     }
 
@@ -204,7 +205,14 @@ impl ZonedBuilder {
     /// was being written at the time of a flush may be anything afterwards, as on any disk. Where the file cannot be
     /// written, what relies on it fails, though the zone has changed; after a sync of it failed, every later one does.
     pub fn state_file(mut self, path: impl Into<PathBuf>) -> ZonedBuilder {
-        self.state_file = Some(path.into());
+        self.state = Some((path.into(), None));
+        self
+    }
+
+    /// The same in a file that is open already, or in what takes the place of one, which errors call `name`. To keep
+    /// others away from it, and to have a new file's directory synced, is left to the caller.
+    pub fn state_storage(mut self, name: impl Into<PathBuf>, storage: impl ZoneStorage + 'static) -> ZonedBuilder {
+        self.state = Some((name.into(), Some(Box::new(storage))));
         self
     }
 
@@ -220,8 +228,14 @@ impl ZonedBuilder {
         let geometry = self.geometry(&capabilities)?;
         let characteristics = self.characteristics(&geometry)?;
         let mut disk = Disk::new(Table::new(geometry, self.limits));
-        let store = match &self.state_file {
-            Some(path) => Some(Mutex::new(Store::open(path, &geometry, |record| disk.restore(record))?)),
+        let store = match self.state {
+            Some((path, storage)) => {
+                let storage = match storage {
+                    Some(storage) => storage,
+                    None => Box::new(open_file(&path)?),
+                };
+                Some(Mutex::new(Store::open(&path, storage, &geometry, |record| disk.restore(record))?))
+            }
             None => None,
         };
         let most_zeroes = match capabilities.write_zeroes {

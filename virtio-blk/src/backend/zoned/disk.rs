@@ -383,9 +383,29 @@ impl Disk {
         zones
     }
 
+    /// What the state file should say of those of the zones that are active, which are taken from them.
+    pub(super) fn take_active(&mut self, zones: &mut BTreeSet<u32>) -> Vec<Record> {
+        let active: Vec<u32> = zones.extract_if(.., |zone| self.table.is_active(*zone)).collect();
+        active.into_iter().map(|zone| self.record(zone)).collect()
+    }
+
     /// The state file could not take these.
-    pub(super) fn give_back_changed(&mut self, mut zones: BTreeSet<u32>) {
-        self.changed.append(&mut zones);
+    pub(super) fn give_back_changed(&mut self, zones: impl Iterator<Item = u32>) {
+        for zone in zones {
+            // An active one that had only to say its state would be said to be empty.
+            let set = if self.table.is_active(zone) { &mut self.moved } else { &mut self.changed };
+            set.insert(zone);
+        }
+    }
+
+    /// What the state file should say of a zone that was not active when it was asked for. One that is by now was emptied
+    /// first, or was empty: its pointer comes later.
+    pub(super) fn idle_record(&mut self, zone: u32) -> Record {
+        if !self.table.is_active(zone) {
+            return self.record(zone);
+        }
+        self.moved.insert(zone);
+        Record::new(zone, ZoneState::Empty, 0, Holes::default())
     }
 
     /// What the state file should say of a zone.

@@ -30,7 +30,7 @@ use queue::ZonedQueue;
 use shared::{Keep, Shared};
 
 pub use builder::{ZonedBuilder, ZonedError};
-pub use store::StateFileError;
+pub use store::{StateFileError, ZoneStorage};
 
 /// A zoned disk (virtio 1.4, section 5.2) over any other: the rules of zones are kept here, and the other disk holds the
 /// data, at the same places.

@@ -1,11 +1,12 @@
 //! What all queues of a zoned disk share.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::Disk;
 use super::queue::Job;
-use super::record::RECORD_LEN;
+use super::record::{RECORD_LEN, Record};
 use super::store::Store;
 use crate::backend::zone::{DESCRIPTOR_LEN, REPORT_HEADER_LEN, ZonedCharacteristics, ZonedModel, report_header};
 use crate::backend::{BlockBackend, Operation, OperationError, OperationResult, RangeLimits, ZoneError};
@@ -100,22 +101,43 @@ impl Shared {
             return Ok(());
         };
         let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut zones = self.disk().take_changed(what == Keep::All);
+        let mut disk = self.disk();
+        let mut zones = disk.take_changed(what == Keep::All);
+        let active = match what {
+            Keep::All if self.characteristics.max_active_zones != 0 => disk.take_active(&mut zones),
+            _ => Vec::new(),
+        };
+        drop(disk);
+        let written = self.write(&mut store, &mut zones, &active, what);
+        if written.is_err() {
+            let active = active.iter().map(|record| record.zone);
+            self.disk().give_back_changed(zones.into_iter().chain(active));
+        }
+        written
+    }
+
+    /// Writes what is to be said of `zones`, and then what is said of those that are `active`. Leaves the zones that
+    /// were not written.
+    ///
+    /// BLK-INIT-13: a power failure may leave some of it. Until it is on stable storage that others are not active any
+    /// more, nothing is said to be, or there could be too many afterwards.
+    fn write(&self, store: &mut Store, zones: &mut BTreeSet<u32>, active: &[Record], what: Keep) -> io::Result<()> {
+        let limited = self.characteristics.max_active_zones != 0;
         let mut records = Vec::new();
         while !zones.is_empty() {
             let behind = zones.iter().nth(CHUNK).copied();
-            let rest = behind.map(|zone| zones.split_off(&zone)).unwrap_or_default();
             let mut disk = self.disk();
+            let record = |zone: &u32| if limited { disk.idle_record(*zone) } else { disk.record(*zone) };
             records.clear();
-            records.extend(zones.iter().map(|zone| disk.record(*zone)));
+            records.extend(zones.iter().take(CHUNK).map(record));
             drop(disk);
-            if let Err(error) = store.write(&records) {
-                zones.extend(rest);
-                self.disk().give_back_changed(zones);
-                return Err(error);
-            }
-            zones = rest;
+            store.write(&records)?;
+            *zones = behind.map(|zone| zones.split_off(&zone)).unwrap_or_default();
         }
+        if !active.is_empty() && store.freed {
+            store.sync()?;
+        }
+        active.chunks(CHUNK).try_for_each(|records| store.write(records))?;
         match what {
             Keep::All => store.sync(),
             Keep::Nothing | Keep::States => Ok(()),

@@ -1,21 +1,24 @@
 //! The state file: what zones are like, kept for the next time.
 //!
 //! A header of 64 bytes, then 64 bytes for each zone. All numbers are little-endian. A record of zeros is an empty zone,
-//! so that a new file is a header and a hole.
+//! so that a new file is a header and a hole. A file that is nothing but a hole is one whose making was cut off.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::geometry::Geometry;
 use super::record::{RECORD_LEN, Record, checksum};
-use crate::backend::zone::ZonedModel;
+use crate::backend::zone::{ZoneState, ZonedModel};
 
 const HEADER_LEN: usize = 64;
 /// The last byte is the version of the format.
 const MAGIC: [u8; 8] = *b"vzoned\0\x01";
 /// Where the header's checksum is.
 const SUM_AT: usize = HEADER_LEN - 4;
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 16;
 
 /// A state file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -68,12 +71,73 @@ pub enum StateFileError {
     },
 }
 
+/// Where a zoned disk keeps what its zones are like: a file, or what takes the place of one.
+///
+/// Whoever gives one to a disk sees to it that nobody else uses it. All of its methods may wait.
+pub trait ZoneStorage: Send + Sync {
+    /// Bytes that it has.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn size(&mut self) -> io::Result<u64>;
+
+    /// Gives it another length. What is new reads as zeros.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn set_size(&mut self, len: u64) -> io::Result<()>;
+
+    /// Fills `bytes` with what is there from `offset` on.
+    ///
+    /// # Errors
+    /// What the system says, and where there is less than that.
+    fn fill(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all of `bytes` from `offset` on. After a power failure each sector of 512 bytes is as it was before, or as
+    /// it was after one of the writes since the last [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// What the system says. Some of it may have been written.
+    fn put(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Everything that was written, and the length, are on stable storage after this.
+    ///
+    /// # Errors
+    /// What the system says. What was written since the last time may be lost then.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl ZoneStorage for File {
+    fn size(&mut self) -> io::Result<u64> {
+        self.seek(SeekFrom::End(0))
+    }
+
+    fn set_size(&mut self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+
+    fn fill(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.seek(SeekFrom::Start(offset))?;
+        self.read_exact(bytes)
+    }
+
+    fn put(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.seek(SeekFrom::Start(offset))?;
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
 /// An open state file.
-#[derive(Debug)]
 pub(super) struct Store {
-    pub(super) file: File,
+    pub(super) file: Box<dyn ZoneStorage>,
     /// Something was written since the last sync.
     pub(super) unsynced: bool,
+    /// That a zone is not active was written since the last sync.
+    pub(super) freed: bool,
     /// A sync failed: nothing can be promised any more, because the system reports lost data but once.
     lost: bool,
 }
@@ -100,36 +164,70 @@ fn place(zone: u32) -> u64 {
     HEADER_LEN as u64 + u64::from(zone) * RECORD_LEN as u64
 }
 
+/// What is there in a range, piece by piece. A piece has whole records if the range has.
+fn pieces(file: &mut dyn ZoneStorage, range: Range<u64>) -> impl Iterator<Item = io::Result<Vec<u8>>> {
+    range.clone().step_by(PIECE).map(move |at| {
+        let left = usize::try_from(range.end.saturating_sub(at)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; left.min(PIECE)];
+        file.fill(at, &mut bytes).map(|()| bytes)
+    })
+}
+
+/// Whether nothing was ever written there.
+fn is_hole(file: &mut dyn ZoneStorage, len: u64) -> io::Result<bool> {
+    for bytes in pieces(file, 0..len) {
+        if bytes?.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Opens the state file at `path`, or makes an empty one. It is this process's alone.
+pub(super) fn open_file(path: &Path) -> Result<File, StateFileError> {
+    let failed = |source| StateFileError::Io { path: path.into(), source };
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StateFileError::InUse { path: path.into() }),
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    if file.metadata().map_err(failed)?.len() == 0 {
+        sync_directory(path).map_err(failed)?;
+    }
+    Ok(file)
+}
+
+/// A new file's name is on stable storage after this. A file that was synced may have none after a power failure.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    match path.canonicalize()?.parent() {
+        Some(directory) if cfg!(unix) => File::open(directory)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
 impl Store {
-    /// Opens the state file at `path`, or makes one where there is none; an empty file is a new one. `restore` gets
-    /// what it says of each zone.
+    /// Reads what is kept in `file`, which errors call `path`, and makes a state file of it where there is nothing.
+    /// `restore` gets what it says of each zone.
     pub(super) fn open(
         path: &Path,
+        mut file: Box<dyn ZoneStorage>,
         geometry: &Geometry,
         mut restore: impl FnMut(Record),
     ) -> Result<Store, StateFileError> {
         let failed = |source| StateFileError::Io { path: path.into(), source };
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StateFileError::InUse { path: path.into() }),
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
-        let (len, expected) = (file.metadata().map_err(failed)?.len(), place(geometry.zones()));
-        if len == 0 {
-            file.write_all(&header(geometry)).map_err(failed)?;
-            file.set_len(expected).map_err(failed)?;
-            file.sync_all().map_err(failed)?;
-            return Ok(Store { file, unsynced: false, lost: false });
-        }
-        let mut bytes = BufReader::new(&mut file);
+        let (len, expected) = (file.size().map_err(failed)?, place(geometry.zones()));
         let mut found = [0; HEADER_LEN];
-        let foreign = |error: io::Error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => StateFileError::Foreign { path: path.into() },
-            _ => failed(error),
-        };
-        bytes.read_exact(&mut found).map_err(foreign)?;
+        if len >= HEADER_LEN as u64 {
+            file.fill(0, &mut found).map_err(failed)?;
+        }
+        if len == 0 || (len == expected && found == [0; HEADER_LEN] && is_hole(&mut *file, len).map_err(failed)?) {
+            // The header last: where it is, all the rest is.
+            file.set_size(expected).map_err(failed)?;
+            file.put(0, &header(geometry)).map_err(failed)?;
+            file.sync().map_err(failed)?;
+            return Ok(Store { file, unsynced: false, freed: false, lost: false });
+        }
         let sum = checksum(0, &found[..SUM_AT]).to_le_bytes();
         if found[..8] != MAGIC || found[SUM_AT..] != sum {
             return Err(StateFileError::Foreign { path: path.into() });
@@ -140,18 +238,21 @@ impl Store {
         if len != expected {
             return Err(StateFileError::Length { path: path.into(), len, expected });
         }
-        for zone in 0..geometry.zones() {
-            let mut record = [0; RECORD_LEN];
-            bytes.read_exact(&mut record).map_err(failed)?;
-            let record = Record::from_bytes(geometry, zone, &record);
-            restore(record.ok_or_else(|| StateFileError::Damaged { path: path.into(), zone })?);
+        let mut zones = 0..geometry.zones();
+        for bytes in pieces(&mut *file, HEADER_LEN as u64..len) {
+            for (record, zone) in bytes.map_err(failed)?.as_chunks().0.iter().zip(&mut zones) {
+                let record = Record::from_bytes(geometry, zone, record);
+                restore(record.ok_or_else(|| StateFileError::Damaged { path: path.into(), zone })?);
+            }
         }
-        Ok(Store { file, unsynced: false, lost: false })
+        // Who wrote it may have been killed before it was synced.
+        Ok(Store { file, unsynced: true, freed: true, lost: false })
     }
 
     /// Writes what is said of some zones, in the order of their numbers.
     pub(super) fn write(&mut self, records: &[Record]) -> io::Result<()> {
         self.unsynced |= !records.is_empty();
+        self.freed |= records.iter().any(|record| record.state != ZoneState::Closed);
         let mut bytes = Vec::new();
         for run in records.chunk_by(|record, next| record.zone.checked_add(1) == Some(next.zone)) {
             let Some(first) = run.first() else {
@@ -159,8 +260,7 @@ impl Store {
             };
             bytes.clear();
             run.iter().for_each(|record| bytes.extend_from_slice(&record.to_bytes()));
-            self.file.seek(SeekFrom::Start(place(first.zone)))?;
-            self.file.write_all(&bytes)?;
+            self.file.put(place(first.zone), &bytes)?;
         }
         Ok(())
     }
@@ -171,8 +271,8 @@ impl Store {
             return Err(io::Error::other("what the zones' state file had to keep was lost before"));
         }
         if self.unsynced {
-            self.file.sync_data().inspect_err(|_| self.lost = true)?;
-            self.unsynced = false;
+            self.file.sync().inspect_err(|_| self.lost = true)?;
+            (self.unsynced, self.freed) = (false, false);
         }
         Ok(())
     }

@@ -267,6 +267,10 @@ impl Table {
         }
     }
 
+    pub(super) fn is_active(&self, zone: u32) -> bool {
+        is_active(self.zone(zone).state)
+    }
+
     pub(super) fn is_write_required(&self, zone: u32) -> bool {
         self.geometry.kind(zone) == ZoneType::SequentialWriteRequired
     }

@@ -1,8 +1,10 @@
 //! What is there when a disk is opened again.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
@@ -12,7 +14,8 @@ use super::rig::{CAPACITY, KIB, SIZE, ZONE, at, io_error, runs, usual};
 use crate::backend::bench::{Bench, perform};
 use crate::backend::zone::ZoneState::*;
 use crate::backend::zone::ZonedModel;
-use crate::backend::zoned::{StateFileError, ZonedBackend, ZonedBuilder, ZonedError};
+use crate::backend::zoned::store::sync_directory;
+use crate::backend::zoned::{StateFileError, ZoneStorage, ZonedBackend, ZonedBuilder, ZonedError};
 use crate::backend::{BlockBackend, BlockQueue, OperationKind, OperationResult};
 
 /// A file of its own for each, gone when this goes.
@@ -256,7 +259,11 @@ fn files_that_are_none_of_this_disk_are_refused() {
     let good = sample();
     assert_eq!(good.len(), 64 + 8 * 64);
     assert!(matches!(refused(b"a disk image"), StateFileError::Foreign { .. }));
-    assert!(matches!(refused(&[0; 64 + 8 * 64]), StateFileError::Foreign { .. }));
+    for (len, other) in [(64 + 8 * 64, 64 + 8 * 64 - 1), (64 + 8 * 64, 64), (64 + 8 * 64 + 512, 0), (64, 0)] {
+        let mut bytes = vec![0; len];
+        bytes.get_mut(other).filter(|_| other != 0).into_iter().for_each(|byte| *byte = 1);
+        assert!(matches!(refused(&bytes), StateFileError::Foreign { .. }), "{len} bytes, but for {other} zeros");
+    }
     assert!(matches!(refused(&good[..100]), StateFileError::Length { len: 100, expected: 576, .. }));
     assert!(matches!(refused(&[&good[..], &[0; 64]].concat()), StateFileError::Length { len: 640, .. }));
     let record = |zone: usize| 64 * (zone + 1)..64 * (zone + 2);
@@ -283,6 +290,81 @@ fn files_that_are_none_of_this_disk_are_refused() {
     for path in [missing, std::env::temp_dir()] {
         let error = builder(&Held::new(vec![0; SIZE as usize]), &path).build().unwrap_err();
         assert!(matches!(error, ZonedError::StateFile(StateFileError::Io { .. })), "{error}");
+    }
+}
+
+#[test]
+fn a_file_whose_making_was_cut_off_is_a_new_one() {
+    for bytes in [&[][..], &[0; 64 + 8 * 64]] {
+        let place = Place::with(bytes);
+        let kept = Kept::new(&place.0);
+        assert!(kept.states()[1..].iter().all(|state| *state == (Empty, 0)));
+        drop(kept);
+        Kept::new(&place.0);
+        assert_eq!(fs::read(&place.0).unwrap()[..7], *b"vzoned\0");
+    }
+}
+
+#[test]
+fn the_directory_of_a_new_file_is_synced_wherever_it_is() {
+    let place = Place::with(&[]);
+    for path in [Path::new("Cargo.toml"), Path::new("./src/lib.rs"), &place.0] {
+        sync_directory(path).unwrap();
+    }
+    assert!(sync_directory(Path::new("no-such-directory/zones")).is_err());
+}
+
+#[test]
+fn storage_that_was_given_is_used_as_a_file_is() {
+    let place = Place::new();
+    let open = || File::options().read(true).write(true).create(true).truncate(false).open(&place.0).unwrap();
+    let disk = |held: &Held| usual(held.clone()).state_storage("zones of a", open()).build();
+    let held = Held::new(vec![0; SIZE as usize]);
+    let first = disk(&held).unwrap();
+    first.set_offline(3).unwrap();
+    drop(first);
+    assert_eq!(disk(&held).unwrap().zone(3).unwrap().state, Offline);
+    fs::write(&place.0, "a disk image").unwrap();
+    let error = disk(&held).unwrap_err();
+    assert_eq!(error.to_string(), "zones of a is not a state file of zones, or of another version");
+}
+
+/// A state file that counts how often it is synced.
+struct Counted(File, Arc<AtomicU32>);
+
+impl ZoneStorage for Counted {
+    fn size(&mut self) -> io::Result<u64> {
+        self.0.size()
+    }
+
+    fn set_size(&mut self, len: u64) -> io::Result<()> {
+        self.0.set_size(len)
+    }
+
+    fn fill(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.0.fill(offset, bytes)
+    }
+
+    fn put(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.put(offset, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.sync()
+    }
+}
+
+#[test]
+fn what_a_killed_process_has_written_is_synced_by_the_next_flush() {
+    let place = Place::with(&sample());
+    let (file, syncs) = (File::options().read(true).write(true).open(&place.0).unwrap(), Arc::new(AtomicU32::new(0)));
+    let held = Held::new(vec![0; SIZE as usize]);
+    let disk = usual(held.clone()).state_storage("zones", Counted(file, Arc::clone(&syncs))).build().unwrap();
+    let mut kept = Kept { bench: Bench::new(), queue: disk.open_queue(4).unwrap(), held, disk };
+    for _ in 0..2 {
+        kept.flush().unwrap();
+        assert_eq!(syncs.load(Ordering::Relaxed), 1);
     }
 }
 
@@ -333,10 +415,10 @@ proptest! {
 fn a_state_file_that_cannot_be_written_fails_what_relies_on_it() {
     let place = Place::new();
     let mut kept = Kept::new(&place.0);
-    let swap = |kept: &Kept, file: File| {
+    let swap = |kept: &Kept, file: Box<dyn ZoneStorage>| {
         std::mem::replace(&mut kept.disk.shared.store.as_ref().unwrap().lock().unwrap().file, file)
     };
-    let good = swap(&kept, File::open(&place.0).unwrap());
+    let good = swap(&kept, Box::new(File::open(&place.0).unwrap()));
     kept.append(0, 1, 4 * KIB, false).expect("it promises nothing");
     io_error(kept.append(0, 1, 4 * KIB, true));
     io_error(kept.flush());
@@ -348,7 +430,7 @@ fn a_state_file_that_cannot_be_written_fails_what_relies_on_it() {
     assert_eq!(again.states()[1..4], [(Closed, 8 * KIB), (Full, ZONE), (Offline, ZONE)]);
     // A pipe cannot be synced; what was to be on stable storage then may be lost.
     let (_reader, writer) = std::io::pipe().unwrap();
-    let good = swap(&kept, File::from(OwnedFd::from(writer)));
+    let good = swap(&kept, Box::new(File::from(OwnedFd::from(writer))));
     kept.disk.shared.store.as_ref().unwrap().lock().unwrap().unsynced = true;
     io_error(kept.flush());
     drop(swap(&kept, good));
