@@ -11,6 +11,7 @@ mod kill;
 #[path = "../device/ports.rs"]
 mod ports;
 mod power;
+mod promises;
 mod recorder;
 mod replay;
 #[allow(dead_code)] // shared with other tests

@@ -1,10 +1,10 @@
-//! What a power loss may leave of a disk whose record there is.
+//! What a power loss may leave of a disk, and of the state file of its zones, whose record there is.
 
 use std::collections::HashMap;
 
 use virtio_blk::OperationKind;
 
-use crate::recorder::{Happened, Sector};
+use crate::recorder::{Happened, SECTOR, Sector};
 use crate::talk::Random;
 
 /// Choices that are few enough to look at all of them.
@@ -107,4 +107,45 @@ pub(crate) fn images<'a>(left: &[Vec<&'a Sector>], random: &mut Random) -> Vec<V
     let steps = (0..most).map(|n| left.iter().map(|all| all[n.min(all.len() - 1)]).collect());
     let mixed = (0..4).map(|_| left.iter().map(|all| all[random.below(all.len() as u64) as usize]).collect());
     steps.chain(mixed).collect()
+}
+
+/// What may be left of the state file: its lengths, and the contents of each of its sectors, the stable ones first.
+pub(crate) struct States {
+    lens: Vec<usize>,
+    now: Vec<u8>,
+    sectors: Vec<Vec<Sector>>,
+}
+
+impl States {
+    pub(crate) fn new() -> States {
+        States { lens: vec![0], now: Vec::new(), sectors: Vec::new() }
+    }
+
+    pub(crate) fn happened(&mut self, happened: &Happened) {
+        match happened {
+            Happened::StateSized { len } => {
+                self.lens.push(*len);
+                self.now.resize(len.next_multiple_of(SECTOR), 0);
+                self.sectors.resize(len.div_ceil(SECTOR), vec![[0; SECTOR]]);
+            }
+            Happened::StateWritten { at, bytes } => {
+                self.now[*at..at + bytes.len()].copy_from_slice(bytes);
+                for sector in at / SECTOR..(at + bytes.len()).div_ceil(SECTOR) {
+                    let now = self.now[sector * SECTOR..][..SECTOR].try_into().unwrap();
+                    self.sectors[sector].push(now);
+                }
+            }
+            Happened::StateSynced => {
+                self.lens.drain(..self.lens.len() - 1);
+                self.sectors.iter_mut().for_each(|all| drop(all.drain(..all.len() - 1)));
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn left(&self, choice: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
+        let mut bytes: Vec<u8> = self.sectors.iter().flat_map(|all| all[choice(all.len())]).collect();
+        bytes.resize(self.lens[choice(self.lens.len())], 0);
+        bytes
+    }
 }

@@ -1,7 +1,6 @@
 //! The power goes over a zoned disk, at every point of a record of its data and of its state file together.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use virtio_blk::backend::ZonedBackend;
 use virtio_blk::backend::zone::{ZoneState, ZonedModel};
@@ -10,8 +9,9 @@ use virtio_core::Features;
 use virtio_core::testing::TestMemory;
 
 use crate::ports::{Mmio, Pci};
+use crate::promises::{Asked, Needed, fates, needed};
 use crate::recorder::{Happened, Lie, Recorder, SECTOR, Sector, StateFile};
-use crate::replay::Written;
+use crate::replay::{States, Written};
 use crate::rig::*;
 use crate::talk::{Random, Talk, live};
 
@@ -19,7 +19,7 @@ const QUEUES: u16 = 2;
 /// So many that their states are in several sectors. The first is a conventional one.
 const ZONES: usize = 20;
 /// Sectors of each, and those of them that can be written.
-const ZONE: usize = 4;
+pub(crate) const ZONE: usize = 4;
 const CAPACITY: usize = 3;
 const ACTIVE: u32 = 4;
 const FEATURES: Features = Features::from_bits(1 << 32 | 1 << 28 | 1 << 29 | 1 << 12 | 1 << 17);
@@ -28,7 +28,7 @@ const OLD: Sector = [0xee; SECTOR];
 
 /// What is tried.
 #[derive(Clone, Copy, Debug)]
-struct Trial {
+pub(crate) struct Trial {
     model: ZonedModel,
     /// Flushes are negotiated; else each write is to be stable.
     flush: bool,
@@ -39,12 +39,12 @@ struct Trial {
 }
 
 impl Trial {
-    fn is_aware(&self) -> bool {
+    pub(crate) fn is_aware(&self) -> bool {
         self.model == ZonedModel::HostAware
     }
 
     /// Sectors of a zone that can be written.
-    fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         if self.is_aware() { ZONE } else { CAPACITY }
     }
 
@@ -55,34 +55,6 @@ impl Trial {
             _ => builder.zone_capacity((CAPACITY * SECTOR) as u64).max_open(ACTIVE - 1).max_active(ACTIVE),
         };
         builder.state_storage("zones", state).build().map_err(|error| error.to_string())
-    }
-}
-
-/// What the driver asked for.
-#[derive(Clone, Debug)]
-enum Asked {
-    Flush,
-    /// The sector is known from the start, or from the answer.
-    Write {
-        zone: usize,
-        sector: Option<usize>,
-        data: Vec<Sector>,
-    },
-    Finish {
-        zone: usize,
-    },
-    Reset {
-        zones: Range<usize>,
-    },
-}
-
-impl Asked {
-    fn is_about(&self, zone: usize) -> bool {
-        match self {
-            Asked::Flush => false,
-            Asked::Write { zone: other, .. } | Asked::Finish { zone: other } => *other == zone,
-            Asked::Reset { zones } => zones.contains(&zone),
-        }
     }
 }
 
@@ -260,144 +232,6 @@ impl<P: Port> Scene<P> {
             }
         }
         self.settle();
-    }
-}
-
-/// A request, and what became of it, by the points of the record.
-struct Fate {
-    asked: Asked,
-    at: usize,
-    /// From here on a power loss may not take it away.
-    promised: Option<usize>,
-}
-
-/// The driver's side of a record.
-fn fates(log: &[Happened], requests: &[Asked], flush: bool) -> Vec<Fate> {
-    let (mut began, mut acknowledged) = (HashMap::new(), HashMap::new());
-    for (at, happened) in log.iter().enumerate() {
-        match happened {
-            Happened::Asked { request } => began.insert(*request, at),
-            Happened::Acknowledged { request } => acknowledged.insert(*request, at),
-            _ => None,
-        };
-    }
-    let is_flush = |number: &usize| matches!(requests[*number], Asked::Flush);
-    let flushes: Vec<_> = (0..requests.len())
-        .filter(is_flush)
-        .filter_map(|number| Some((began[&number], *acknowledged.get(&number)?)))
-        .collect();
-    let fate = |(number, asked): (usize, &Asked)| {
-        let promised = acknowledged.get(&number).and_then(|at| match (flush, asked) {
-            (true, _) => flushes.iter().filter(|flush| flush.0 > *at).map(|flush| flush.1).min(),
-            (false, Asked::Write { .. }) => Some(*at),
-            (false, _) => None,
-        });
-        Fate { asked: asked.clone(), at: began[&number], promised }
-    };
-    requests.iter().enumerate().map(fate).collect()
-}
-
-/// What has to be so of a zone when the power goes at some point.
-#[derive(Clone, Debug, Default)]
-struct Needed {
-    /// Sectors, and the contents that each may have.
-    data: Vec<(usize, Vec<Sector>)>,
-    /// Sectors that are below the pointer at least, and at most.
-    least: usize,
-    most: usize,
-    full: bool,
-    may_be_full: bool,
-}
-
-fn needed(trial: &Trial, fates: &[Fate], zone: usize, point: usize) -> Needed {
-    let ours: Vec<&Fate> = fates.iter().filter(|fate| fate.at < point && fate.asked.is_about(zone)).collect();
-    let is_reset = |fate: &&Fate| matches!(fate.asked, Asked::Reset { .. });
-    let promised = |fate: &Fate| fate.promised.is_some_and(|at| at < point);
-    // What was asked before the last reset that is promised is gone, and what was asked before any other may be.
-    let gone = ours.iter().rposition(|fate| is_reset(fate) && promised(fate)).map_or(0, |at| at + 1);
-    let sure = ours.iter().rposition(is_reset).map_or(0, |at| at + 1);
-    let mut needed = Needed::default();
-    let mut sum = 0;
-    for (at, fate) in ours.iter().enumerate().skip(gone) {
-        match &fate.asked {
-            Asked::Flush => {}
-            Asked::Reset { .. } => sum = 0,
-            Asked::Finish { .. } => {
-                needed.may_be_full = true;
-                needed.full |= at >= sure && promised(fate);
-            }
-            Asked::Write { sector, data, .. } => {
-                sum += data.len();
-                let end = sector.filter(|_| trial.is_aware()).map_or(sum, |first| first + data.len() - zone * ZONE);
-                needed.most = needed.most.max(end);
-                let Some(first) = sector.filter(|_| at >= sure && promised(fate)) else { continue };
-                needed.least = needed.least.max(first + data.len() - zone * ZONE);
-                if trial.is_aware() && zone != 0 {
-                    // What was skipped is zeroed. In other zones, what is ahead may be under way still.
-                    for sector in zone * ZONE..first {
-                        let mut contents = vec![[0; SECTOR]];
-                        contents.extend(ours[sure..].iter().filter_map(|other| other.asked.data_at(sector)));
-                        needed.data.push((sector, contents));
-                    }
-                }
-                for (offset, sector) in data.iter().enumerate() {
-                    let mut contents = vec![*sector];
-                    contents.extend(ours[at + 1..].iter().filter_map(|later| later.asked.data_at(first + offset)));
-                    needed.data.push((first + offset, contents));
-                }
-            }
-        }
-    }
-    needed.most = needed.most.min(trial.capacity());
-    needed.may_be_full |= needed.most == trial.capacity();
-    needed
-}
-
-impl Asked {
-    fn data_at(&self, at: usize) -> Option<Sector> {
-        let Asked::Write { sector: Some(first), data, .. } = self else { return None };
-        data.get(at.checked_sub(*first)?).copied()
-    }
-}
-
-/// What may be left of the state file: its lengths, and the contents of each of its sectors, the stable ones first.
-struct States {
-    lens: Vec<usize>,
-    now: Vec<u8>,
-    sectors: Vec<Vec<Sector>>,
-}
-
-impl States {
-    fn new() -> States {
-        States { lens: vec![0], now: Vec::new(), sectors: Vec::new() }
-    }
-
-    fn happened(&mut self, happened: &Happened) {
-        match happened {
-            Happened::StateSized { len } => {
-                self.lens.push(*len);
-                self.now.resize(len.next_multiple_of(SECTOR), 0);
-                self.sectors.resize(len.div_ceil(SECTOR), vec![[0; SECTOR]]);
-            }
-            Happened::StateWritten { at, bytes } => {
-                self.now[*at..at + bytes.len()].copy_from_slice(bytes);
-                for sector in at / SECTOR..(at + bytes.len()).div_ceil(SECTOR) {
-                    let now = self.now[sector * SECTOR..][..SECTOR].try_into().unwrap();
-                    self.sectors[sector].push(now);
-                }
-            }
-            Happened::StateSynced => {
-                self.lens.drain(..self.lens.len() - 1);
-                self.sectors.iter_mut().for_each(|all| drop(all.drain(..all.len() - 1)));
-            }
-            _ => {}
-        }
-    }
-
-    fn left(&self, choice: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
-        let mut bytes: Vec<u8> = self.sectors.iter().flat_map(|all| all[choice(all.len())]).collect();
-        bytes.resize(self.lens[choice(self.lens.len())], 0);
-        bytes
     }
 }
 
