@@ -2,18 +2,42 @@
 # shellcheck disable=SC2154 # the values come from /expect.sh
 # Runs in L2 after guest.sh: the block device under the kernel's own driver. /expect.sh says which disks there are.
 
+# Which virtio device has which serial, as " SERIAL=virtioN"... Asked for once: each time is a request to each disk, and some
+# are slow. Processes are what takes time in here, so that below the shell does what it can do itself.
+disks=' '
+
+# disks_learn: looks at all disks that there are.
+disks_learn() {
+    disks=' '
+    for disk_path in /sys/bus/virtio/devices/virtio*/block/vd*; do
+        disk_serial=''
+        # No line end follows.
+        read -r disk_serial 2>/dev/null <"$disk_path/serial" || [ -n "$disk_serial" ] || continue
+        disk_path=${disk_path%/block/*}
+        disks="$disks$disk_serial=${disk_path##*/} "
+    done
+}
+
 # disk_of SERIAL: the name of the disk, such as vda; fails when there is none.
 disk_of() {
-    for block in /sys/block/vd*; do
-        [ -r "$block/serial" ] && [ "$(cat "$block/serial")" = "$1" ] && basename "$block" && return
+    case "$disks" in *" $1="*) ;; *) disks_learn ;; esac
+    case "$disks" in *" $1="*) ;; *) return 1 ;; esac
+    disk_path=${disks#*" $1="}
+    for disk_path in "/sys/bus/virtio/devices/${disk_path%% *}"/block/vd*; do
+        [ -e "$disk_path" ] && echo "${disk_path##*/}" && return
     done
     return 1
 }
 disk_exists() { disk_of "$1" >/dev/null; }
-virtio_of() { basename "$(readlink -f "/sys/block/$1/device")"; }
-bytes_of() { echo $(($(cat "/sys/block/$1/size") * 512)); }
+virtio_of() {
+    link=$(readlink "/sys/block/$1/device") && echo "${link##*/}"
+}
+bytes_of() {
+    read -r sectors <"/sys/block/$1/size" && echo $((sectors * 512))
+}
 has_size() { [ "$(bytes_of "$1")" = "$2" ]; }
-forget_cache() { echo 3 >/proc/sys/vm/drop_caches; }
+# Once nothing is mounted, the device is asked for its data again.
+forget_disk() { blockdev --flushbufs "/dev/$1"; }
 digest() { sha256sum "$1" | cut -d ' ' -f 1; }
 
 # identity SERIAL TRANSPORT BYTES READ_ONLY BIT...: size, transport, read-only flag, feature bits.
@@ -30,7 +54,8 @@ identity() {
     pass "$serial/serial" "$disk on $device"
     expect "$serial/transport" "$(transport_of "$device")" "$transport"
     expect "$serial/capacity" "$(bytes_of "$disk")" "$bytes"
-    expect "$serial/read-only-flag" "$(cat "/sys/block/$disk/ro")" "$read_only"
+    read -r flag <"/sys/block/$disk/ro"
+    expect "$serial/read-only-flag" "$flag" "$read_only"
     echo "L2 NOTE $serial features $features"
     for bit in "$@" $extra_bits; do need_bit "$serial/feature-$bit" "$features" "$bit"; done
 }
@@ -52,8 +77,9 @@ file_system() {
 
 # verify SERIAL NAME: mounts afresh and compares with what was written.
 verify() {
-    forget_cache
-    succeeds "$1/$2-mount" mount -t ext4 "/dev/$(disk_of "$1")" /mnt
+    disk=$(disk_of "$1")
+    forget_disk "$disk"
+    succeeds "$1/$2-mount" mount -t ext4 "/dev/$disk" /mnt
     expect "$1/$2-file" "$(digest /mnt/guest.bin)" "$written"
     succeeds "$1/$2-tree" sh -c 'cd /mnt && sha256sum -c -s /manifest && sed s,files/,copy/, /manifest | sha256sum -c -s'
     succeeds "$1/$2-umount" umount /mnt
@@ -62,13 +88,19 @@ verify() {
 # pattern SERIAL BYTES: the same bytes as the host makes for this serial.
 pattern() { yes "virtio $1" | head -c "$2"; }
 
-# write_pattern SERIAL BLOCK: writes the pattern at that block of 4 KiB and reads it back from the device.
-write_pattern() {
-    pattern "$1" "$pattern_bytes" | dd of="/dev/$(disk_of "$1")" bs=4096 seek="$2" conv=fsync,notrunc iflag=fullblock 2>/dev/null || return 1
-    blockdev --flushbufs "/dev/$(disk_of "$1")" || return 1
+# is_pattern SERIAL BLOCK: the pattern lies at that block of 4 KiB of the device.
+is_pattern() {
+    disk=$(disk_of "$1") && forget_disk "$disk" || return 1
     pattern "$1" "$pattern_bytes" >/tmp/wanted
-    dd if="/dev/$(disk_of "$1")" of=/tmp/found bs=4096 skip="$2" count=$((pattern_bytes / 4096)) 2>/dev/null || return 1
+    dd if="/dev/$disk" of=/tmp/found bs=4096 skip="$2" count=$((pattern_bytes / 4096)) 2>/dev/null || return 1
     cmp /tmp/wanted /tmp/found
+}
+
+# write_pattern SERIAL BLOCK: writes the pattern there and reads it back from the device.
+write_pattern() {
+    disk=$(disk_of "$1") || return 1
+    pattern "$1" "$pattern_bytes" | dd of="/dev/$disk" bs=4096 seek="$2" conv=fsync,notrunc iflag=fullblock 2>/dev/null || return 1
+    is_pattern "$1" "$2"
 }
 
 # raw SERIAL: bytes at an offset, two writers at once, and growth while in use.
@@ -92,7 +124,7 @@ read_only() {
     disk=$(disk_of "$serial")
     expect "$serial/content" "$(digest "/dev/$disk")" "$ro_sha256"
     refuses "$serial/write" dd if=/dev/zero of="/dev/$disk" bs=4096 count=1 conv=notrunc,fsync
-    forget_cache
+    forget_disk "$disk"
     expect "$serial/content-after" "$(digest "/dev/$disk")" "$ro_sha256"
 }
 
@@ -123,6 +155,7 @@ interrupts() {
 
 # VERSION_1 32, RING_INDIRECT_DESC 28, RING_EVENT_IDX 29, RING_PACKED 34, and of the block device SEG_MAX 2, BLK_SIZE 6,
 # RO 5, FLUSH 9. IN_ORDER (35) is negotiated by the newest drivers only, so it is not asked for.
+disks_learn
 for lane in $lanes; do
     transport=${lane%%-*}
     case "$lane" in

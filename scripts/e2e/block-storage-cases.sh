@@ -1,36 +1,25 @@
 # shellcheck shell=dash
 # shellcheck disable=SC2154 # the values come from /expect.sh
 # Runs in L2 after block-cases.sh, whose functions it uses: what storage is made of, under the kernel's own driver and
-# programs that know more than busybox. They are on the disk "tools".
+# programs that know more than busybox.
 
 TOOLS=/tools/bin
 BLOCK=4096
 
-# tools_mount: their libraries are where they look for them.
-tools_mount() {
-    wait_for 30 disk_exists tools || return 1
-    mkdir -p /tools
-    mount -t ext4 -o ro "/dev/$(disk_of tools)" /tools || return 1
-    for folder in lib lib64 usr; do [ -e "/$folder" ] || ln -s "/tools/$folder" "/$folder" || return 1; done
-}
+# For what is mounted.
+forget_cache() { echo 3 >/proc/sys/vm/drop_caches; }
 
 # zeros SERIAL BLOCK COUNT: these blocks read as zeros, all of them.
 zeros() {
-    blockdev --flushbufs "/dev/$(disk_of "$1")" || return 1
-    dd if="/dev/$(disk_of "$1")" bs=$BLOCK skip="$2" count="$3" 2>/dev/null >/tmp/zeros || return 1
+    disk=$(disk_of "$1") && forget_disk "$disk" || return 1
+    dd if="/dev/$disk" bs=$BLOCK skip="$2" count="$3" 2>/dev/null >/tmp/zeros || return 1
     [ "$(wc -c </tmp/zeros)" = $(($3 * BLOCK)) ] && [ "$(tr -d '\0' </tmp/zeros | wc -c)" = 0 ]
 }
 
-# is_pattern SERIAL BLOCK: the pattern lies there.
-is_pattern() {
-    blockdev --flushbufs "/dev/$(disk_of "$1")" || return 1
-    pattern "$1" "$pattern_bytes" >/tmp/wanted
-    dd if="/dev/$(disk_of "$1")" of=/tmp/found bs=$BLOCK skip="$2" count=$((pattern_bytes / BLOCK)) 2>/dev/null || return 1
-    cmp /tmp/wanted /tmp/found
-}
-
 # limit SERIAL NAME: a queue limit of the disk.
-limit() { cat "/sys/block/$(disk_of "$1")/queue/$2"; }
+limit() {
+    read -r value <"/sys/block/$(disk_of "$1")/queue/$2" && echo "$value"
+}
 
 # above NAME VALUE LEAST
 above() {
@@ -101,8 +90,8 @@ verified() {
     done
 }
 
-# queue_full SERIAL: as many requests are with the device as its queue holds.
-queue_full() { awk -v size="$busy_queue_size" '{ exit $1 + $2 < size }' "/sys/block/$(disk_of "$1")/inflight"; }
+# queue_full DISK: as many requests are with the device as its queue holds.
+queue_full() { read -r reads writes <"/sys/block/$1/inflight" && [ $((reads + writes)) -ge "$busy_queue_size" ]; }
 
 # busy_rebind SERIAL: the device is taken from its driver, and so reset, while its queue is full of direct writes, which a limit
 # of its rate makes wait; then the driver gets it back. What nobody was writing is as it was, and the disk works.
@@ -115,7 +104,7 @@ busy_rebind() {
         dd if=/dev/zero of="/dev/$disk" bs=$BLOCK seek=$((number * 64)) oflag=direct conv=notrunc 2>/dev/null &
         writers="$writers $!"
     done
-    succeeds "$1/queue-is-full" wait_for 60 queue_full "$1"
+    succeeds "$1/queue-is-full" wait_for 60 queue_full "$disk"
     succeeds "$1/unbind" sh -c "echo $device >/sys/bus/virtio/drivers/virtio_blk/unbind"
     refuses "$1/gone-after-unbind" disk_of "$1"
     ended=0
@@ -146,11 +135,13 @@ zone_is() {
 # zones SERIAL: a host-managed disk, whose first zones are conventional ones.
 zones() {
     # The driver knows zones from 6.3 on, and must leave a host-managed disk alone before.
-    if ! grep -q virtblk_report_zones /proc/kallsyms; then
+    case "$(uname -r)" in
+    [1-5].* | 6.[0-2].*)
         refuses "$1/left-alone-by-old-kernel" disk_of "$1"
         echo "L2 NOTED $1: the driver of $(uname -r) knows no zoned disks"
         return
-    fi
+        ;;
+    esac
     if ! wait_for 30 disk_exists "$1"; then
         fail "$1/serial" "no disk has this serial"
         return
@@ -211,23 +202,30 @@ zone_files() {
     succeeds "$1/zonefs-umount" umount /mnt
 }
 
+# rooted SERIAL: the guest has booted from this disk, and keeps a file there.
+rooted() {
+    expect "$1/root" "$(awk '$2 == "/" { print $1, substr($4, 1, 2) }' /proc/mounts)" "/dev/$(disk_of "$1") rw"
+    expect "$1/init" "$(tr '\0' ' ' </proc/1/cmdline)" "/bin/sh /sbin/init "
+    succeeds "$1/file-write" dd if=/dev/urandom of=/guest.bin bs=64k count=24 conv=fsync
+    written=$(digest /guest.bin)
+    forget_cache
+    expect "$1/file-read" "$(digest /guest.bin)" "$written"
+    echo "L2 DIGEST $1 guest.bin $written"
+}
+
 # DISCARD 13, WRITE_ZEROES 14, CONFIG_WCE 11, MQ 12; the rest as in block-cases.sh.
-if tools_mount; then
-    pass tools/mount
-    for lane in $lanes; do
-        identity "$lane-fio" "${lane%%-*}" $((fio_bytes * fio_queues)) 0 32 12
-    done
-    verified
-    for transport in $busy; do identity "$transport-busy" "$transport" "$busy_bytes" 0 32 && busy_rebind "$transport-busy"; done
-    if identity pci-trim pci "$trim_bytes" 0 32 9 11 13 14; then
-        discarding pci-trim
-        caching pci-trim
-        trimming pci-trim
-        # From outside it is seen that all of it was given back.
-        succeeds pci-trim/blkdiscard-all $TOOLS/blkdiscard -f "/dev/$(disk_of pci-trim)"
-    fi
-    identity pci-qcow2 pci "$data_bytes" 0 32 9 13 14 && file_system pci-qcow2
-    for transport in $zoned; do zones "$transport-zoned"; done
-else
-    fail tools/mount "the programs cannot be had"
+for lane in $lanes; do
+    identity "$lane-fio" "${lane%%-*}" $((fio_bytes * fio_queues)) 0 32 12
+done
+verified
+for transport in $busy; do identity "$transport-busy" "$transport" "$busy_bytes" 0 32 && busy_rebind "$transport-busy"; done
+if identity pci-trim pci "$trim_bytes" 0 32 9 11 13 14; then
+    discarding pci-trim
+    caching pci-trim
+    trimming pci-trim
+    # From outside it is seen that all of it was given back.
+    succeeds pci-trim/blkdiscard-all $TOOLS/blkdiscard -f "/dev/$(disk_of pci-trim)"
 fi
+identity pci-qcow2 pci "$data_bytes" 0 32 9 13 14 && file_system pci-qcow2
+identity pci-root pci "$root_bytes" 0 32 9 13 14 && rooted pci-root
+for transport in $zoned; do zones "$transport-zoned"; done

@@ -1,11 +1,17 @@
 # shellcheck shell=dash
 # Sourced in L2 (busybox sh): how a case reports, and what it often asks of /sys. One line per result on the console,
-# "L2 NAME ok|FAIL DETAIL", and a last one, "L2 END COUNT", from which the reader knows that none is missing.
+# "L2 NAME ok|FAIL @SECONDS DETAIL", where the seconds are since the kernel began, and a last one, "L2 END COUNT", from which
+# the reader knows that none is missing.
 
 count=0
 
-pass() { count=$((count + 1)) && name=$1 && shift && echo "L2 $name ok $*"; }
-fail() { count=$((count + 1)) && name=$1 && shift && echo "L2 $name FAIL $*"; }
+pass() { report ok "$@"; }
+fail() { report FAIL "$@"; }
+report() {
+    count=$((count + 1)) && verdict=$1 && name=$2 && shift 2
+    read -r now _ </proc/uptime
+    echo "L2 $name $verdict @$now $*"
+}
 finish() { echo "L2 END $count"; }
 
 # expect NAME ACTUAL EXPECTED
@@ -49,8 +55,7 @@ need_bit() {
 
 # transport_of virtioN: mmio or pci, from the driver of the device that the virtio device sits on.
 transport_of() {
-    parent=$(dirname "$(readlink -f "/sys/bus/virtio/devices/$1")")
-    basename "$(readlink -f "$parent/driver")" | sed 's/^virtio-//'
+    link=$(readlink "/sys/bus/virtio/devices/$1/../driver") && echo "${link##*/virtio-}"
 }
 
 # interrupts_of virtioN: how many interrupts of the device were counted, on all CPUs.
