@@ -16,6 +16,7 @@ fn shared_by_any_threads() {
         virtio_blk::ZonedBackend, virtio_blk::RateLimit, virtio_blk::Stopped, virtio_blk::NullBackend);
     #[cfg(all(feature = "file", unix))]
     assert_send_sync!(true, true: virtio_blk::FileBackend, virtio_blk::FileOptions, virtio_blk::OpenError);
+    assert_send_sync!(true, true: virtio_blk::backend::HostZonesError, virtio_blk::backend::ZoneFault);
     #[cfg(all(feature = "nbd", unix))]
     assert_send_sync!(true, true: virtio_blk::NbdBackend, virtio_blk::backend::nbd::NbdBuilder, virtio_blk::backend::nbd::NbdError);
     #[cfg(all(feature = "uring", target_os = "linux"))]

@@ -12,7 +12,7 @@
 //! | [`MemoryBackend`] | memory, for tests and throw-away disks |
 //! | [`NbdBackend`] | an export of an NBD server, on this machine or another one |
 //! | [`NullBackend`] | none: all zeros, for measurements |
-//! | [`ZonedBackend`] | that of another backend, with zones on it |
+//! | [`ZonedBackend`] | that of another backend, with zones on it; or a zoned block device of the host |
 #![cfg_attr(feature = "imago", doc = "| [`ImageBackend`] | an image in a format of its own, such as qcow2 |")]
 
 #[cfg(test)]
@@ -56,7 +56,7 @@ pub use operation::{Completion, Operation, OperationError, OperationKind, Operat
 pub use sync::{SyncDisk, SyncQueue};
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub use uring::{UringBackend, UringBuilder};
-pub use zoned::{StateFileError, ZoneStorage, ZonedBackend, ZonedBuilder, ZonedError};
+pub use zoned::{HostZonesError, StateFileError, ZoneFault, ZoneStorage, ZonedBackend, ZonedBuilder, ZonedError};
 
 /// A disk. Shared by the device's handle and its queues; one `Arc` of it may serve several devices only if it says so.
 pub trait BlockBackend: Send + Sync {

@@ -40,6 +40,8 @@ pub(super) struct Direct {
     pub(super) memory: u32,
     /// Of offsets and lengths; a power of two.
     pub(super) offset: u32,
+    /// What is not aligned in memory is copied, not written by the page cache, which does not keep the order of writes.
+    pub(super) bounce: bool,
 }
 
 impl Direct {
@@ -85,7 +87,6 @@ impl Disk {
 
     /// Whether `operation` can go to [`file`](Self::file): always, but for direct I/O only if its offset, and each
     /// piece's address and length, are aligned. What direct I/O moved only in part may go on where it is not aligned.
-    #[cfg_attr(not(all(feature = "uring", target_os = "linux")), allow(dead_code))]
     pub(in crate::backend) fn takes_direct(&self, operation: &Operation) -> bool {
         self.takes(operation.io_slices(), operation.offset())
     }
@@ -156,6 +157,12 @@ impl Disk {
 
     /// Moves data, directly where that takes it.
     fn transfer(&self, operation: &Operation) -> io::Result<u64> {
+        if let Some(direct) = self.direct.as_ref().filter(|direct| direct.keeps_order(operation)) {
+            return match self.takes_direct(operation) {
+                true => sys::transfer(operation, |_, _| &self.file),
+                false => direct.transfer(&self.file, operation),
+            };
+        }
         match sys::transfer(operation, |pieces, offset| self.way(pieces, offset)) {
             // Stricter than it said.
             Err(error) if self.direct.is_some() && error.raw_os_error() == Some(libc::EINVAL) => {

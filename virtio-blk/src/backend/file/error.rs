@@ -79,6 +79,24 @@ pub enum OpenError {
         /// The file; empty if it was given as an open file.
         path: PathBuf,
     },
+    /// It is a block device whose zones have to be written in order, which no ordinary disk is.
+    #[error(
+        "{} is a host-managed zoned block device, and cannot be an ordinary disk: open it as a zoned one \
+         (ZonedBackend::open)", path.display()
+    )]
+    Zoned {
+        /// The device; empty if it was given as an open file.
+        path: PathBuf,
+    },
+    /// It was to be opened with its zones, and has none.
+    #[error(
+        "{} is no block device with zones of its own, or /sys, which would tell, is not mounted: emulate zones on it, or \
+         open it as an ordinary disk", path.display()
+    )]
+    NoZones {
+        /// The file.
+        path: PathBuf,
+    },
     /// Something else is wrong.
     #[error("the disk image {} cannot be used: {source}", path.display())]
     Io {

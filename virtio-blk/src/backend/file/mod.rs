@@ -1,5 +1,6 @@
 //! A disk in a file, or on a block device of the host.
 
+mod bounce;
 mod disk;
 mod error;
 mod limits;
@@ -20,7 +21,7 @@ pub(in crate::backend) use disk::Disk;
 pub use error::OpenError;
 pub use open::FileOptions;
 
-use self::sysfs::Sysfs;
+pub(in crate::backend) use self::sysfs::Sysfs;
 use super::{BlockBackend, BlockQueue, Capabilities, Lifetime, SyncQueue};
 
 /// A raw disk image in a file, or a block device of the host.
@@ -28,6 +29,8 @@ use super::{BlockBackend, BlockQueue, Capabilities, Lifetime, SyncQueue};
 /// Its bytes are the disk's bytes: no format is guessed from what the guest wrote there. Data moves between the file
 /// and guest memory in one vectored system call, in the thread that serves the queue: through the page cache of the
 /// host, or past it ([`FileOptions::direct`]).
+///
+/// A host-managed zoned block device is refused: opened by `ZonedBackend::open` it is a zoned disk.
 ///
 /// An image that is opened by its path is locked, so that two virtual machines do not write it
 /// ([`FileOptions::lock`]).

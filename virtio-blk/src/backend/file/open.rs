@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::sys::{self, BlockNumber};
+use super::super::zone::ZonedModel;
 use super::disk::{Direct, Disk};
 use super::sysfs::Sysfs;
 use super::{FileBackend, OpenError, limits, lock};
@@ -15,6 +16,16 @@ use crate::wire::SECTOR;
 
 /// What direct I/O takes for sure, where the system does not say what it wants.
 const SAFE_ALIGNMENT: u32 = 4096;
+
+/// What becomes of the zones of a block device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Zones {
+    /// It must not have any that have to be written in order.
+    No,
+    /// Whoever opens it takes care of them.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    Kept,
+}
 
 /// How a file is to be opened as a disk.
 ///
@@ -75,11 +86,21 @@ impl FileOptions {
     /// [`OpenError`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<FileBackend, OpenError> {
         let path = path.as_ref();
+        self.backend(self.open_file(path)?, path, Zones::No)
+    }
+
+    /// Opens a zoned block device: direct, and so that data that is not aligned is copied.
+    #[cfg(target_os = "linux")]
+    pub(in crate::backend) fn open_for_zones(&self, path: &Path) -> Result<FileBackend, OpenError> {
+        let options = FileOptions { direct: true, secure_erase: false, ..self.clone() };
+        options.backend(self.open_file(path)?, path, Zones::Kept)
+    }
+
+    fn open_file(&self, path: &Path) -> Result<File, OpenError> {
         let failed = |error| OpenError::new(path, !self.read_only, error);
         // Looked at before it is opened: opening a pipe waits for its other end.
         is_disk(&std::fs::metadata(path).map_err(failed)?, path)?;
-        let file = OpenOptions::new().read(true).write(!self.read_only).open(path).map_err(failed)?;
-        self.backend(file, path)
+        OpenOptions::new().read(true).write(!self.read_only).open(path).map_err(failed)
     }
 
     /// Takes a file that is open already, at whatever position. It is read-only if it was opened so, and direct if it
@@ -88,16 +109,26 @@ impl FileOptions {
     /// # Errors
     /// [`OpenError`], without a path.
     pub fn from_file(&self, file: File) -> Result<FileBackend, OpenError> {
-        self.backend(file, Path::new(""))
+        self.backend(file, Path::new(""), Zones::No)
     }
 
-    fn backend(&self, file: File, path: &Path) -> Result<FileBackend, OpenError> {
+    fn backend(&self, file: File, path: &Path, zones: Zones) -> Result<FileBackend, OpenError> {
         let failed = |error| OpenError::new(path, false, error);
         let metadata = file.metadata().map_err(failed)?;
         is_disk(&metadata, path)?;
         let regular = metadata.is_file();
         if self.secure_erase && regular {
             return Err(OpenError::SecureErase { path: path.to_owned() });
+        }
+        let sysfs = Sysfs::of(&metadata);
+        match zones {
+            Zones::No if !regular && is_host_managed(&file, sysfs.as_ref()) => {
+                return Err(OpenError::Zoned { path: path.to_owned() });
+            }
+            Zones::Kept if sysfs.as_ref().and_then(Sysfs::zoned).is_none() => {
+                return Err(OpenError::NoZones { path: path.to_owned() });
+            }
+            Zones::No | Zones::Kept => {}
         }
         let flags = sys::open_flags(&file).map_err(failed)?;
         if flags & libc::O_ACCMODE == libc::O_WRONLY {
@@ -130,17 +161,25 @@ impl FileOptions {
         let alignment = buffered.is_some().then(|| direct_alignment(&file, regular, path)).transpose()?;
         let mut disk = Disk::new(file, read_only, regular).with_lock(lock);
         if let (Some(buffered), Some((memory, offset))) = (buffered, alignment) {
-            disk = disk.with_direct(Direct { buffered, memory, offset });
+            let bounce = zones == Zones::Kept;
+            disk = disk.with_direct(Direct { buffered, memory, offset, bounce });
         }
         let size = disk.size().map_err(failed)?;
         if !size.is_multiple_of(SECTOR) {
             return Err(OpenError::Size { path: path.to_owned(), size });
         }
-        let sysfs = Sysfs::of(&metadata);
         let capabilities = limits::capabilities(&disk, size, sysfs.as_ref(), self.secure_erase);
         // BLK-LIFE-02: what tells nothing now is not asked later.
         let worn = sysfs.filter(|sysfs| sysfs.lifetime().is_some());
         Ok(FileBackend { disk: Arc::new(disk), capabilities, worn })
+    }
+}
+
+/// Whether a block device has zones that have to be written in order. Where nothing else tells, having zones is enough.
+fn is_host_managed(file: &File, sysfs: Option<&Sysfs>) -> bool {
+    match sysfs {
+        Some(sysfs) => sysfs.zoned() == Some(ZonedModel::HostManaged),
+        None => sys::zone_sectors(file).is_ok_and(|sectors| sectors != 0),
     }
 }
 

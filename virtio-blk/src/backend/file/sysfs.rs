@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::super::Lifetime;
+use super::super::zone::ZonedModel;
 
 /// The most bytes of such a file that matter.
 const LONGEST: u64 = 64;
@@ -13,14 +14,14 @@ const HIGHEST: usize = 8;
 
 /// The folder of a disk.
 #[derive(Debug)]
-pub(super) struct Sysfs {
+pub(in crate::backend) struct Sysfs {
     disk: PathBuf,
 }
 
 impl Sysfs {
     /// That of a block device, if the system shows it.
     #[cfg(target_os = "linux")]
-    pub(super) fn of(metadata: &Metadata) -> Option<Sysfs> {
+    pub(in crate::backend) fn of(metadata: &Metadata) -> Option<Sysfs> {
         use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
         let number = metadata.rdev();
@@ -29,7 +30,7 @@ impl Sysfs {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn of(_metadata: &Metadata) -> Option<Sysfs> {
+    pub(in crate::backend) fn of(_metadata: &Metadata) -> Option<Sysfs> {
         None
     }
 
@@ -43,8 +44,17 @@ impl Sysfs {
     }
 
     /// A number that tells how requests should be.
-    pub(super) fn queue(&self, name: &str) -> Option<u64> {
+    pub(in crate::backend) fn queue(&self, name: &str) -> Option<u64> {
         text(&self.disk.join("queue").join(name)).ok()?.trim().parse().ok()
+    }
+
+    /// How its zones have to be treated, if it has some.
+    pub(in crate::backend) fn zoned(&self) -> Option<ZonedModel> {
+        match text(&self.disk.join("queue/zoned")).ok()?.trim() {
+            "host-managed" => Some(ZonedModel::HostManaged),
+            "host-aware" => Some(ZonedModel::HostAware),
+            _ => None,
+        }
     }
 
     /// What flash storage tells of its wear; `None` for all else, and where it tells nothing that has a meaning

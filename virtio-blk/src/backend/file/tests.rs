@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
+#[cfg(target_os = "linux")]
 mod block_device;
 mod direct;
 mod faults;

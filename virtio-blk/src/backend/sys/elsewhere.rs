@@ -39,6 +39,10 @@ pub(in crate::backend) fn block_range(_file: &File, _what: BlockRange, _offset: 
     none()
 }
 
+pub(in crate::backend) fn zone_sectors(_file: &File) -> io::Result<u32> {
+    none()
+}
+
 pub(in crate::backend) fn direct_alignment(_file: &File) -> io::Result<Option<(u32, u32)>> {
     Ok(Some((0, 0)))
 }

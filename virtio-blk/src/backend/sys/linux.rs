@@ -109,7 +109,7 @@ pub(in crate::backend) fn byte_is_locked(file: &File, at: u8) -> io::Result<bool
 }
 
 /// Repeats a call that a signal ended.
-fn again(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+pub(super) fn again(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -6,6 +6,8 @@
 mod elsewhere;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "linux")]
+mod zones;
 
 use std::fs::File;
 use std::io;
@@ -19,6 +21,8 @@ use super::{Operation, OperationKind};
 pub(super) use elsewhere::*;
 #[cfg(target_os = "linux")]
 pub(super) use linux::*;
+#[cfg(target_os = "linux")]
+pub(super) use zones::*;
 
 /// The most pieces that one system call takes.
 const MOST_PIECES: usize = 1024;

@@ -16,7 +16,7 @@ use crate::backend::{BlockBackend, Capabilities, RangeLimits};
 use crate::wire::SECTOR;
 
 /// The most zones that a disk can have.
-const MOST_ZONES: u64 = 1 << 20;
+pub(super) const MOST_ZONES: u64 = 1 << 20;
 
 /// A zoned disk in the making. See [`ZonedBackend::builder`].
 ///
@@ -245,7 +245,8 @@ impl ZonedBuilder {
         };
         let secure_erase = capabilities.secure_erase.and_then(|limits| erasure(limits, geometry.zone_len));
         let inner = self.inner;
-        let shared = Shared { inner, characteristics, secure_erase, most_zeroes, disk: Mutex::new(disk), store };
+        let disk = Mutex::new(disk);
+        let shared = Shared { inner, characteristics, secure_erase, most_zeroes, disk, store, host: None };
         Ok(ZonedBackend { shared: Arc::new(shared) })
     }
 
@@ -308,7 +309,7 @@ impl ZonedBuilder {
 }
 
 /// A length in whole sectors, one of them at least.
-fn whole_sectors(len: u64) -> u64 {
+pub(super) fn whole_sectors(len: u64) -> u64 {
     (len / SECTOR * SECTOR).max(SECTOR)
 }
 

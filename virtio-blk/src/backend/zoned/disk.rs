@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::flights::{Flight, Flights, Moved};
 use super::holes::Holes;
 use super::record::Record;
-use super::table::Table;
+use super::table::{Table, Zone};
 use super::waker::Waker;
 use crate::backend::zone::ZoneState;
-use crate::backend::{OperationError, ZoneError};
+use crate::backend::{OperationError, OperationKind, ZoneError};
 
 /// Whether something can be done now.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,6 +55,10 @@ pub(super) struct Disk {
     barriers: Vec<Barrier>,
     next_barrier: u64,
     holes: BTreeMap<u32, Holes>,
+    /// Writes to a zone that is written at its pointer only wait for each other: a device of the host takes them so.
+    pub(super) in_order: bool,
+    /// Moves when something is admitted, and when it has ended.
+    changes: u64,
     /// Queues that wait for something to end.
     waiting: Vec<Arc<Waker>>,
     /// Zones of which the state file does not know the pointer.
@@ -71,6 +75,8 @@ impl Disk {
             barriers: Vec::new(),
             next_barrier: 0,
             holes: BTreeMap::new(),
+            in_order: false,
+            changes: 0,
             waiting: Vec::new(),
             moved: BTreeSet::new(),
             changed: BTreeSet::new(),
@@ -133,19 +139,21 @@ impl Disk {
     pub(super) fn write(&mut self, range: Range<u64>) -> Result<Verdict<Admitted>, ZoneError> {
         let zones = self.zones(&range)?;
         let none = range.start..range.start;
-        if zones.end <= self.table.geometry.conventional {
-            return Ok(Verdict::Go(Admitted { flight: None, gap: none }));
-        }
         // BLK-ZONE-19
         if zones.clone().any(|zone| self.table.zone(zone).state == ZoneState::ReadOnly) {
             return Err(ZoneError::InvalidCommand);
+        }
+        if zones.clone().all(|zone| self.table.is_conventional(zone)) {
+            return Ok(Verdict::Go(Admitted { flight: None, gap: none }));
         }
         let first = zones.start;
         let at = self.within(first, range.start);
         let mut flight = Flight { end: range.end, ..Flight::default() };
         let mut gap = none;
         if self.table.is_write_required(first) {
-            if self.barred(&range) {
+            // The host's device takes them one after the other.
+            let alone = self.in_order && self.flights.overlap(&self.span(zones.clone()));
+            if self.barred(&range) || alone {
                 return Ok(Verdict::Wait);
             }
             let from = self.table.write_at_pointer(first, at, range.end.saturating_sub(range.start))?;
@@ -153,7 +161,7 @@ impl Disk {
             flight.push(Moved { zone: first, from, to });
         } else {
             let pointer = self.table.geometry.start(first).saturating_add(self.table.zone(first).pointer);
-            if !self.table.geometry.is_conventional(first) && pointer < range.start {
+            if !self.table.is_conventional(first) && pointer < range.start {
                 // It would come to be below the pointer without having been written.
                 gap = pointer..range.start;
             }
@@ -161,7 +169,10 @@ impl Disk {
             if self.barred(&all) || self.flights.overlap(&all) {
                 return Ok(Verdict::Wait);
             }
-            for zone in first.max(self.table.geometry.conventional)..zones.end {
+            for zone in zones {
+                if self.table.is_conventional(zone) {
+                    continue;
+                }
                 let to = self.within(zone, range.end);
                 let from = self.table.write_anywhere(zone, to)?;
                 if from < to {
@@ -170,7 +181,7 @@ impl Disk {
             }
         }
         let start = gap.start.min(range.start);
-        self.flights.add(start, flight);
+        self.admit(start, flight);
         Ok(Verdict::Go(Admitted { flight: Some(start), gap }))
     }
 
@@ -210,8 +221,13 @@ impl Disk {
         Ok(Verdict::Go(self.occupy(range)))
     }
 
+    fn admit(&mut self, start: u64, flight: Flight) {
+        self.changes = self.changes.wrapping_add(1);
+        self.flights.add(start, flight);
+    }
+
     fn occupy(&mut self, range: Range<u64>) -> Admitted {
-        self.flights.add(range.start, Flight { end: range.end, ..Flight::default() });
+        self.admit(range.start, Flight { end: range.end, ..Flight::default() });
         Admitted { flight: Some(range.start), gap: range.start..range.start }
     }
 
@@ -220,6 +236,7 @@ impl Disk {
         let Some(ended) = self.flights.remove(flight) else {
             return;
         };
+        self.changes = self.changes.wrapping_add(1);
         if well {
             self.filled(&(flight..ended.end));
         }
@@ -272,7 +289,7 @@ impl Disk {
     /// Whether a range can be read, or part of it, now.
     pub(super) fn read(&self, range: &Range<u64>) -> Result<Verdict<()>, OperationError> {
         let zones = self.zones(range)?;
-        if zones.end <= self.table.geometry.conventional {
+        if zones.clone().all(|zone| self.table.is_conventional(zone)) {
             return Ok(Verdict::Go(()));
         }
         if self.flights.overlap(range) {
@@ -293,7 +310,7 @@ impl Disk {
         let (mut at, mut kind) = (range.start, None);
         while let Some(zone) = geometry.zone_at(at).filter(|_| at < range.end) {
             // BLK-ZONE-21
-            let pointer = match geometry.is_conventional(zone) {
+            let pointer = match self.table.is_conventional(zone) {
                 true => geometry.end(zone),
                 false => geometry.start(zone).saturating_add(self.table.zone(zone).pointer),
             };
@@ -353,6 +370,44 @@ impl Disk {
         // BLK-ZONE-09
         (0..self.table.geometry.zones()).for_each(|zone| self.reset_one(zone));
         Verdict::Go(())
+    }
+
+    /// Does to zones what a device of the host is about to do, once nothing is being written there, and keeps everything
+    /// else away until that has [ended](Self::ended).
+    pub(super) fn command(
+        &mut self,
+        command: OperationKind,
+        zones: Range<u32>,
+    ) -> Result<Verdict<Admitted>, ZoneError> {
+        let (first, span) = (zones.start, self.span(zones.clone()));
+        if self.flights.overlap(&span) {
+            return Ok(Verdict::Wait);
+        }
+        match command {
+            OperationKind::ZoneOpen => self.table.open(first)?,
+            OperationKind::ZoneClose => self.table.close(first)?,
+            OperationKind::ZoneFinish => self.finish(first)?,
+            OperationKind::ZoneReset => self.table.reset(first).map(|_| ())?,
+            _ => zones.for_each(|zone| self.reset_one(zone)),
+        }
+        Ok(Verdict::Go(self.occupy(span)))
+    }
+
+    /// The range in which something goes on.
+    pub(super) fn range_of_flight(&self, flight: u64) -> Range<u64> {
+        self.flights.range(flight).unwrap_or_default()
+    }
+
+    /// How often something was admitted, or has ended.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// A zone is as the host's device says, unless something goes on in it.
+    pub(super) fn take_over(&mut self, number: u32, zone: Zone) {
+        if !self.flights.overlap(&self.span(number..number.saturating_add(1))) {
+            self.table.replace(number, zone);
+        }
     }
 
     fn reset_one(&mut self, zone: u32) {

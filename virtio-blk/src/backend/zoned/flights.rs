@@ -52,6 +52,11 @@ impl Flights {
         self.0.remove(&start)
     }
 
+    /// The range of the one that starts there.
+    pub(super) fn range(&self, start: u64) -> Option<Range<u64>> {
+        self.0.get(&start).map(|flight| start..flight.end)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

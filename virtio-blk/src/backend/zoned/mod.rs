@@ -2,13 +2,14 @@
 //!
 //! The modules, from the inside out: `geometry` (where zones are), `table` (what state they are in),
 //! `flights` and `holes` (what is being written, and what could not be), `disk` (what may be done when), `queue` with
-//! `transfer` and `reset` (operations), `record` and `store` (the state file).
+//! `transfer` and `reset` (operations), `record` and `store` (the state file), `host` (zones that a device of the host has).
 
 mod builder;
 mod disk;
 mod flights;
 mod geometry;
 mod holes;
+mod host;
 mod queue;
 mod record;
 mod reset;
@@ -30,10 +31,12 @@ use queue::ZonedQueue;
 use shared::{Keep, Shared};
 
 pub use builder::{ZonedBuilder, ZonedError};
+pub use host::{HostZonesError, ZoneFault};
 pub use store::{StateFileError, ZoneStorage};
 
 /// A zoned disk (virtio 1.4, section 5.2) over any other: the rules of zones are kept here, and the other disk holds the
-/// data, at the same places.
+/// data, at the same places. Or a zoned block device of the host, with its own zones: see `ZonedBackend::open`; what
+/// follows is about the former.
 ///
 /// ```
 /// use virtio_blk::MemoryBackend;
@@ -98,8 +101,8 @@ impl ZonedBackend {
     /// file.
     ///
     /// # Errors
-    /// If it is a conventional zone, an offline one or none at all, or the state file cannot be written; in the last case
-    /// the zone is read-only all the same.
+    /// If it is a conventional zone, an offline one or none at all, if the zones are a device's of the host, or if the state
+    /// file cannot be written; in the last case the zone is read-only all the same.
     pub fn set_read_only(&self, zone: u32) -> io::Result<()> {
         self.fail(zone, ZoneState::ReadOnly)
     }
@@ -113,6 +116,9 @@ impl ZonedBackend {
     }
 
     fn fail(&self, zone: u32, state: ZoneState) -> io::Result<()> {
+        if self.shared.host.is_some() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "the zones are those of a device of the host"));
+        }
         if !self.shared.disk().fail(zone, state) {
             let line = format!("zone {zone} cannot become {state:?}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, line));
@@ -130,7 +136,8 @@ impl BlockBackend for ZonedBackend {
         let inner = self.shared.inner.capabilities();
         let aware = self.shared.is_aware();
         Capabilities {
-            discard: inner.discard.filter(|_| aware),
+            // A device of the host takes it for a reset, or refuses it.
+            discard: inner.discard.filter(|_| aware && self.shared.host.is_none()),
             write_zeroes: inner.write_zeroes.filter(|_| aware),
             zeroes_may_unmap: inner.zeroes_may_unmap && aware,
             secure_erase: self.shared.secure_erase,

@@ -151,6 +151,11 @@ impl ZonedQueue {
                 let result = self.shared.report(&operation);
                 self.end(operation, result, Keep::Nothing);
             }
+            OperationKind::ZoneOpen | OperationKind::ZoneClose | OperationKind::ZoneFinish
+                if self.shared.host.is_some() =>
+            {
+                self.reset(operation, job);
+            }
             OperationKind::ZoneOpen | OperationKind::ZoneClose | OperationKind::ZoneFinish => {
                 let result = self.manage(&operation);
                 self.end(operation, result.map(|()| 0).map_err(OperationError::Zone), Keep::States);
@@ -159,6 +164,17 @@ impl ZonedQueue {
                 self.reset(operation, job);
             }
         }
+    }
+
+    /// Whether a write to the same zone waits already, which has to come first on a device of the host.
+    fn is_behind(&self, operation: &Operation) -> bool {
+        let writes = |kind| matches!(kind, OperationKind::Write { .. } | OperationKind::ZoneAppend { .. });
+        if self.shared.host.is_none() || self.parked.is_empty() || !writes(operation.kind) {
+            return false;
+        }
+        let geometry = self.shared.disk().table.geometry;
+        let zone = geometry.zone_at(operation.offset);
+        self.parked.iter().any(|other| writes(other.kind) && geometry.zone_at(other.offset) == zone)
     }
 
     fn manage(&self, operation: &Operation) -> Result<(), ZoneError> {
@@ -252,6 +268,10 @@ impl BlockQueue for ZonedQueue {
 
     fn submit(&mut self, operation: Box<Operation>) {
         self.set_job(operation.tag, Job::None);
+        if self.is_behind(&operation) {
+            self.shared.disk().wait(&self.waker);
+            return self.park(operation, Job::None);
+        }
         self.start(operation);
     }
 

@@ -1,4 +1,4 @@
-//! Resets of zones, and erasures, which are resets as well.
+//! Resets of zones, and erasures, which are resets as well; and every command to zones of a device of the host.
 
 use std::ops::Range;
 
@@ -7,14 +7,16 @@ use super::queue::{Job, ZonedQueue};
 use super::shared::Keep;
 use crate::backend::{Operation, OperationError, OperationKind, OperationResult, ZoneError};
 
-/// The zones that an operation resets.
+/// The zones that an operation is for.
 fn zones(disk: &Disk, operation: &Operation) -> Result<Range<u32>, OperationError> {
     let geometry = &disk.table.geometry;
     let zones = match operation.kind {
         // DRV-BLK-18
         OperationKind::ZoneResetAll if operation.offset != 0 => None,
         OperationKind::ZoneResetAll => Some(0..geometry.zones()),
-        OperationKind::ZoneReset => geometry.zone_from(operation.offset).map(|zone| zone..zone.saturating_add(1)),
+        OperationKind::ZoneReset | OperationKind::ZoneOpen | OperationKind::ZoneClose | OperationKind::ZoneFinish => {
+            geometry.zone_from(operation.offset).map(|zone| zone..zone.saturating_add(1))
+        }
         // BLK-ZONE-24
         _ if !operation.range.is_multiple_of(geometry.zone_len) => None,
         _ => {
@@ -43,13 +45,14 @@ impl ZonedQueue {
         };
         let verdict = self.decide(|disk| {
             let verdict = zones(disk, &operation).and_then(|zones| match operation.kind {
+                kind if self.shared.host.is_some() => Ok(disk.command(kind, zones)?),
                 // BLK-ZONE-25
                 OperationKind::SecureErase => Ok(disk.erase(zones)?),
                 OperationKind::ZoneReset => Ok(disk.reset(zones)?.without_flight()),
                 _ => Ok(disk.reset_all().without_flight()),
             });
             match &verdict {
-                // An erasure keeps writes away until its end.
+                // An erasure, or a command to the host's device, keeps writes away until its end.
                 Ok(Verdict::Wait | Verdict::Go(Admitted { flight: Some(_), .. })) if barrier.is_none() => {
                     let range = zones(disk, &operation).map(|zones| disk.span(zones))?;
                     barrier = Some(disk.bar(range));
@@ -64,6 +67,9 @@ impl ZonedQueue {
             verdict
         });
         match (verdict, barrier) {
+            (Ok(Verdict::Go(Admitted { flight: Some(flight), .. })), Some(barrier)) if !erase => {
+                self.command(operation, flight, barrier);
+            }
             (Ok(Verdict::Go(Admitted { flight: Some(flight), .. })), Some(barrier)) => {
                 self.pass(operation, Job::Erase { flight, barrier });
             }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::Disk;
+use super::host::Host;
 use super::queue::Job;
 use super::record::{RECORD_LEN, Record};
 use super::store::Store;
@@ -12,7 +14,7 @@ use crate::backend::zone::{DESCRIPTOR_LEN, REPORT_HEADER_LEN, ZonedCharacteristi
 use crate::backend::{BlockBackend, Operation, OperationError, OperationResult, RangeLimits, ZoneError};
 
 /// Zones of a report that are looked at together.
-const REPORTED: usize = 64;
+const REPORTED: usize = 256;
 
 /// Zones that are written to the state file at once.
 const CHUNK: usize = (1 << 18) / RECORD_LEN;
@@ -38,6 +40,8 @@ pub(super) struct Shared {
     pub(super) most_zeroes: u64,
     pub(super) disk: Mutex<Disk>,
     pub(super) store: Option<Mutex<Store>>,
+    /// The host's device whose zones they are, if they are not made up here.
+    pub(super) host: Option<Host>,
 }
 
 impl Shared {
@@ -51,7 +55,7 @@ impl Shared {
         match job {
             Job::None | Job::Passed | Job::Read { .. } => {}
             // What is on the disk is not known.
-            Job::Write { flight, .. } | Job::Gap { flight, .. } => self.disk().ended(flight, false),
+            Job::Write { flight, .. } | Job::Gap { flight, .. } => self.ended(flight, false),
             Job::Reset { barrier } => self.disk().lift(barrier),
             Job::Erase { flight, barrier } => {
                 let mut disk = self.disk();
@@ -59,6 +63,35 @@ impl Shared {
                 disk.lift(barrier);
             }
         }
+    }
+
+    /// What was admitted has ended, well or not. If not, the host's device is asked what has become of its zones.
+    pub(super) fn ended(&self, flight: u64, well: bool) {
+        let Some(host) = self.host.as_ref().filter(|_| !well) else {
+            return self.disk().ended(flight, well);
+        };
+        let disk = self.disk();
+        let zones = disk.table.geometry.zones_of(&disk.range_of_flight(flight)).unwrap_or_default();
+        drop(disk);
+        let seen = host.look(zones);
+        let mut disk = self.disk();
+        disk.ended(flight, well);
+        match seen {
+            Ok(seen) => seen.into_iter().for_each(|(number, zone)| disk.take_over(number, zone)),
+            Err(error) => host.warn(&error),
+        }
+    }
+
+    /// Has the zones be as the host's device says, where nothing goes on in them.
+    fn refresh(&self, host: &Host, zones: Range<u32>) -> io::Result<()> {
+        let before = self.disk().changes();
+        let seen = host.look(zones)?;
+        let mut disk = self.disk();
+        // Else it may be older than what has ended meanwhile.
+        if disk.changes() == before {
+            seen.into_iter().for_each(|(number, zone)| disk.take_over(number, zone));
+        }
+        Ok(())
     }
 
     /// Describes zones from the one that holds the operation's offset on: as many as there is room for. Returns bytes.
@@ -78,6 +111,9 @@ impl Shared {
         let count = zones.len() as u64;
         writer.write(&report_header(count)).map_err(gone)?;
         while !zones.is_empty() {
+            if let Some(host) = &self.host {
+                self.refresh(host, zones.start..zones.end.min(zones.start.saturating_add(REPORTED as u32)))?;
+            }
             let mut bytes = [0; REPORTED * DESCRIPTOR_LEN];
             let mut filled = 0_usize;
             let disk = self.disk();

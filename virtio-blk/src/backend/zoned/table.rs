@@ -31,7 +31,10 @@ pub(super) struct Limits {
 /// One zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Zone {
+    pub(super) kind: ZoneType,
     pub(super) state: ZoneState,
+    /// Bytes that can be written to it when it is empty.
+    pub(super) capacity: u64,
     /// Bytes from its start on that were written. Kept where the zone is full, too: what is behind was never written.
     pub(super) pointer: u64,
 }
@@ -53,9 +56,11 @@ pub(super) struct Table {
 impl Table {
     /// With all sequential zones empty.
     pub(super) fn new(geometry: Geometry, limits: Limits) -> Table {
-        let zone = |zone| match geometry.is_conventional(zone) {
-            true => Zone { state: ZoneState::NotWritePointer, pointer: 0 },
-            false => Zone { state: ZoneState::Empty, pointer: 0 },
+        let zone = |zone| {
+            let (kind, capacity) = (geometry.kind(zone), geometry.capacity(zone));
+            let conventional = kind == ZoneType::Conventional;
+            let state = if conventional { ZoneState::NotWritePointer } else { ZoneState::Empty };
+            Zone { kind, state, capacity, pointer: 0 }
         };
         let zones = (0..geometry.zones()).map(zone).collect();
         Table { geometry, limits, zones, open: 0, active: 0, implicit: BTreeSet::new(), closed_last: u32::MAX }
@@ -63,7 +68,7 @@ impl Table {
 
     /// A zone. One that does not exist cannot be used.
     pub(super) fn zone(&self, zone: u32) -> Zone {
-        let none = Zone { state: ZoneState::Offline, pointer: 0 };
+        let none = Zone { kind: ZoneType::Conventional, state: ZoneState::Offline, capacity: 0, pointer: 0 };
         self.zones.get(zone as usize).copied().unwrap_or(none)
     }
 
@@ -71,6 +76,14 @@ impl Table {
     pub(super) fn restore(&mut self, zone: u32, state: ZoneState, pointer: u64) {
         self.set_pointer(zone, pointer);
         self.set(zone, state);
+    }
+
+    /// Replaces a zone by what the host's device says of it.
+    pub(super) fn replace(&mut self, zone: u32, by: Zone) {
+        self.set(zone, by.state);
+        if let Some(place) = self.zones.get_mut(zone as usize) {
+            *place = by;
+        }
     }
 
     /// The only place where a state changes, so that the counts are right.
@@ -134,7 +147,7 @@ impl Table {
 
     /// Closes a zone.
     pub(super) fn close(&mut self, zone: u32) -> Result<(), ZoneError> {
-        let Zone { state, pointer } = self.zone(zone);
+        let Zone { state, pointer, .. } = self.zone(zone);
         match state {
             ZoneState::ImplicitlyOpen | ZoneState::ExplicitlyOpen => {
                 self.set(zone, if pointer == 0 { ZoneState::Empty } else { ZoneState::Closed });
@@ -186,7 +199,7 @@ impl Table {
     /// Moves the pointer of a zone that is written at its pointer only: `len` bytes at `at` bytes from its start are to
     /// be written. Says where the pointer was.
     pub(super) fn write_at_pointer(&mut self, zone: u32, at: u64, len: u64) -> Result<u64, ZoneError> {
-        let Zone { state, pointer } = self.zone(zone);
+        let Zone { state, pointer, capacity, .. } = self.zone(zone);
         if !is_writable(state) {
             // BLK-ZONE-19, BLK-ZONE-20
             return Err(ZoneError::InvalidCommand);
@@ -196,7 +209,7 @@ impl Table {
             return Err(ZoneError::UnalignedWritePointer);
         }
         let end = pointer.saturating_add(len);
-        if end > self.geometry.capacity(zone) {
+        if end > capacity {
             // BLK-ZONE-12
             return Err(ZoneError::InvalidCommand);
         }
@@ -208,7 +221,7 @@ impl Table {
     /// Moves the pointer of a zone that is written anywhere, as bytes up to `end` from its start are to be written. Says
     /// where the pointer was.
     pub(super) fn write_anywhere(&mut self, zone: u32, end: u64) -> Result<u64, ZoneError> {
-        let Zone { state, pointer } = self.zone(zone);
+        let Zone { state, pointer, .. } = self.zone(zone);
         match state {
             // BLK-ZONE-19, BLK-ZONE-20
             ZoneState::ReadOnly | ZoneState::Offline => return Err(ZoneError::InvalidCommand),
@@ -230,7 +243,8 @@ impl Table {
 
     /// What was to be written up to the pointer is there: a zone that has no more room is full.
     pub(super) fn written(&mut self, zone: u32, end: u64) {
-        if end == self.geometry.capacity(zone) && is_writable(self.zone(zone).state) {
+        let Zone { state, capacity, .. } = self.zone(zone);
+        if end == capacity && is_writable(state) {
             self.set(zone, ZoneState::Full);
         }
     }
@@ -255,14 +269,14 @@ impl Table {
 
     /// The zone as a report has it.
     pub(super) fn describe(&self, zone: u32) -> ZoneDescriptor {
-        let (geometry, Zone { state, pointer }) = (&self.geometry, self.zone(zone));
+        let (geometry, Zone { kind, state, capacity, pointer }) = (&self.geometry, self.zone(zone));
         let start = geometry.start(zone);
         let has_pointer = is_writable(state);
         ZoneDescriptor {
-            capacity: geometry.capacity(zone),
+            capacity,
             start,
             write_pointer: if has_pointer { start.saturating_add(pointer) } else { geometry.end(zone) },
-            kind: geometry.kind(zone),
+            kind,
             state,
         }
     }
@@ -272,7 +286,11 @@ impl Table {
     }
 
     pub(super) fn is_write_required(&self, zone: u32) -> bool {
-        self.geometry.kind(zone) == ZoneType::SequentialWriteRequired
+        self.zone(zone).kind == ZoneType::SequentialWriteRequired
+    }
+
+    pub(super) fn is_conventional(&self, zone: u32) -> bool {
+        self.zone(zone).kind == ZoneType::Conventional
     }
 
     /// How many zones are open, and how many active.

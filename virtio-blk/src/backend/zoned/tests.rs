@@ -1,8 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod building;
+mod fake;
 mod held;
 mod holes;
+mod host;
+mod host_faults;
 mod managing;
 mod model;
 mod queues;

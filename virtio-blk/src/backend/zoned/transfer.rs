@@ -203,7 +203,7 @@ impl ZonedQueue {
             Ok(_) => io::Error::from(io::ErrorKind::WriteZero).into(),
             Err(error) => error,
         };
-        self.shared.disk().ended(flight, false);
+        self.shared.ended(flight, false);
         self.end(held, Err(error), Keep::Nothing);
     }
 
@@ -215,9 +215,14 @@ impl ZonedQueue {
         asked: Asked,
     ) {
         let well = matches!(result, Ok(len) if len == operation.len());
-        self.shared.disk().ended(flight, well);
+        self.shared.ended(flight, well);
         let at = operation.offset;
         (operation.kind, operation.offset) = (asked.kind, asked.offset);
+        let result = match (result, &self.shared.host) {
+            // BLK-ZONE-10
+            (Err(OperationError::Io(error)), Some(host)) => Err(host.explain(error)),
+            (result, _) => result,
+        };
         let (result, durable) = match asked.kind {
             // BLK-ZONE-13
             OperationKind::ZoneAppend { durable } => match result {

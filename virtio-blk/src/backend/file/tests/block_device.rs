@@ -1,9 +1,13 @@
-//! Loop devices stand for the block devices of a host. They need root.
+//! Loop devices stand for the block devices of a host. They need root; zoned ones are made by `null_blk`.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::super::super::{BlockBackend, OperationError, OperationKind, OperationResult};
+use super::super::super::bench::{Bench, finish, perform};
+use super::super::super::zone::{ZoneState, ZoneType};
+use super::super::super::{
+    BlockBackend, HostZonesError, OperationError, OperationKind, OperationResult, ZoneError, ZonedBackend,
+};
 use super::super::{FileBackend, FileOptions, OpenError};
 use super::{Image, Rig, pattern};
 
@@ -99,4 +103,95 @@ fn a_block_device_that_cannot_erase_says_so() {
     drop((rig, backend));
     let can = FileBackend::open_read_only(&device.path).expect("a disk").capabilities();
     assert_eq!((can.read_only, can.discard, can.secure_erase), (true, None, None));
+}
+
+#[test]
+#[ignore = "needs root and loop devices"]
+fn a_block_device_without_zones_is_no_zoned_disk() {
+    let device = Loop::new(1 << 20, 512);
+    let refused = ZonedBackend::open(&device.path);
+    assert!(matches!(refused, Err(HostZonesError::Open(OpenError::NoZones { path })) if path == device.path));
+}
+
+/// A host-managed device of the host, all of whose zones are empty: `VIRTIO_ZONED_DEVICE`.
+#[test]
+#[ignore = "needs a zoned block device"]
+fn a_zoned_block_device_is_a_zoned_disk_and_no_other() {
+    let path = std::env::var("VIRTIO_ZONED_DEVICE").expect("VIRTIO_ZONED_DEVICE");
+    assert!(matches!(FileBackend::open(&path), Err(OpenError::Zoned { .. })));
+    assert!(matches!(FileBackend::open_read_only(&path), Err(OpenError::Zoned { .. })));
+    let open = || ZonedBackend::open(&path).expect("a zoned disk");
+    let disk = open();
+    assert!(matches!(ZonedBackend::open(&path), Err(HostZonesError::Open(OpenError::Locked { .. }))));
+    let told = disk.capabilities().zoned.expect("zones");
+    let block = u64::from(told.write_granularity);
+    let zones = (0..disk.zones()).map(|zone| disk.zone(zone).expect("a zone"));
+    let first =
+        zones.clone().position(|zone| zone.kind == ZoneType::SequentialWriteRequired).expect("a sequential zone");
+    let zone = first as u32;
+    let (start, capacity) = zones.clone().map(|zone| (zone.start, zone.capacity)).nth(first).expect("a zone");
+    let is = |disk: &ZonedBackend| {
+        let zone = disk.zone(zone).expect("a zone");
+        (zone.state, zone.write_pointer - zone.start)
+    };
+    let mut rig = Rig { bench: Bench::new(), queue: disk.open_queue(16).expect("a queue") };
+    assert!(rig.range(OperationKind::ZoneReset, start, 0).is_ok());
+    assert_eq!(is(&disk), (ZoneState::Empty, 0));
+
+    // In memory that is aligned, and not.
+    let data = pattern(4 * block as usize, 3);
+    assert_eq!(rig.write(start, &data).expect("a write"), 4 * block);
+    let place = rig.bench.memory.alloc(8 * block, 4096) + 1;
+    rig.bench.memory.write(place, &data);
+    let append = OperationKind::ZoneAppend { durable: true };
+    let pieces = [(place, 100), (place + 100, 4 * block as u32 - 100)];
+    let operation = rig.bench.operation(0, append, start, &pieces);
+    assert_eq!(perform(&mut *rig.queue, operation).expect("an append"), start + 4 * block);
+    assert_eq!(is(&disk), (ZoneState::ImplicitlyOpen, 8 * block));
+    for offset in [start, start + 4 * block, start + 12 * block] {
+        let refused = rig.write(offset, &data);
+        assert!(matches!(refused, Err(OperationError::Zone(ZoneError::UnalignedWritePointer))), "{refused:?}");
+    }
+    let (result, read) = rig.read(start, 12 * block as u32);
+    assert_eq!(result.expect("a read"), 12 * block);
+    assert!(read[..4 * block as usize] == data && read[4 * block as usize..8 * block as usize] == data);
+    assert!(read[8 * block as usize..].iter().all(|byte| *byte == 0));
+    let odd = rig.bench.operation(0, OperationKind::Read, start + 512, &[(place, 512)]);
+    assert_eq!(perform(&mut *rig.queue, odd).expect("a read"), 512);
+    assert!(rig.bench.memory.bytes(place, 512) == data[512..1024]);
+
+    // Who opens it next finds it so.
+    drop((rig, disk));
+    let disk = open();
+    assert_eq!(is(&disk).1, 8 * block);
+    let mut rig = Rig { bench: Bench::new(), queue: disk.open_queue(16).expect("a queue") };
+    for (kind, state, pointer) in [
+        (OperationKind::ZoneOpen, ZoneState::ExplicitlyOpen, 8 * block),
+        (OperationKind::ZoneClose, ZoneState::Closed, 8 * block),
+        (OperationKind::ZoneFinish, ZoneState::Full, told.zone_len),
+        (OperationKind::ZoneReset, ZoneState::Empty, 0),
+    ] {
+        assert!(rig.range(kind, start, 0).is_ok(), "{kind:?}");
+        assert_eq!(is(&disk), (state, pointer), "{kind:?}");
+    }
+    // As many at once as the queue takes, all in one zone, until it is full.
+    let (len, mut at) = (capacity / 64 / block * block, 0);
+    while at < capacity {
+        let most = 16.min((capacity - at).div_ceil(len));
+        for tag in 0..most {
+            let len = len.min(capacity - at);
+            let operation = rig.bench.write(tag as u16, start + at, &pattern(len as usize, tag as u8));
+            rig.queue.submit(operation);
+            at += len;
+        }
+        let done = finish(&mut *rig.queue, most as usize);
+        assert!(done.iter().all(|completion| completion.result.is_ok()), "{done:?}");
+        rig.bench = Bench::new();
+    }
+    assert_eq!(is(&disk).0, ZoneState::Full);
+    assert_eq!(rig.range(OperationKind::Flush, 0, 0).expect("a flush"), 0);
+    assert!(rig.range(OperationKind::ZoneResetAll, 0, 0).is_ok());
+    assert!((0..disk.zones()).all(|zone| {
+        matches!(disk.zone(zone).expect("a zone").state, ZoneState::Empty | ZoneState::NotWritePointer)
+    }));
 }

@@ -169,7 +169,7 @@ fn storage_that_is_stricter_than_it_says_is_used_the_other_way() {
     }
     let file = std::fs::OpenOptions::new().read(true).write(true).custom_flags(libc::O_DIRECT).open(&image.0);
     // Takes everything, it says.
-    let anything = Direct { buffered: image.file(), memory: 1, offset: 1 };
+    let anything = Direct { buffered: image.file(), memory: 1, offset: 1, bounce: false };
     let disk = Disk::new(file.expect("the image"), false, true).with_direct(anything);
     let mut rig = Rig::new(&FileBackend::from_file(image.file()).expect("an image"));
     let at = rig.bench.memory.alloc(8192, 4096);
@@ -247,4 +247,60 @@ fn a_file_system_without_direct_io_is_named() {
     let error = FileOptions::new().direct(true).read_only(true).lock(false).open(status).expect_err("no disk");
     assert!(matches!(&error, OpenError::Direct { path } if path == status), "{error}");
     assert!(error.to_string().contains("O_DIRECT"), "{error}");
+}
+
+#[test]
+fn where_order_matters_data_that_is_not_aligned_is_copied() {
+    const SIZE: usize = 4 << 20;
+    for folder in folders() {
+        let image = Image::under(&folder, &pattern(SIZE, 1));
+        let Some(backend) = direct(&image) else {
+            continue;
+        };
+        let file = std::fs::OpenOptions::new().read(true).write(true).custom_flags(libc::O_DIRECT).open(&image.0);
+        // What goes through the page cache is seen in another file.
+        let other = Image::new(&[0; 65536]);
+        let direct = Direct { buffered: other.file(), memory: 4096, offset: 4096, bounce: true };
+        let disk = Disk::new(file.expect("the image"), false, true).with_direct(direct);
+        let mut rig = Rig::new(&backend);
+        let (at, mut expected) = (rig.bench.memory.alloc(SIZE as u64, 4096), image.content());
+        // Where in the file, and pieces of memory: by address and length.
+        let cases: &[(u64, &[(u64, u32)])] = &[
+            (0, &[(0, 4096)]),
+            (4096, &[(1, 4096)]),
+            (8192, &[(0, 100), (200, 3996), (5000, 4096)]),
+            (65536, &[(0, 1 << 20), ((1 << 20) + 3, 1 << 20), (3 << 20, 4096)]),
+        ];
+        for (round, (offset, pieces)) in cases.iter().enumerate() {
+            let pieces: Vec<_> = pieces.iter().map(|(address, len)| (at + address, *len)).collect();
+            let len: usize = pieces.iter().map(|(_, len)| *len as usize).sum();
+            let data = pattern(len, 70 + round as u8);
+            let mut rest = &data[..];
+            for (address, len) in &pieces {
+                let (piece, others) = rest.split_at(*len as usize);
+                rig.bench.memory.write(*address, piece);
+                rest = others;
+            }
+            let write = rig.bench.operation(0, OperationKind::Write { durable: false }, *offset, &pieces);
+            assert_eq!(disk.perform(&write).expect("a write"), len as u64);
+            expected[*offset as usize..*offset as usize + len].copy_from_slice(&data);
+            assert!(image.content() == expected, "round {round}");
+            // Reads need not even be whole blocks.
+            for (offset, len) in [(*offset, len), (offset + 512, len - 1024), (offset + 3584, 512)] {
+                rig.bench.memory.write(at + 1, &vec![0; len]);
+                let read = rig.bench.operation(0, OperationKind::Read, offset, &[(at + 1, len as u32)]);
+                assert_eq!(disk.perform(&read).expect("a read"), len as u64);
+                assert!(rig.bench.memory.bytes(at + 1, len) == expected[offset as usize..offset as usize + len]);
+            }
+        }
+        // The end of the file.
+        let read = rig.bench.operation(0, OperationKind::Read, SIZE as u64 - 512, &[(at + 1, 4096)]);
+        assert_eq!(disk.perform(&read).expect("a read"), 512);
+        assert!(other.content() == [0; 65536], "nothing went through the page cache");
+        // Only parts of blocks do, for which no order matters.
+        let write = rig.bench.operation(0, OperationKind::Write { durable: false }, 512, &[(at, 512)]);
+        assert_eq!(disk.perform(&write).expect("a write"), 512);
+        assert!(image.content() == expected && other.content()[..512] == [0; 512]);
+        assert!(other.content()[512..1024] == rig.bench.memory.bytes(at, 512));
+    }
 }

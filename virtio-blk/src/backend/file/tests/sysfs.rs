@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use super::super::super::zone::ZonedModel;
 use super::super::super::{BlockBackend, Lifetime};
 use super::super::FileBackend;
 use super::super::sysfs::Sysfs;
@@ -116,4 +117,22 @@ fn numbers_of_the_queue_are_those_of_the_disk() {
         assert_eq!(sysfs.queue("discard_granularity"), None);
         assert_eq!(sysfs.queue("write_zeroes_max_bytes"), None);
     }
+}
+
+#[test]
+fn zoned_devices_say_how_they_have_to_be_treated() {
+    for (told, model) in [
+        ("host-managed\n", Some(ZonedModel::HostManaged)),
+        ("host-aware\n", Some(ZonedModel::HostAware)),
+        ("none\n", None),
+        ("drive-managed\n", None),
+        ("", None),
+    ] {
+        let tree = Tree::new("zoned", &[("sda/queue/zoned", told), ("sda/sda1/partition", "1\n")]);
+        for folder in ["sda", "sda/sda1"] {
+            assert_eq!(Sysfs::at(&tree.0.join(folder)).expect("a folder").zoned(), model, "{told:?}");
+        }
+    }
+    let plain = Tree::new("unzoned", &[("sda/size", "100\n")]);
+    assert_eq!(Sysfs::at(&plain.0.join("sda")).expect("a folder").zoned(), None);
 }

@@ -35,7 +35,11 @@ pub(super) fn usual(inner: impl BlockBackend + 'static) -> ZonedBuilder {
 impl Rig {
     pub(super) fn new(change: impl FnOnce(ZonedBuilder) -> ZonedBuilder) -> Rig {
         let memory = MemoryBackend::new(vec![0xee; SIZE as usize]);
-        let disk = change(usual(memory.clone())).build().unwrap();
+        Rig::of(change(usual(memory.clone())).build().unwrap(), memory)
+    }
+
+    /// With any disk.
+    pub(super) fn of(disk: ZonedBackend, memory: MemoryBackend) -> Rig {
         let queue = disk.open_queue(64).unwrap();
         Rig { bench: Bench::new(), memory, disk, queue }
     }
