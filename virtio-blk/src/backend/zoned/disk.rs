@@ -387,7 +387,10 @@ impl Disk {
             OperationKind::ZoneOpen => self.table.open(first)?,
             OperationKind::ZoneClose => self.table.close(first)?,
             OperationKind::ZoneFinish => self.finish(first)?,
-            OperationKind::ZoneReset => self.table.reset(first).map(|_| ())?,
+            OperationKind::ZoneReset => {
+                self.table.can_reset(first)?;
+                self.reset_one(first);
+            }
             _ => zones.for_each(|zone| self.reset_one(zone)),
         }
         Ok(Verdict::Go(self.occupy(span)))

@@ -60,7 +60,7 @@ fn ended(rig: &mut Rig) -> Vec<(u16, OperationResult)> {
     done
 }
 
-// spec: BLK-INIT-11 BLK-INIT-12 BLK-INIT-13 BLK-INIT-14 BLK-INIT-17
+// spec: BLK-INIT-12 BLK-INIT-13 BLK-INIT-14 BLK-INIT-17
 #[test]
 fn blk_init_10_a_device_is_shown_with_the_zones_that_it_has() {
     let fake = Fake::new(&KINDS);
