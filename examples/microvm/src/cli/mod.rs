@@ -118,6 +118,8 @@ Disks, how the guest sees them:
   discard=on|off              whether the guest may give back storage (default on)
   zoned=host-managed|host-aware[:zone=SIZE][:conventional=N][:max-open=N][:max-active=N]
       [:state=FILE]           emulated zones (default 64M each), their states kept in FILE
+  zoned=host                  the zones of path, a zoned block device of the host; its data
+                              goes past the page cache, by ordinary system calls
 Disks, limits and faults:
   rate=[requests=N[+BURST]][:bytes=SIZE[+BURST]][:group=NAME]
                               per second, and at once; shared by the disks of a group

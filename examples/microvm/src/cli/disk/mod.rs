@@ -3,7 +3,7 @@
 //! | File | Idea |
 //! |---|---|
 //! | `storage.rs` | where its data lives, and in which format |
-//! | `zones.rs` | the zones that are to be emulated |
+//! | `zones.rs` | whose zones it has, and those that are to be emulated |
 //! | `rate.rs` | how much it may do in a second |
 //! | `policy.rs` | what becomes of requests that the storage fails or does not answer |
 //! | `usable.rs` | which of these go together |
@@ -30,7 +30,7 @@ pub(crate) use policy::OnError;
 pub(crate) use rate::{Limit, Rate};
 pub(crate) use storage::{Backend, Format};
 pub(crate) use usable::groups;
-pub(crate) use zones::{Model, Zones};
+pub(crate) use zones::{Model, Zoned, Zones};
 
 /// Longest serial number of a virtio block device.
 const MAX_SERIAL: usize = 20;
@@ -68,8 +68,8 @@ pub(crate) struct Disk {
     pub(crate) queue_size: Option<u16>,
     /// Whether the guest may give back storage, where the storage can take it.
     pub(crate) discard: bool,
-    /// The zones to be emulated.
-    pub(crate) zones: Option<Zones>,
+    /// Its zones, where it has some.
+    pub(crate) zoned: Option<Zoned>,
     /// How much it may do in a second.
     pub(crate) rate: Option<Rate>,
     /// What becomes of requests that the storage fails.
@@ -93,7 +93,7 @@ impl Disk {
             queues: 1,
             queue_size: None,
             discard: true,
-            zones: None,
+            zoned: None,
             rate: None,
             on_error: OnError::default(),
             timeout: None,
@@ -127,7 +127,7 @@ impl FromStr for Disk {
                 ("in-order", "") => disk.features |= Features::IN_ORDER,
                 ("notification-data", "") => disk.features |= Features::NOTIFICATION_DATA,
                 ("discard", value) => disk.discard = options::switch(key, value)?,
-                ("zoned", value) => disk.zones = Some(value.parse()?),
+                ("zoned", value) => disk.zoned = Some(value.parse()?),
                 ("rate", value) => disk.rate = Some(value.parse()?),
                 ("on-error", value) => disk.on_error = OnError::parse(value)?,
                 ("timeout", value) => disk.timeout = Some(policy::timeout(value)?),

@@ -193,15 +193,32 @@ fn discarding_is_switched() {
 #[test]
 fn zones_have_a_model_and_limits() {
     let zones = |model| Zones { model, zone: 64 << 20, conventional: 0, max_open: 0, max_active: 0, state: None };
-    assert_eq!(disk("path=a,zoned=host-aware").zones, Some(zones(Model::HostAware)));
+    let emulated = |zones| Some(Zoned::Emulated(zones));
+    assert_eq!(disk("path=a,zoned=host-aware").zoned, emulated(zones(Model::HostAware)));
     let managed = zones(Model::HostManaged);
-    assert_eq!(disk("path=a,zoned=host-managed").zones, Some(managed.clone()));
+    assert_eq!(disk("path=a,zoned=host-managed").zoned, emulated(managed.clone()));
     let text = "path=a,zoned=host-managed:zone=4M:conventional=2:max-open=4:max-active=6:state=/var/lib/zones";
     let state = Some("/var/lib/zones".into());
     let wanted = Zones { zone: 4 << 20, conventional: 2, max_open: 4, max_active: 6, state, ..managed.clone() };
-    assert_eq!(disk(text), Disk { zones: Some(wanted), ..in_file("a") });
+    assert_eq!(disk(text), Disk { zoned: emulated(wanted), ..in_file("a") });
     // As many open ones as active ones can be.
-    assert_eq!(disk("path=a,zoned=host-managed:max-open=3").zones, Some(Zones { max_open: 3, ..managed }));
+    assert_eq!(disk("path=a,zoned=host-managed:max-open=3").zoned, emulated(Zones { max_open: 3, ..managed }));
+}
+
+#[test]
+fn zones_may_be_those_of_a_device_of_the_host() {
+    let zoned = Some(Zoned::Host);
+    assert_eq!(disk("path=a,zoned=host"), Disk { zoned: zoned.clone(), ..in_file("a") });
+    let system_calls = Disk::on(Backend::File { path: "a".into() });
+    assert_eq!(disk("path=a,zoned=host,backend=file,direct"), Disk { zoned, direct: true, ..system_calls });
+    let why = "zoned=host is for path=DEVICE";
+    refused(&[
+        ("backend=mem,size=1M,zoned=host", why),
+        ("nbd=nbd://h,zoned=host", why),
+        ("path=a,format=qcow2,zoned=host", why),
+        ("path=a,zoned=host,ro", "zoned does not go with ro"),
+        ("path=a,zoned=host:zone=1M", "zoned=host: there are host-managed and host-aware"),
+    ]);
 }
 
 #[test]

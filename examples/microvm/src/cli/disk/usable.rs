@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Backend, Disk, Format, Rate};
+use super::{Backend, Disk, Format, Rate, Zoned};
 
 /// Refuses what would be of no effect, or cannot be had.
 pub(super) fn check(disk: &Disk) -> Result<(), String> {
@@ -13,7 +13,10 @@ pub(super) fn check(disk: &Disk) -> Result<(), String> {
     if disk.backing_files && disk.format == Format::Raw {
         return Err("backing-files is for format=qcow2 and format=vmdk: a raw image names no other file".to_owned());
     }
-    if disk.read_only && disk.zones.is_some() {
+    if disk.zoned == Some(Zoned::Host) && !(in_file && disk.format == Format::Raw) {
+        return Err("zoned=host is for path=DEVICE, a block device that has zones, and format=raw".to_owned());
+    }
+    if disk.read_only && disk.zoned.is_some() {
         return Err("zoned does not go with ro: writing is what zones are about".to_owned());
     }
     Ok(())

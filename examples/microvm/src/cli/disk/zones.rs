@@ -1,10 +1,19 @@
-//! The zones that are to be emulated: `MODEL:KEY=VALUE:...`.
+//! Zones: those of the storage, or such as are to be emulated: `MODEL:KEY=VALUE:...`.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::super::options;
 use super::disk_size;
+
+/// Whose zones they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Zoned {
+    /// Those of the block device that the storage is.
+    Host,
+    /// Emulated ones.
+    Emulated(Zones),
+}
 
 /// How the guest has to treat the zones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +44,14 @@ pub(crate) struct Zones {
 /// What Linux takes, and not too many of on a small disk.
 const ZONE: u64 = 64 << 20;
 
+impl FromStr for Zoned {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "host" { Ok(Zoned::Host) } else { text.parse().map(Zoned::Emulated) }
+    }
+}
+
 const KEYS: &str = "zone=SIZE, conventional=N, max-open=N, max-active=N and state=FILE";
 
 impl FromStr for Zones {
@@ -46,7 +63,9 @@ impl FromStr for Zones {
             "host-managed" => Model::HostManaged,
             "host-aware" => Model::HostAware,
             _ => {
-                return Err(format!("zoned={model}: there are host-managed and host-aware, with {KEYS} behind colons"));
+                return Err(format!(
+                    "zoned={model}: there are host-managed and host-aware, with {KEYS} behind colons, and host alone"
+                ));
             }
         };
         let mut zones = Zones { model, zone: ZONE, conventional: 0, max_open: 0, max_active: 0, state: None };

@@ -8,10 +8,10 @@ use virtio_blk::backend::zone::ZonedModel;
 use virtio_blk::backend::{NbdBackend, ZonedBackend};
 use virtio_blk::{
     BlockBackend, FileBackend, FileOptions, ImageBackend, ImageFormat, ImageOptions, MemoryBackend, NullBackend,
-    UringBackend,
+    OpenError, UringBackend,
 };
 
-use crate::cli::disk::{Backend, Disk, Format, Model, Zones};
+use crate::cli::disk::{Backend, Disk, Format, Model, Zoned, Zones};
 
 /// Storage that is open.
 pub(super) struct Storage {
@@ -59,11 +59,15 @@ fn cut(path: &Path, bytes: u64) -> std::io::Result<()> {
 
 /// Opens the storage of `disk`. The error says why it cannot be had.
 pub(super) fn open(disk: &Disk) -> Result<Storage, String> {
-    let mut storage = plain(disk)?;
-    if let Some(zones) = &disk.zones {
-        let zoned = zoned(storage.backend, zones)?;
-        storage = Storage { backend: Arc::new(zoned), growth: Growth::Never("a zoned disk keeps its size") };
-    }
+    let zoned = match &disk.zoned {
+        Some(Zoned::Host) => Some(zones_of_host(disk)?),
+        Some(Zoned::Emulated(zones)) => Some(emulated(plain(disk)?.backend, zones)?),
+        None => None,
+    };
+    let mut storage = match zoned {
+        Some(zoned) => Storage { backend: Arc::new(zoned), growth: Growth::Never("a zoned disk keeps its size") },
+        None => plain(disk)?,
+    };
     if disk.read_only {
         storage.growth = Growth::Never("the disk is read-only");
     }
@@ -96,7 +100,10 @@ fn plain(disk: &Disk) -> Result<Storage, String> {
 
 fn file(disk: &Disk, path: &Path) -> Result<FileBackend, String> {
     let options = FileOptions::new().read_only(disk.read_only).direct(disk.direct);
-    options.open(path).map_err(|error| error.to_string())
+    options.open(path).map_err(|error| match error {
+        OpenError::Zoned { .. } => "it is a host-managed zoned block device: add zoned=host".to_owned(),
+        error => error.to_string(),
+    })
 }
 
 fn image(disk: &Disk, path: &Path, format: ImageFormat) -> Result<Storage, String> {
@@ -105,7 +112,11 @@ fn image(disk: &Disk, path: &Path, format: ImageFormat) -> Result<Storage, Strin
     Ok(Storage { backend: Arc::new(image.clone()), growth: Growth::Image(image) })
 }
 
-fn zoned(inner: Arc<dyn BlockBackend>, zones: &Zones) -> Result<ZonedBackend, String> {
+fn zones_of_host(disk: &Disk) -> Result<ZonedBackend, String> {
+    ZonedBackend::open(disk.place()).map_err(|error| error.to_string())
+}
+
+fn emulated(inner: Arc<dyn BlockBackend>, zones: &Zones) -> Result<ZonedBackend, String> {
     let Zones { model, zone, conventional, max_open, max_active, state } = zones;
     let model = match model {
         Model::HostManaged => ZonedModel::HostManaged,

@@ -132,6 +132,14 @@ fn zoned_disks_keep_their_size() {
 }
 
 #[test]
+fn what_has_no_zones_is_named() {
+    let (file, disk) = image("");
+    drop(disk);
+    let refusal = refusal(&format!("path={},zoned=host", file.as_path().display()));
+    assert!(refusal.contains("is no block device with zones of its own"), "{refusal}");
+}
+
+#[test]
 fn a_server_that_is_not_there_is_named() {
     let folder = TempDir::new().unwrap();
     let uri = format!("nbd+unix:///disk?socket={}", folder.as_path().join("socket").display());
