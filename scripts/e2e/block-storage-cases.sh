@@ -165,7 +165,7 @@ zones() {
     refuses "$1/write-again" sequential "$1" "$first"
     end=$((2 * pattern_bytes))
     # All of it once is enough: it is the transport that differs.
-    if [ "$1" = pci-zoned ]; then zone_actions "$1" "$zone"; fi
+    case "$1" in pci-*) zone_actions "$1" "$zone" ;; esac
     succeeds "$1/conventional-kept" is_pattern "$1" 64
     zone_files "$1" "$end"
 }
@@ -229,3 +229,5 @@ fi
 identity pci-qcow2 pci "$data_bytes" 0 32 9 13 14 && file_system pci-qcow2
 identity pci-root pci "$root_bytes" 0 32 9 13 14 && rooted pci-root
 for transport in $zoned; do zones "$transport-zoned"; done
+# A block device with zones that L1 has, where it has one.
+if [ -n "$host_zoned" ] && grep -qw "$host_zoned" /proc/cmdline; then zones "$host_zoned"; fi
