@@ -1,7 +1,12 @@
 //! Tests of how disks are opened, and of what the control socket may do to them.
 
-use std::process::Command;
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
+use virtio_blk::Block;
+use virtio_core::{Features, VirtioDevice};
 use vmm_sys_util::tempdir::TempDir;
 use vmm_sys_util::tempfile::TempFile;
 
@@ -147,11 +152,55 @@ fn a_server_that_is_not_there_is_named() {
     assert!(refusal.starts_with(&format!("--disk {uri}: no connection to the NBD server")), "{refusal}");
 }
 
+/// A server that ends with the test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_disk_may_be_at_a_server() {
+    let folder = TempDir::new().unwrap();
+    let [socket, image] = ["socket", "image"].map(|name| folder.as_path().join(name));
+    std::fs::write(&image, vec![0; SIZE as usize]).unwrap();
+    let mut server = Command::new("qemu-nbd");
+    let server =
+        server.args(["--persistent", "--shared=4", "--format=raw", "--socket"]).arg(&socket).arg(&image).spawn();
+    let all = std::env::var("VIRTIO_TEST_TOOLS").is_ok_and(|tools| tools == "all");
+    let _server = match server {
+        Err(error) if error.kind() == ErrorKind::NotFound && !all => return println!("left out: there is no qemu-nbd"),
+        server => Server(server.unwrap()),
+    };
+    let limit = Instant::now() + Duration::from_secs(60);
+    while UnixStream::connect(&socket).is_err() {
+        assert!(Instant::now() < limit, "the server does not come");
+        std::thread::yield_now();
+    }
+    let block = device(&format!("nbd=nbd+unix:///?socket={},queues=2", socket.display()));
+    assert_eq!(block.handle().capacity() * SECTOR, SIZE);
+    assert_eq!(block.queue_sizes().len(), 2);
+}
+
+/// The device that `--disk` describes.
+fn device(text: &str) -> Block {
+    open(&[text.parse().unwrap()]).unwrap().pop().unwrap().block
+}
+
 #[test]
 fn all_options_make_a_device() {
-    let (file, disk) =
-        image(",queues=2,queue-size=64,discard=off,on-error=enospc,timeout=30s,rate=requests=5:bytes=1M+2M");
-    assert_eq!(disk.handle.capacity() * SECTOR, len(&file));
+    let (flush, mq, discard, zoned) = (9, 12, 13, 17);
+    let has = |block: &Block, bit| block.features().contains(Features::bit(bit));
+    let plain = device("backend=mem,size=1M");
+    assert!(has(&plain, flush) && has(&plain, discard) && !has(&plain, mq) && !has(&plain, zoned));
+    let options = "queues=2,queue-size=64,discard=off,on-error=enospc,timeout=30s,rate=requests=5:bytes=1M+2M";
+    let block = device(&format!("backend=mem,size=1M,{options}"));
+    assert_eq!((block.handle().capacity() * SECTOR, block.queue_sizes()), (1 << 20, &[64, 64][..]));
+    assert!(has(&block, mq) && !has(&block, discard));
+    assert!(has(&device("backend=mem,size=16M,zoned=host-managed:zone=1M"), zoned));
     let disks =
         ["group=a:bytes=1M", "group=a"].map(|rate| format!("backend=null,size=4K,rate={rate}").parse().unwrap());
     assert_eq!(open(&disks).unwrap().len(), 2);
