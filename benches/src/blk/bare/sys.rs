@@ -24,6 +24,7 @@ impl Loop {
     }
 
     /// Moves `len` bytes for each of these (place in guest memory, place in the file), and waits for all of them.
+    #[inline(never)] // to be counted
     pub(super) fn batch(&mut self, write: bool, len: u32, batch: &[(u64, u64)]) {
         for (at, place) in batch {
             let host = super::host(&self.memory, *at, len as usize);

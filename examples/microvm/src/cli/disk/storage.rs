@@ -46,8 +46,8 @@ impl Backend {
     }
 }
 
-/// How a disk is written in its file. Always said, never guessed: the guest can write anything into a raw disk, the first
-/// bytes of another format included.
+/// How a disk is written in its file: raw where nothing is said, never guessed. The guest can write anything into a raw
+/// disk, the first bytes of another format included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Format {
     /// The file's bytes are the disk's bytes.
