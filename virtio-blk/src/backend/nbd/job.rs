@@ -24,6 +24,8 @@ pub(super) struct Part {
     /// for whole ones.
     pub(super) lead: u32,
     pub(super) wanted: u32,
+    /// Of a flush: the [changes that it covers](super::cache::Cache::mark).
+    pub(super) mark: u64,
 }
 
 impl Part {
@@ -130,11 +132,23 @@ impl Job {
         self.syncing || self.command == Command::Flush
     }
 
-    /// The next request of it.
-    pub(super) fn next(&self, export: &Export) -> Part {
+    /// Whether it is a flush that the driver asked for.
+    pub(super) fn promises_all(&self) -> bool {
+        self.command == Command::Flush
+    }
+
+    /// Whether what a request of it has changed may be lost with the server. What is flushed behind it is done again in
+    /// full if its connection breaks before, and has failed if it cannot be.
+    pub(super) fn leaves_unflushed(&self, part: &Part) -> bool {
+        use Command::{Trim, Write, WriteZeroes};
+        !self.sync && matches!(part.command, Write { fua: false } | WriteZeroes { fua: false, .. } | Trim)
+    }
+
+    /// The next request of it, with a `mark` for a flush.
+    pub(super) fn next(&self, export: &Export, mark: u64) -> Part {
         let tag = self.operation.tag();
         if self.is_flush() {
-            return Part { tag, command: Command::Flush, offset: 0, len: 0, at: 0, lead: 0, wanted: 0 };
+            return Part { tag, command: Command::Flush, offset: 0, len: 0, at: 0, lead: 0, wanted: 0, mark };
         }
         let (from, left) = (self.offset + self.issued, self.len - self.issued);
         let block = u64::from(export.blocks.min);
@@ -148,7 +162,7 @@ impl Job {
         let lead = from - start;
         let wanted = (len - lead).min(left);
         let (len, lead, wanted) = (len as u32, lead as u32, wanted as u32);
-        Part { tag, command: self.command, offset: start, len, at: self.issued, lead, wanted }
+        Part { tag, command: self.command, offset: start, len, at: self.issued, lead, wanted, mark }
     }
 
     /// The next request was taken. Says whether that was all of them for now.

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::cache::Cache;
 use super::job::{After, Job, Part, Refused};
-use super::protocol::{ENOSPC, ENOTSUP, Export};
+use super::protocol::{Command, ENOSPC, ENOTSUP, Export};
 use crate::backend::{Completion, Operation, OperationError, OperationKind};
 
 /// Zeros for the holes of a read.
@@ -16,6 +18,7 @@ static ZEROES: [u8; 4096] = [0; 4096];
 pub(super) struct Jobs {
     export: Export,
     read_only: bool,
+    cache: Arc<Cache>,
     /// By tag.
     jobs: Vec<Option<Job>>,
     /// Those that have more to be asked for.
@@ -28,11 +31,12 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    pub(super) fn new(depth: u16, export: Export, read_only: bool, limit: Duration) -> Jobs {
+    pub(super) fn new(depth: u16, export: Export, read_only: bool, cache: Arc<Cache>, limit: Duration) -> Jobs {
         let depth = usize::from(depth);
         Jobs {
             export,
             read_only,
+            cache,
             jobs: (0..depth).map(|_| None).collect(),
             queue: VecDeque::with_capacity(depth),
             redo: VecDeque::new(),
@@ -82,8 +86,8 @@ impl Jobs {
             return Some(*part);
         }
         let tag = *self.queue.front()?;
-        let export = self.export;
-        self.job(tag).map(|job| job.next(&export))
+        let (export, mark) = (self.export, self.cache.mark());
+        self.job(tag).map(|job| job.next(&export, mark))
     }
 
     /// Takes that request: it is done, or lost, later.
@@ -154,10 +158,15 @@ impl Jobs {
             return;
         };
         job.outstanding = job.outstanding.saturating_sub(1);
+        let unflushed = job.leaves_unflushed(part);
         if let Some(error) = error {
             let error = server_error(error, job.operation.kind());
             job.failed.get_or_insert(error);
             self.forget(part.tag);
+        } else if part.command == Command::Flush {
+            self.cache.flushed(part.mark);
+        } else if unflushed {
+            self.cache.changed();
         }
         self.settle(part.tag);
     }
@@ -243,8 +252,10 @@ impl Jobs {
             Some(After::More) => self.queue.push_back(tag),
             Some(After::Done) => {
                 if let Some(job) = self.jobs.get_mut(usize::from(tag)).and_then(Option::take) {
-                    let len = job.operation.len();
-                    let result = job.failed.map_or(Ok(len), Err);
+                    // BLK-STABLE-01. A durable write promises nothing but itself.
+                    let promise = if job.promises_all() { self.cache.promise() } else { Ok(()) };
+                    let done = promise.map(|()| job.operation.len()).map_err(OperationError::from);
+                    let result = job.failed.map_or(done, Err);
                     self.finished.push_back(Completion { operation: job.operation, result });
                 }
             }

@@ -80,14 +80,18 @@ impl Link {
         }
     }
 
-    /// The connection, if it is one that somebody else can go on with. What is in flight on it is cancelled.
+    /// The connection, if there is one that somebody else can go on with; else it has ended. What is in flight on it is
+    /// cancelled.
     pub(super) fn into_spare(self) -> Option<Connection> {
         let State::Ready(mut connection) = self.state else {
             return None;
         };
         match connection.cancel(None) {
             Ok(()) if !connection.wants_to_send() => Some(*connection),
-            _ => None,
+            _ => {
+                self.shared.disconnected();
+                None
+            }
         }
     }
 

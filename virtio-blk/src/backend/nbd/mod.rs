@@ -7,9 +7,11 @@
 //! | `stream` | sockets |
 //! | `connection` | requests in flight on a socket |
 //! | `link` | connecting, again and again |
+//! | `cache` | what is lost with the server |
 //! | `job`, `jobs` | operations, and the requests that they are cut into |
 //! | `queue` | all of that for a queue of the device |
 
+mod cache;
 mod connection;
 mod error;
 mod job;
@@ -32,6 +34,7 @@ use log::Level;
 use socket2::SockAddr;
 use virtio_core::LogLimit;
 
+use self::cache::Cache;
 use self::connection::{Broken, Connection};
 pub use self::error::{NbdError, UriError};
 use self::protocol::Export;
@@ -51,8 +54,16 @@ const RANGE_MAX: u64 = 1 << 30;
 /// breaks, or a request has no answer in time, a new connection is made, and on it all is asked for again that was not
 /// answered. Requests fail only when the server stays away.
 ///
-/// - What the server has in a cache when it dies, and was not flushed, is lost, as with a disk that loses power. Durable
-///   writes are done again in full.
+/// - What the server has in a cache when it dies, and was not flushed, is lost, and whoever answers in its place does not
+///   tell. So when a connection ends while anything that the server acknowledged (writes, zeroes or discards, on any
+///   connection of any queue) is not flushed, every later flush fails, until a new backend is made:
+///   a driver must not take for stable what may be gone. This is logged once. Reads and writes go on. So do durable
+///   writes, which promise stable storage for themselves alone, and are done again in full where their own flush
+///   was not answered. Where the server's cache outlives it, say so: [`cache_survives`](NbdBuilder::cache_survives).
+/// - It does not matter why a connection ends: also because of a time-out, or because a reset finds a write half sent. A
+///   server that lives on may have lost nothing, but nobody can tell.
+/// - With several connections or queues, a server's death is known once the first connection is found broken that had
+///   been there. A flush that is answered earlier, on a connection that was made later, may succeed though data is gone.
 /// - A server that still works on a request when its connection is given up may do it after those that follow on the next
 ///   one. So the [time-out](NbdBuilder::timeout) has to be longer than the server takes for anything.
 /// - A write that was cancelled, by a reset, may be done or not. Later writes to the same place wait for its answer, or
@@ -95,6 +106,7 @@ struct Settings {
     reconnect: Duration,
     read_only: bool,
     connections: u16,
+    cache_survives: bool,
 }
 
 /// What a backend and its queues have in common.
@@ -109,6 +121,7 @@ struct Shared {
     settings: Settings,
     /// Connections that no queue has now.
     spare: Mutex<Vec<Connection>>,
+    cache: Arc<Cache>,
     reconnects: AtomicU64,
     log: LogLimit,
 }
@@ -131,6 +144,7 @@ impl NbdBackend {
             reconnect: Duration::from_secs(60),
             read_only: false,
             connections: 1,
+            cache_survives: false,
         };
         NbdBuilder { uri: uri.to_owned(), settings }
     }
@@ -175,6 +189,15 @@ impl NbdBuilder {
         self
     }
 
+    /// Whether what the server has acknowledged and not flushed is still there after a connection broke: no if not said
+    /// otherwise, and then flushes fail after that, see [`NbdBackend`]. Yes is for a server whose cache outlives it, and
+    /// whose host stays up: `qemu-nbd` or nbdkit's `file` on a host's page cache. Said of any other server, it
+    /// has flushes succeed though data is gone.
+    pub fn cache_survives(mut self, survives: bool) -> NbdBuilder {
+        self.settings.cache_survives = survives;
+        self
+    }
+
     /// Connects, to find out what the disk is like. The connection is the first queue's.
     ///
     /// # Errors
@@ -188,6 +211,7 @@ impl NbdBuilder {
         let addresses = stream::resolve(&place)?;
         let (stream, export) = stream::first_connection(&place, &addresses, &name, settings.connect_timeout)?;
         let first = Connection::new(stream, export.structured);
+        let cache = Arc::new(Cache::new(settings.cache_survives || !export.flush()));
         let shared = Shared {
             place,
             addresses,
@@ -196,6 +220,7 @@ impl NbdBuilder {
             size: AtomicU64::new(export.size),
             settings,
             spare: Mutex::new(vec![first]),
+            cache,
             reconnects: AtomicU64::new(0),
             log: LogLimit::default(),
         };
@@ -249,6 +274,19 @@ impl Shared {
         let place = &self.place;
         let line = format_args!("a connection to the NBD server at {place} broke with {requests} requests: {broken}");
         self.log.log(Level::Warn, line);
+        self.disconnected();
+    }
+
+    /// A connection has ended, for whatever reason, and no other one was made in its place yet.
+    fn disconnected(&self) {
+        if self.cache.disconnected() {
+            // Once, and not to be held back.
+            log::error!(
+                "a connection to the NBD server at {} ended with writes that were not flushed, which may be lost: \
+                 flushes fail from now on",
+                self.place
+            );
+        }
     }
 
     fn failed(&self, broken: &Broken) {

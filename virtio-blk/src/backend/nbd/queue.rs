@@ -37,7 +37,8 @@ impl NbdQueue {
         let links = (0..shared.connections()).map(link).collect();
         let settings = &shared.settings;
         let limit = settings.reconnect.max(settings.connect_timeout);
-        let jobs = Jobs::new(depth, shared.export, shared.read_only(), limit);
+        let cache = Arc::clone(&shared.cache);
+        let jobs = Jobs::new(depth, shared.export, shared.read_only(), cache, limit);
         let reason = "it is being made".to_owned();
         let (buffer, interest) = (vec![0; RECEPTION], Vec::new());
         let mut queue = NbdQueue { shared, links, jobs, buffer, interest, version: 0, more: false, reason };

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::server::*;
@@ -250,7 +251,7 @@ fn a_request_that_takes_long_keeps_no_others_in_memory() {
     let backend = patient(&server).connect().unwrap();
     let (mut bench, mut buffer, limit) = (Bench::new(), vec![0; 4096], Instant::now() + super::LONG);
     let mut connection = backend.shared.take_spare().unwrap();
-    let mut jobs = Jobs::new(8, backend.shared.export, false, super::LONG);
+    let mut jobs = Jobs::new(8, backend.shared.export, false, Arc::clone(&backend.shared.cache), super::LONG);
     for round in 0..3000 {
         jobs.submit(bench.operation(u16::from(round > 0), OperationKind::Flush, 0, &[]), None);
         let part = jobs.next().unwrap();

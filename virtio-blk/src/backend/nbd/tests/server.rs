@@ -68,6 +68,8 @@ type Behaviour = Box<dyn Fn(&Request, &[Request]) -> Act + Send>;
 struct State {
     setup: Mutex<Setup>,
     disk: Mutex<Vec<u8>>,
+    /// What is there of it after a [crash](Server::crash).
+    stable: Mutex<Vec<u8>>,
     log: Mutex<Vec<Request>>,
     held: Mutex<Vec<(Request, Vec<u8>)>>,
     behaviour: Mutex<Behaviour>,
@@ -94,9 +96,11 @@ impl Server {
     pub(super) fn new(setup: Setup) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
+        let disk = super::pattern(setup.size, 1);
         let state = Arc::new(State {
             setup: Mutex::new(setup),
-            disk: Mutex::new(super::pattern(setup.size, 1)),
+            stable: Mutex::new(disk.clone()),
+            disk: Mutex::new(disk),
             log: Mutex::default(),
             held: Mutex::default(),
             behaviour: Mutex::new(Box::new(|_, _| Act::Serve)),
@@ -180,6 +184,13 @@ impl Server {
     /// Says something on a connection, whatever was asked.
     pub(super) fn say(&self, connection: usize, words: &[u8]) {
         lock(&self.state.streams)[connection].write_all(words).expect("a connection");
+    }
+
+    /// Ends all connections, and forgets what was not flushed. It answers again at once.
+    pub(super) fn crash(&self) {
+        let mut disk = lock(&self.state.disk);
+        self.go_away(false);
+        disk.clone_from(&lock(&self.state.stable));
     }
 
     /// Ends all connections, and those that are made until it is not away any more.
@@ -348,7 +359,12 @@ fn perform(state: &State, request: &Request, data: &[u8]) -> Vec<u8> {
         READ => return [&simple(0, request.cookie), &*place].concat(),
         WRITE => place.copy_from_slice(data),
         4 | 6 => place.fill(0),
+        3 => lock(&state.stable).clone_from(&disk),
         _ => {}
+    }
+    if request.flags & 1 != 0 {
+        let end = start + request.len as usize;
+        lock(&state.stable)[start..end].copy_from_slice(&disk[start..end]);
     }
     simple(0, request.cookie)
 }
