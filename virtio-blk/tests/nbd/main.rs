@@ -18,27 +18,75 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use virtio_blk::{Block, NbdBackend};
+use virtio_blk::backend::nbd::NbdBuilder;
+use virtio_blk::{Block, BlockBuilder, NbdBackend};
 use virtio_core::testing::suite::Port;
 use virtio_core::testing::{RingDriver, SplitDriver, TestMemory, Used};
 use virtio_core::{DeviceHost, InlineRuntime, Runtime, SharedRuntime, ThreadRuntime};
 
 use self::ports::Mmio;
-use self::rig::{IN, OK, OUT, Pending, Rig, USUAL, pattern};
+use self::rig::{FLUSH, IN, IOERR, OK, OUT, Pending, Rig, USUAL, pattern};
 use self::servers::{Folder, have, nbdkit, qemu_nbd};
 
 const LONG: Duration = Duration::from_secs(60);
 const BLOCK: usize = 16 << 10;
 
 fn rig(backend: Arc<NbdBackend>, queues: u16, runtime: Arc<dyn Runtime>) -> Rig<Mmio> {
-    let block = Block::builder(backend).queues(queues).build().expect("a device");
+    device(Block::builder(backend).queues(queues), runtime)
+}
+
+fn device(block: BlockBuilder, runtime: Arc<dyn Runtime>) -> Rig<Mmio> {
+    let block = block.build().expect("a device");
     let (handle, memory) = (block.handle(), TestMemory::new(32 << 20));
     let host = DeviceHost::builder(block, memory.ram().clone(), runtime).reset_wait(LONG);
     Rig { port: Mmio::connect(host), handle, memory, runtime: InlineRuntime::new() }
 }
 
+fn builder(folder: &Folder) -> NbdBuilder {
+    NbdBackend::builder(&folder.uri()).timeout(LONG * 2).connect_timeout(LONG).reconnect(LONG)
+}
+
 fn patient(folder: &Folder) -> NbdBackend {
-    NbdBackend::builder(&folder.uri()).timeout(LONG * 2).connect_timeout(LONG).reconnect(LONG).connect().unwrap()
+    builder(folder).connect().unwrap()
+}
+
+/// A device with one queue, on a thread, and its driver.
+fn live(backend: NbdBackend) -> (Rig<Mmio>, SplitDriver) {
+    let rig = rig(Arc::new(backend), 1, Arc::new(ThreadRuntime::new()));
+    let driver = start(&rig);
+    (rig, driver)
+}
+
+fn start(rig: &Rig<Mmio>) -> SplitDriver {
+    assert!(rig.negotiate(USUAL));
+    let driver = rig.enable(0, 256, USUAL);
+    rig.go();
+    driver
+}
+
+fn status(rig: &Rig<Mmio>, pending: &Pending) -> u8 {
+    rig.memory.bytes(pending.status, 1)[0]
+}
+
+/// Makes requests of these types for these sectors, all at once, and waits for their answers. Reads and writes are of
+/// 4096 bytes.
+fn requests(rig: &Rig<Mmio>, driver: &mut SplitDriver, requests: &[(u32, u64)]) -> Vec<Pending> {
+    let add = |driver: &mut SplitDriver, (kind, sector): (u32, u64)| match kind {
+        OUT => rig.add(driver, kind, sector, &pattern(4096, sector as u8), 0),
+        IN => rig.add(driver, kind, sector, &[], 4096),
+        _ => rig.add(driver, kind, 0, &[], 0),
+    };
+    let pending = requests.iter().map(|request| add(driver, *request)).collect();
+    driver.kick(|| rig.port.notify(0));
+    for _ in requests {
+        used(driver);
+    }
+    pending
+}
+
+/// The status of one request.
+fn request(rig: &Rig<Mmio>, driver: &mut SplitDriver, kind: u32, sector: u64) -> u8 {
+    requests(rig, driver, &[(kind, sector)]).iter().map(|pending| status(rig, pending)).sum()
 }
 
 /// Waits for one used buffer.
@@ -83,7 +131,8 @@ fn survives_restarts(runtime: Arc<dyn Runtime>) {
         let folder = Folder::new();
         let image = folder.image(&pattern(4 << 20, 1));
         let mut server = qemu_nbd(&folder, &image);
-        let backend = Arc::new(patient(&folder));
+        // What it has in a cache is in that of the host.
+        let backend = Arc::new(builder(&folder).cache_survives(true).connect().unwrap());
         let rig = rig(Arc::clone(&backend), 1, runtime);
         assert!(rig.negotiate(USUAL));
         let mut driver = rig.enable(0, 64, USUAL);
@@ -94,6 +143,7 @@ fn survives_restarts(runtime: Arc<dyn Runtime>) {
             server.kill();
             if round % 2 == 0 {
                 server = qemu_nbd(&folder, &image);
+                assert_eq!(request(&rig, &mut driver, FLUSH, 0), OK);
                 continue;
             }
             let (image, folder) = (&image, &folder);
@@ -102,6 +152,7 @@ fn survives_restarts(runtime: Arc<dyn Runtime>) {
                 load(&rig, &mut driver, 0, round);
                 restarted.join().unwrap()
             });
+            assert_eq!(request(&rig, &mut driver, FLUSH, 0), OK);
         }
         assert!(backend.reconnects() >= 10);
         rig.port.set_status(0);
@@ -174,5 +225,127 @@ fn a_reset_does_not_wait_for_a_server_that_hangs() {
         for (pending, before) in pending.iter().zip(before) {
             assert!(rig.memory.bytes(pending.data, 4096) == before, "memory was written after a reset");
         }
+    }
+}
+
+#[test]
+fn blk_stable_01_flushes_fail_when_the_server_died_with_its_cache() {
+    if have("nbdkit") {
+        for survives in [false, true] {
+            let folder = Folder::new();
+            let old = pattern(4 << 20, 1);
+            let image = folder.image(&old);
+            let arguments = ["--filter=cache", "file", &image, "cache=writeback"];
+            let mut server = nbdkit(&folder, &arguments);
+            let mut restart = || {
+                server.kill();
+                server = nbdkit(&folder, &arguments);
+            };
+            let (rig, mut driver) = live(builder(&folder).cache_survives(survives).connect().unwrap());
+            assert_eq!(request(&rig, &mut driver, OUT, 3), OK);
+            assert_eq!(request(&rig, &mut driver, FLUSH, 0), OK);
+            restart();
+            assert_eq!(request(&rig, &mut driver, FLUSH, 0), OK);
+            assert!(folder.disk()[1536..1536 + 4096] == pattern(4096, 3));
+            // Far enough from that not to be written back with it.
+            assert_eq!(request(&rig, &mut driver, OUT, 4096), OK);
+            restart();
+            // Who says that this server's cache survives is not told.
+            let expected = if survives { OK } else { IOERR };
+            assert_eq!(request(&rig, &mut driver, FLUSH, 0), expected);
+            let read = requests(&rig, &mut driver, &[(IN, 4096)]);
+            assert!(rig.memory.bytes(read[0].data, 4096) == old[2 << 20..(2 << 20) + 4096]);
+            // Also with the next driver, and whatever is written.
+            rig.port.set_status(0);
+            let mut driver = start(&rig);
+            assert_eq!(request(&rig, &mut driver, OUT, 8), OK);
+            assert_eq!(request(&rig, &mut driver, FLUSH, 0), expected);
+        }
+    }
+}
+
+#[test]
+fn requests_with_a_delay_are_in_flight_together() {
+    if have("nbdkit") {
+        let folder = Folder::new();
+        let image = folder.image(&pattern(4 << 20, 1));
+        let arguments = ["--threads=32", "--filter=delay", "file", &image, "rdelay=50ms"];
+        let _server = nbdkit(&folder, &arguments);
+        let (rig, mut driver) = live(patient(&folder));
+        // Not beside each other, so that they are not merged.
+        let reads: Vec<(u32, u64)> = (0..32).map(|place| (IN, place * 64)).collect();
+        let mut timed = |together: usize| {
+            let begin = Instant::now();
+            for some in reads.chunks(together) {
+                let pending = requests(&rig, &mut driver, some);
+                assert!(pending.iter().all(|pending| status(&rig, pending) == OK));
+            }
+            begin.elapsed()
+        };
+        let (together, alone) = (timed(32), timed(1));
+        assert!(alone >= 32 * Duration::from_millis(50));
+        assert!(together * 3 < alone, "{together:?} together, {alone:?} one after the other");
+    }
+}
+
+#[test]
+fn an_error_of_the_server_is_that_of_the_requests_that_had_it() {
+    if have("nbdkit") {
+        let folder = Folder::new();
+        let image = folder.image(&pattern(4 << 20, 1));
+        let trigger = folder.path("errors");
+        let trigger_setting = format!("error-pread-file={trigger}");
+        let errors = ["error-pread=EIO", "error-pread-rate=100%", &trigger_setting];
+        let _server = nbdkit(&folder, &[&["--filter=error", "file", &image], &errors[..]].concat());
+        let (rig, mut driver) = live(patient(&folder));
+        let mixed: Vec<(u32, u64)> = (0..32).map(|place| ([IN, OUT, OUT][place % 3], place as u64 * 64)).collect();
+        for failing in [false, true, false] {
+            if failing {
+                std::fs::write(&trigger, []).unwrap();
+            }
+            for ((kind, sector), pending) in mixed.iter().zip(requests(&rig, &mut driver, &mixed)) {
+                let expected = if failing && *kind == IN { IOERR } else { OK };
+                assert_eq!(status(&rig, &pending), expected, "type {kind} at sector {sector}");
+            }
+            let _ = std::fs::remove_file(&trigger);
+        }
+        let written = mixed.iter().filter(|(kind, _)| *kind == OUT);
+        for (_, sector) in written {
+            let read = requests(&rig, &mut driver, &[(IN, *sector)]);
+            assert!(rig.memory.bytes(read[0].data, 4096) == pattern(4096, *sector as u8));
+        }
+    }
+}
+
+#[test]
+fn a_server_that_hangs_costs_what_it_has_for_too_long_and_nothing_else() {
+    if have("nbdkit") {
+        let folder = Folder::new();
+        let image = folder.image(&pattern(4 << 20, 1));
+        let control_socket = format!("pause-control={}", folder.path("control"));
+        let _server = nbdkit(&folder, &["--filter=pause", "file", &image, &control_socket]);
+        let backend = Arc::new(patient(&folder));
+        let limit = Duration::from_millis(300);
+        let rig = device(Block::builder(Arc::clone(&backend)).timeout(limit), Arc::new(ThreadRuntime::new()));
+        let mut driver = start(&rig);
+        for round in 0..2 {
+            control(&folder, b'p');
+            let begin = Instant::now();
+            let reads: Vec<(u32, u64)> = (0..16).map(|place| (IN, place * 64)).collect();
+            let pending = requests(&rig, &mut driver, &reads);
+            assert!(begin.elapsed() >= limit);
+            assert!(pending.iter().all(|pending| status(&rig, pending) == IOERR));
+            control(&folder, b'r');
+            // Answers that nobody waits for come first.
+            let end = Instant::now() + LONG;
+            for place in 0..16 {
+                let sector = place * 64 + round;
+                while request(&rig, &mut driver, OUT, sector) != OK {
+                    assert!(Instant::now() < end, "the device does not go on");
+                }
+                assert!(folder.disk()[sector as usize * 512..][..4096] == pattern(4096, sector as u8));
+            }
+        }
+        assert_eq!(backend.reconnects(), 0);
     }
 }
