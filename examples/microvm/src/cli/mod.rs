@@ -106,6 +106,9 @@ Disks, where the data lives:
   format=raw|qcow2|vmdk       what path is (default raw; never guessed)
   backing-files               allows an image to name other files that it is made of
   backend=nbd=URI             nbd://HOST[:PORT][/NAME] or nbd+unix:///[NAME]?socket=PATH
+  cache-survives              the NBD server's cache is still there when it is restarted, as one
+                              on a page cache; without this, flushes fail after a connection
+                              broke while something was not flushed
   backend=mem,size=SIZE       memory, until the machine ends
   backend=null,size=SIZE      nowhere, for measurements
 Disks, how the guest sees them:

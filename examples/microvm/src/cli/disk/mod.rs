@@ -39,7 +39,7 @@ const MAX_QUEUES: u16 = 64;
 /// Sizes that a block device's queue can have.
 const QUEUE_SIZES: std::ops::RangeInclusive<u16> = 4..=32768;
 
-const KEYS: &str = "path=FILE, backend=uring|file|mem|null|nbd=URI, format=raw|qcow2|vmdk, backing-files, size=SIZE, ro, \
+const KEYS: &str = "path=FILE, backend=uring|file|mem|null|nbd=URI, cache-survives, format=raw|qcow2|vmdk, backing-files, size=SIZE, ro, \
     direct, serial=TEXT, transport=pci|mmio, queues=N, queue-size=N, packed, in-order, notification-data, \
     discard=on|off, zoned=MODEL, rate=LIMITS, on-error=report|ignore|stop|enospc and timeout=TIME";
 
@@ -54,6 +54,8 @@ pub(crate) struct Disk {
     pub(crate) backing_files: bool,
     /// Whether its data goes past the host's page cache.
     pub(crate) direct: bool,
+    /// Whether its server's cache is still there after a connection broke.
+    pub(crate) cache_survives: bool,
     /// Whether the guest may only read.
     pub(crate) read_only: bool,
     /// What the guest and `microvm ctl` name it by.
@@ -86,6 +88,7 @@ impl Disk {
             format: Format::Raw,
             backing_files: false,
             direct: false,
+            cache_survives: false,
             read_only: false,
             serial: None,
             transport: Transport::default(),
@@ -118,6 +121,7 @@ impl FromStr for Disk {
                 ("path" | "backend" | "nbd" | "size" | "format", value) => place.take(key, value)?,
                 ("backing-files", "") => disk.backing_files = true,
                 ("direct", "") => disk.direct = true,
+                ("cache-survives", "") => disk.cache_survives = true,
                 ("ro", "") => disk.read_only = true,
                 ("serial", value) => disk.serial = Some(valid_serial(value)?),
                 ("transport", value) => disk.transport = Transport::parse(value)?,

@@ -147,6 +147,16 @@ fn wrong_formats_are_named() {
 }
 
 #[test]
+fn a_cache_survives_at_a_server() {
+    let uri = "nbd://host";
+    assert_eq!(disk("nbd=nbd://host,cache-survives"), Disk { cache_survives: true, ..on_server(uri) });
+    refused(&[
+        ("path=a,cache-survives", "cache-survives is for backend=nbd"),
+        ("nbd=nbd://h,cache-survives=on", "\"cache-survives=on\""),
+    ]);
+}
+
+#[test]
 fn direct_is_for_files() {
     assert_eq!(disk("path=a,direct"), Disk { direct: true, ..in_file("a") });
     assert!(disk("path=a,direct,backend=file").direct && disk("path=a,direct,format=qcow2").direct);

@@ -10,6 +10,9 @@ pub(super) fn check(disk: &Disk) -> Result<(), String> {
     if disk.direct && !in_file {
         return Err("direct is for backend=uring and backend=file".to_owned());
     }
+    if disk.cache_survives && !matches!(disk.backend, Backend::Nbd { .. }) {
+        return Err("cache-survives is for backend=nbd".to_owned());
+    }
     if disk.backing_files && disk.format == Format::Raw {
         return Err("backing-files is for format=qcow2 and format=vmdk: a raw image names no other file".to_owned());
     }

@@ -90,8 +90,8 @@ fn plain(disk: &Disk) -> Result<Storage, String> {
         }
         Backend::Null { size } => Storage { backend: Arc::new(NullBackend::new(*size)), growth: Growth::Elsewhere },
         Backend::Nbd { uri } => {
-            let server = NbdBackend::builder(uri).read_only(disk.read_only).connect();
-            let server = server.map_err(|error| error.to_string())?;
+            let server = NbdBackend::builder(uri).read_only(disk.read_only).cache_survives(disk.cache_survives);
+            let server = server.connect().map_err(|error| error.to_string())?;
             Storage { backend: Arc::new(server), growth: Growth::Elsewhere }
         }
     };
