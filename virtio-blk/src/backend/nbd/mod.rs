@@ -52,16 +52,16 @@ const RANGE_MAX: u64 = 1 << 30;
 ///
 /// Operations of a queue are in flight together; those that are larger than the server likes are cut. Where a connection
 /// breaks, or a request has no answer in time, a new connection is made, and on it all is asked for again that was not
-/// answered. Requests fail only when the server stays away.
+/// answered. Requests fail only when the server stays away, and flushes when something may be lost:
 ///
 /// - What the server has in a cache when it dies, and was not flushed, is lost, and whoever answers in its place does not
 ///   tell. So when a connection ends while anything that the server acknowledged (writes, zeroes or discards, on any
-///   connection of any queue) is not flushed, every later flush fails, until a new backend is made:
-///   a driver must not take for stable what may be gone. This is logged once. Reads and writes go on. So do durable
-///   writes, which promise stable storage for themselves alone, and are done again in full where their own flush
-///   was not answered. Where the server's cache outlives it, say so: [`cache_survives`](NbdBuilder::cache_survives).
-/// - It does not matter why a connection ends: also because of a time-out, or because a reset finds a write half sent. A
-///   server that lives on may have lost nothing, but nobody can tell.
+///   connection of any queue) is not flushed, every later flush fails, until a new backend is made: a driver must not take
+///   for stable what may be gone. This is logged once. Reads and writes go on. So do durable writes, which promise
+///   stable storage for themselves alone, and are done again in full where their own flush was not answered. Where the
+///   server's cache outlives it, say so: [`cache_survives`](NbdBuilder::cache_survives).
+/// - It does not matter why a connection ends: also because of a time-out, or because a write is cancelled that is half
+///   sent. A server that lives on may have lost nothing, but nobody can tell.
 /// - With several connections or queues, a server's death is known once the first connection is found broken that had
 ///   been there. A flush that is answered earlier, on a connection that was made later, may succeed though data is gone.
 /// - A server that still works on a request when its connection is given up may do it after those that follow on the next
