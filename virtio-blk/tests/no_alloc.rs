@@ -15,10 +15,10 @@ use allocation_counter::measure;
 use ports::{Mmio, Pci};
 use rig::*;
 use virtio_blk::{Block, BlockBackend, FileBackend, MemoryBackend};
-use virtio_core::testing::{RingDriver, SplitDriver};
+use virtio_core::testing::RingDriver;
 
 /// A batch of every kind of request, bad ones included.
-fn submit<P: Port>(rig: &Rig<P>, driver: &mut SplitDriver) {
+fn submit<P: Port>(rig: &Rig<P>, driver: &mut P::Driver) {
     for sector in 0..8 {
         rig.add(driver, IN, sector, &[], 1024);
         rig.add(driver, OUT, 16 + sector, &[1; 512], 0);

@@ -153,7 +153,7 @@ fn be_killed(orders: &str) {
     let block = Block::builder(disk).build().expect("a device");
     let (handle, memory) = (block.handle(), memory(Path::new(place)));
     let host = DeviceHost::builder(block, memory.ram().clone(), Arc::new(ThreadRuntime::new()));
-    let port = <Mmio as Port>::connect(host);
+    let port: Mmio = Mmio::connect(host);
     let rig = Rig { port, handle, memory, runtime: InlineRuntime::new() };
     let mut driver = rig.live(features | Features::from_bits(1 << 28));
     let tables = rig.memory.alloc(16 * BLOCKS as u64, 16);

@@ -37,7 +37,7 @@ struct Request {
     stable: bool,
 }
 
-struct Scene<P: Port> {
+struct Scene<P: Split> {
     rig: Rig<P>,
     talks: Vec<Talk>,
     recorder: Recorder,
@@ -57,7 +57,7 @@ fn sector(request: usize, sector: usize) -> Sector {
     bytes
 }
 
-impl<P: Port> Scene<P> {
+impl<P: Split> Scene<P> {
     fn new(mode: Mode, merge: bool, failing: u64, lie: Lie, seed: u64) -> Scene<P> {
         let recorder = Recorder::new(vec![[0; SECTOR]; SECTORS], merge, failing, lie, seed);
         let block = virtio_blk::Block::builder(recorder.clone()).queues(QUEUES).build().expect("a device");
@@ -231,13 +231,13 @@ fn check(log: &[Happened], requests: &[Request], random: &mut Random) -> Result<
 }
 
 /// One run of a device, and the power loss at each of its points.
-fn run<P: Port>(mode: Mode, merge: bool, failing: u64, lie: Lie, seed: u64) -> Result<Found, String> {
+fn run<P: Split>(mode: Mode, merge: bool, failing: u64, lie: Lie, seed: u64) -> Result<Found, String> {
     let mut scene = Scene::<P>::new(mode, merge, failing, lie, seed);
     scene.play(mode, 150);
     check(&scene.recorder.log(), &scene.requests, &mut scene.random)
 }
 
-fn runs<P: Port>(mode: Mode) {
+fn runs<P: Split>(mode: Mode) {
     let mut all = Found::default();
     for seed in 0..12 {
         let merge = seed % 2 == 0;

@@ -66,7 +66,7 @@ struct View {
     lost: bool,
 }
 
-struct Scene<P: Port> {
+struct Scene<P: Split> {
     trial: Trial,
     rig: Rig<P>,
     talks: Vec<Talk>,
@@ -87,7 +87,7 @@ fn sector(request: usize, at: usize) -> Sector {
     bytes
 }
 
-impl<P: Port> Scene<P> {
+impl<P: Split> Scene<P> {
     fn new(trial: Trial) -> Scene<P> {
         let Trial { flush, failing, lie, seed, .. } = trial;
         let recorder = Recorder::new(vec![OLD; ZONES * ZONE], false, failing, lie, seed);
@@ -245,7 +245,7 @@ struct Found {
 }
 
 /// Takes the power away at each point; says what was wrong.
-fn check<P: Port>(scene: &mut Scene<P>) -> Result<Found, String> {
+fn check<P: Split>(scene: &mut Scene<P>) -> Result<Found, String> {
     let trial = scene.trial;
     let log = scene.recorder.log();
     let (written, fates) = (Written::new(&log, &vec![OLD; ZONES * ZONE]), fates(&log, &scene.requests, trial.flush));
@@ -313,7 +313,7 @@ fn right(trial: &Trial, disk: &ZonedBackend, content: &[Sector], needed: &[Neede
 }
 
 /// Whether a device can read what it should, nothing behind pointers, and goes on.
-fn readable<P: Port>(trial: &Trial, disk: ZonedBackend, content: &[Sector]) -> Result<(), String> {
+fn readable<P: Split>(trial: &Trial, disk: ZonedBackend, content: &[Sector]) -> Result<(), String> {
     let block = Block::builder(disk.clone()).build().expect("a device");
     let rig = Rig::<P>::with(block, TestMemory::new(1 << 20), |host| host);
     let mut talk = live(&rig, (FEATURES - Features::bit(12)) | FLUSH_FEATURE);
@@ -354,13 +354,13 @@ fn readable<P: Port>(trial: &Trial, disk: ZonedBackend, content: &[Sector]) -> R
 }
 
 /// One run of a device, and the power loss at each of its points.
-fn run<P: Port>(trial: Trial) -> Result<Found, String> {
+fn run<P: Split>(trial: Trial) -> Result<Found, String> {
     let mut scene = Scene::<P>::new(trial);
     scene.play(150);
     check(&mut scene)
 }
 
-fn runs<P: Port>(model: ZonedModel, flush: bool) {
+fn runs<P: Split>(model: ZonedModel, flush: bool) {
     let mut all = Found::default();
     for seed in 0..6 {
         let failing = if seed % 4 < 2 { 0 } else { 8 };

@@ -8,7 +8,7 @@ use virtio_blk::backend::RangeLimits;
 use virtio_blk::{Block, BlockBuilder, OnError, OperationKind, Stopped};
 use virtio_core::Features;
 use virtio_core::host::PauseError;
-use virtio_core::testing::{RingDriver, SplitDriver};
+use virtio_core::testing::RingDriver;
 
 use crate::held::Held;
 use crate::rig::*;
@@ -31,7 +31,7 @@ each_transport! {
 
 type Told = Arc<Mutex<Vec<Stopped>>>;
 
-fn rig<P: Port>(change: impl FnOnce(BlockBuilder) -> BlockBuilder) -> (Rig<P>, Held, SplitDriver, Told) {
+fn rig<P: Port>(change: impl FnOnce(BlockBuilder) -> BlockBuilder) -> (Rig<P>, Held, P::Driver, Told) {
     let held = Held::able(512 * 64, |can| can.write_zeroes = Some(RangeLimits::NONE));
     let told = Told::default();
     let sink = Arc::clone(&told);
@@ -47,14 +47,14 @@ fn told(told: &Told) -> Vec<Stopped> {
     std::mem::take(&mut *told.lock().expect("no test has panicked"))
 }
 
-fn submit<P: Port>(rig: &Rig<P>, driver: &mut SplitDriver, kind: u32) -> Pending {
+fn submit<P: Port>(rig: &Rig<P>, driver: &mut P::Driver, kind: u32) -> Pending {
     let (payload, room) = if kind == IN { (vec![], 512) } else { (vec![3; 512], 0) };
     let pending = rig.add(driver, kind, 0, &payload, room);
     rig.kick(driver);
     pending
 }
 
-fn answer<P: Port>(rig: &Rig<P>, driver: &mut SplitDriver, pending: &Pending) -> Answer {
+fn answer<P: Port>(rig: &Rig<P>, driver: &mut P::Driver, pending: &Pending) -> Answer {
     rig.runtime.poll();
     rig.answer(pending, driver.used().expect("an answer"))
 }

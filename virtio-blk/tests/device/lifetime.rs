@@ -3,7 +3,6 @@
 use virtio_blk::Block;
 use virtio_blk::backend::Lifetime;
 use virtio_core::Features;
-use virtio_core::testing::SplitDriver;
 
 use crate::held::Held;
 use crate::rig::*;
@@ -17,7 +16,7 @@ each_transport! {
 
 const LIFETIME: Features = Features::bit(15);
 
-fn live<P: Port>(values: [u16; 3]) -> (Rig<P>, SplitDriver) {
+fn live<P: Port>(values: [u16; 3]) -> (Rig<P>, P::Driver) {
     let held = Held::new(4096);
     let [pre_eol_info, type_a, type_b] = values;
     held.set_lifetime(Lifetime { pre_eol_info, type_a, type_b });

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-/// Runs each named function, which is a test over any [`rig::Port`], over each transport.
+/// Runs each named function, which is a test over any [`rig::Port`], over each transport, and over packed rings.
 macro_rules! each_transport {
     ($($name:ident),* $(,)?) => {
         mod mmio {$(
@@ -16,6 +16,13 @@ macro_rules! each_transport {
             #[test]
             fn $name() {
                 super::$name::<crate::ports::Mmio<false>>();
+            }
+        )*}
+
+        mod mmio_packed {$(
+            #[test]
+            fn $name() {
+                super::$name::<crate::ports::Packed>();
             }
         )*}
 

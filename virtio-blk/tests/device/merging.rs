@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use virtio_blk::{Block, OperationKind};
-use virtio_core::testing::{RingDriver, SplitDriver};
+use virtio_core::testing::RingDriver;
 
 use crate::held::Held;
 use crate::rig::*;
@@ -21,7 +21,7 @@ each_transport! {
 
 const WRITE: OperationKind = OperationKind::Write { durable: false };
 
-fn rig<P: Port>() -> (Rig<P>, Held, SplitDriver) {
+fn rig<P: Port>() -> (Rig<P>, Held, P::Driver) {
     let held = Held::able(512 * 4096, |can| can.merge = true);
     let rig = Rig::<P>::new(Block::builder(held.clone()).build().expect("a device"));
     let driver = rig.live(USUAL);

@@ -1,14 +1,26 @@
 //! The transports, as a driver reaches them: by registers.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use virtio_core::device::StateError;
-use virtio_core::testing::suite::Port;
+use virtio_core::testing::{PackedDriver, RingDriver, SplitDriver, suite};
 use virtio_core::{DeviceHost, Features, HostBuilder};
 use virtio_mmio::registers::*;
 use virtio_mmio::{MmioState, MmioTransport};
 use virtio_pci::{PciState, VirtioPci};
+
+/// A transport, and the layout of the rings behind it.
+pub(crate) trait Port: suite::Port {
+    type Driver: RingDriver;
+}
+
+/// One with split rings, for tests that look into them.
+#[allow(dead_code)] // not all tests are
+pub(crate) trait Split: Port<Driver = SplitDriver> {}
+
+impl<P: Port<Driver = SplitDriver>> Split for P {}
 
 /// The level of an interrupt line.
 #[derive(Clone, Default)]
@@ -31,12 +43,20 @@ fn reasons(level: bool, bits: u32) -> (bool, bool) {
 }
 
 /// The MMIO transport (virtio 1.4, section 4.2.2).
-pub(crate) struct Mmio<const EVENT_IDX: bool = true> {
+pub(crate) struct Mmio<const EVENT_IDX: bool = true, D = SplitDriver> {
     transport: MmioTransport,
     line: Line,
+    layout: PhantomData<D>,
 }
 
-impl<const EVENT_IDX: bool> Mmio<EVENT_IDX> {
+/// The same with packed rings.
+pub(crate) type Packed = Mmio<true, PackedDriver>;
+
+impl<const EVENT_IDX: bool, D: RingDriver> Port for Mmio<EVENT_IDX, D> {
+    type Driver = D;
+}
+
+impl<const EVENT_IDX: bool, D> Mmio<EVENT_IDX, D> {
     fn get(&self, offset: u64) -> u32 {
         let mut word = [0; 4];
         self.transport.read(offset, &mut word);
@@ -52,14 +72,16 @@ impl<const EVENT_IDX: bool> Mmio<EVENT_IDX> {
     }
 }
 
-impl<const EVENT_IDX: bool> Port for Mmio<EVENT_IDX> {
+impl<const EVENT_IDX: bool, D: RingDriver> suite::Port for Mmio<EVENT_IDX, D> {
     type State = MmioState;
 
     fn connect(host: HostBuilder) -> Self {
+        let host = host.with(D::LAYOUT);
         let host = if EVENT_IDX { host } else { host.without(Features::EVENT_IDX) };
         let line = Line::default();
         let level = line.clone();
-        Mmio { transport: MmioTransport::new(host, move |asserted| level.set(asserted)).expect("a transport"), line }
+        let transport = MmioTransport::new(host, move |asserted| level.set(asserted)).expect("a transport");
+        Mmio { transport, line, layout: PhantomData }
     }
 
     fn host(&self) -> &DeviceHost {
@@ -236,6 +258,10 @@ impl Pci {
 }
 
 impl Port for Pci {
+    type Driver = SplitDriver;
+}
+
+impl suite::Port for Pci {
     type State = PciState;
 
     fn connect(host: HostBuilder) -> Pci {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use virtio_blk::{Block, OnError};
-use virtio_core::testing::{RingDriver, SplitDriver};
+use virtio_core::testing::RingDriver;
 use virtio_core::{DeviceHost, Features};
 
 use crate::held::Held;
@@ -20,7 +20,7 @@ each_transport! {
 
 const RESETTABLE: Features = Features::from_bits(USUAL.bits() | Features::RING_RESET.bits());
 
-fn live<P: Port>() -> (Rig<P>, Held, SplitDriver) {
+fn live<P: Port>() -> (Rig<P>, Held, P::Driver) {
     let held = Held::new(512 * 64);
     let rig = Rig::<P>::new(Block::builder(held.clone()).build().expect("a device"));
     assert!(rig.negotiate(RESETTABLE));
@@ -29,13 +29,13 @@ fn live<P: Port>() -> (Rig<P>, Held, SplitDriver) {
     (rig, held, driver)
 }
 
-fn submit<P: Port>(rig: &Rig<P>, driver: &mut SplitDriver, count: u64) -> Vec<Pending> {
+fn submit<P: Port>(rig: &Rig<P>, driver: &mut P::Driver, count: u64) -> Vec<Pending> {
     let pending = (0..count).map(|sector| rig.add(driver, IN, sector % 64, &[], 512)).collect();
     rig.kick(driver);
     pending
 }
 
-fn answers<P: Port>(rig: &Rig<P>, driver: &mut SplitDriver, pending: &[Pending]) -> bool {
+fn answers<P: Port>(rig: &Rig<P>, driver: &mut P::Driver, pending: &[Pending]) -> bool {
     let read = |(sector, pending): (usize, &Pending)| {
         let answer = rig.answer(pending, driver.used().expect("an answer"));
         answer.status == OK && answer.data == pattern(512 * 64, 0)[512 * (sector % 64)..][..512]

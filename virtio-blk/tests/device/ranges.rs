@@ -3,7 +3,7 @@
 use virtio_blk::backend::RangeLimits;
 use virtio_blk::{Block, MemoryBackend, OperationKind};
 use virtio_core::Features;
-use virtio_core::testing::{RingDriver, SplitDriver};
+use virtio_core::testing::RingDriver;
 
 use crate::held::Held;
 use crate::rig::*;
@@ -41,14 +41,14 @@ fn segment(sector: u64, sectors: u32, flags: u32) -> Vec<u8> {
     [&sector.to_le_bytes()[..], &sectors.to_le_bytes(), &flags.to_le_bytes()].concat()
 }
 
-fn rig<P: Port>() -> (Rig<P>, MemoryBackend, SplitDriver) {
+fn rig<P: Port>() -> (Rig<P>, MemoryBackend, P::Driver) {
     let disk = MemoryBackend::new(pattern(512 * SECTORS as usize, 3));
     let rig = Rig::<P>::new(Block::builder(disk.clone()).build().expect("a device"));
     let driver = rig.live(USUAL | ALL);
     (rig, disk, driver)
 }
 
-fn held<P: Port>() -> (Rig<P>, Held, SplitDriver) {
+fn held<P: Port>() -> (Rig<P>, Held, P::Driver) {
     let held = Held::able(512 * SECTORS as usize, |can| {
         (can.discard, can.write_zeroes) = (Some(RangeLimits::NONE), Some(RangeLimits::NONE));
         (can.secure_erase, can.zeroes_may_unmap) = (Some(RangeLimits::NONE), true);
@@ -59,7 +59,7 @@ fn held<P: Port>() -> (Rig<P>, Held, SplitDriver) {
 }
 
 /// The status, where it is all that was written.
-fn status<P: Port>(rig: &Rig<P>, driver: &mut SplitDriver, kind: u32, payload: &[u8]) -> u8 {
+fn status<P: Port>(rig: &Rig<P>, driver: &mut P::Driver, kind: u32, payload: &[u8]) -> u8 {
     let answer = rig.request(driver, kind, 0, payload, 0);
     assert_eq!(answer.len, 1, "the status alone");
     answer.status
@@ -108,7 +108,7 @@ fn blk_op_07_discard_reaches_the_backend<P: Port>() {
 
 fn blk_op_08_write_zeroes_may_unmap_where_the_driver_and_the_embedder_allow_it<P: Port>() {
     let (rig, held, mut driver) = held::<P>();
-    let submit = |driver: &mut SplitDriver, payload: &[u8]| {
+    let submit = |driver: &mut P::Driver, payload: &[u8]| {
         rig.add(driver, WRITE_ZEROES, 0, payload, 0);
         rig.kick(driver);
         held.finish_all();

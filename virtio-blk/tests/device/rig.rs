@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use virtio_blk::{Block, BlockHandle};
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
-pub(crate) use virtio_core::testing::suite::Port;
-use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory, Used};
+#[allow(unused_imports)] // for tests of one transport
+pub(crate) use virtio_core::testing::suite::Port as _;
+use virtio_core::testing::{Buffer, RingDriver, TestMemory, Used};
 use virtio_core::{DeviceHost, Features, HostBuilder, InlineRuntime};
+
+#[allow(unused_imports)] // not all tests look into rings
+pub(crate) use crate::ports::{Port, Split};
 
 /// Request types.
 pub(crate) const IN: u32 = 0;
@@ -86,8 +90,9 @@ impl<P: Port> Rig<P> {
         (0..4).fold(Features::NONE, |offered, word| offered.with_word(word, self.port.offered(word)))
     }
 
-    /// A driver takes EVENT_IDX where it is offered.
+    /// A driver takes EVENT_IDX where it is offered, and its layout.
     fn wanted(&self, features: Features) -> Features {
+        let features = features | P::Driver::LAYOUT;
         if self.offered().contains(Features::EVENT_IDX) { features } else { features - Features::EVENT_IDX }
     }
 
@@ -104,8 +109,8 @@ impl<P: Port> Rig<P> {
     }
 
     /// Sets up a queue.
-    pub(crate) fn enable(&self, index: u16, size: u16, features: Features) -> SplitDriver {
-        let driver = SplitDriver::new(&self.memory, size, self.wanted(features));
+    pub(crate) fn enable(&self, index: u16, size: u16, features: Features) -> P::Driver {
+        let driver = P::Driver::new(&self.memory, size, self.wanted(features));
         self.port.set_queue(index, size, driver.areas());
         self.port.enable(index);
         assert!(self.port.is_enabled(index), "queue {index} is enabled");
@@ -118,7 +123,7 @@ impl<P: Port> Rig<P> {
     }
 
     /// A live device with one queue, as large as it can be.
-    pub(crate) fn live(&self, features: Features) -> SplitDriver {
+    pub(crate) fn live(&self, features: Features) -> P::Driver {
         assert!(self.negotiate(features), "the features are accepted");
         let driver = self.enable(0, self.port.queue_max(0), features);
         self.go();
@@ -126,7 +131,7 @@ impl<P: Port> Rig<P> {
     }
 
     /// Shows the device what was added, and rings if it wants that.
-    pub(crate) fn kick(&self, driver: &mut SplitDriver) {
+    pub(crate) fn kick(&self, driver: &mut P::Driver) {
         driver.kick(|| self.port.notify(0));
         self.runtime.poll();
     }
@@ -138,14 +143,7 @@ impl<P: Port> Rig<P> {
     }
 
     /// Adds a request in the usual framing, to be shown later.
-    pub(crate) fn add(
-        &self,
-        driver: &mut SplitDriver,
-        kind: u32,
-        sector: u64,
-        payload: &[u8],
-        answer: usize,
-    ) -> Pending {
+    pub(crate) fn add(&self, driver: &mut P::Driver, kind: u32, sector: u64, payload: &[u8], answer: usize) -> Pending {
         let header = self.memory.place(&header(kind, sector));
         let data = self.memory.place(&vec![UNTOUCHED; answer + 1]);
         let status = data + answer as u64;
@@ -164,7 +162,7 @@ impl<P: Port> Rig<P> {
     /// One request, from begin to end.
     pub(crate) fn request(
         &self,
-        driver: &mut SplitDriver,
+        driver: &mut P::Driver,
         kind: u32,
         sector: u64,
         payload: &[u8],
@@ -175,11 +173,11 @@ impl<P: Port> Rig<P> {
         self.answer(&pending, driver.used().expect("an answer"))
     }
 
-    pub(crate) fn read(&self, driver: &mut SplitDriver, sector: u64, len: usize) -> Answer {
+    pub(crate) fn read(&self, driver: &mut P::Driver, sector: u64, len: usize) -> Answer {
         self.request(driver, IN, sector, &[], len)
     }
 
-    pub(crate) fn write(&self, driver: &mut SplitDriver, sector: u64, data: &[u8]) -> Answer {
+    pub(crate) fn write(&self, driver: &mut P::Driver, sector: u64, data: &[u8]) -> Answer {
         self.request(driver, OUT, sector, data, 0)
     }
 
@@ -192,7 +190,7 @@ impl<P: Port> Rig<P> {
     }
 
     /// A chain of any buffers; none where the device does not give it back.
-    pub(crate) fn chain(&self, driver: &mut SplitDriver, chain: &[Buffer]) -> Option<Used> {
+    pub(crate) fn chain(&self, driver: &mut P::Driver, chain: &[Buffer]) -> Option<Used> {
         driver.add(chain).expect("room in the ring");
         self.kick(driver);
         driver.used()

@@ -19,7 +19,7 @@ fn block(disk: &MemoryBackend) -> Block {
 }
 
 /// A device in mid-life, paused: with write-through chosen by its driver.
-fn saved<P: Port>() -> (Rig<P>, virtio_core::testing::SplitDriver, HostState, MemoryBackend) {
+fn saved<P: Port>() -> (Rig<P>, P::Driver, HostState, MemoryBackend) {
     let disk = MemoryBackend::new(pattern(4096, 9));
     let rig = Rig::<P>::new(block(&disk));
     let mut driver = rig.live(USUAL | CONFIG_WCE);

@@ -4,7 +4,7 @@ use virtio_blk::backend::ZonedBackend;
 use virtio_blk::backend::zone::ZonedModel;
 use virtio_blk::{Block, BlockBackend, MemoryBackend};
 use virtio_core::Features;
-use virtio_core::testing::{RingDriver, SplitDriver};
+use virtio_core::testing::RingDriver;
 
 use crate::rig::*;
 
@@ -56,9 +56,9 @@ const READ_ONLY: u8 = 13;
 const FULL: u8 = 14;
 const OFFLINE: u8 = 15;
 
-struct Zoned<P> {
+struct Zoned<P: Port> {
     rig: Rig<P>,
-    driver: SplitDriver,
+    driver: P::Driver,
     disk: ZonedBackend,
 }
 

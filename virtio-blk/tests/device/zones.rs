@@ -3,7 +3,7 @@
 use virtio_blk::backend::zone::{ZonedCharacteristics, ZonedModel};
 use virtio_blk::{Block, OperationError, OperationKind};
 use virtio_core::Features;
-use virtio_core::testing::{RingDriver, SplitDriver};
+use virtio_core::testing::RingDriver;
 
 use crate::held::Held;
 use crate::rig::*;
@@ -50,7 +50,7 @@ fn zoned(change: impl FnOnce(&mut ZonedCharacteristics)) -> Held {
     Held::able((ZONE * ZONES) as usize, |can| can.zoned = Some(zones))
 }
 
-fn rig<P: Port>() -> (Rig<P>, Held, SplitDriver) {
+fn rig<P: Port>() -> (Rig<P>, Held, P::Driver) {
     let held = zoned(|_| {});
     let rig = Rig::<P>::new(Block::builder(held.clone()).build().expect("a device"));
     let driver = rig.live(USUAL | ZONED);
@@ -58,7 +58,7 @@ fn rig<P: Port>() -> (Rig<P>, Held, SplitDriver) {
 }
 
 /// The status of a request that never gets to the backend.
-fn refused<P: Port>(rig: &Rig<P>, driver: &mut SplitDriver, kind: u32, sector: u64, payload: usize, room: usize) -> u8 {
+fn refused<P: Port>(rig: &Rig<P>, driver: &mut P::Driver, kind: u32, sector: u64, payload: usize, room: usize) -> u8 {
     let payload = vec![7; payload];
     rig.request(driver, kind, sector, &payload, room).status
 }

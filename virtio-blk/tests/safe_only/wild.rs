@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use virtio_blk::{Block, BlockBackend, BlockQueue, Completion, Operation};
 use virtio_core::memory::MemoryBarrier;
-use virtio_core::testing::suite::Port;
-use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
+use virtio_core::testing::{Buffer, RingDriver, TestMemory};
 use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionMmap};
 
-use crate::ports::{Mmio, Pci};
+use crate::ports::{Mmio, Pci, Port};
 use crate::rig::{IN, OUT, Rig, USUAL, header};
 
 /// Where the data of requests is: in a region that goes.
@@ -139,7 +138,7 @@ fn unplug(memory: &TestMemory) -> MemoryBarrier {
     memory.ram().unmap(DATA, DATA_LEN).unwrap()
 }
 
-fn add<P: Port>(rig: &Rig<P>, driver: &mut SplitDriver, kind: u32) {
+fn add<P: Port>(rig: &Rig<P>, driver: &mut P::Driver, kind: u32) {
     let head = Buffer::readable(rig.memory.place(&header(kind, 0)), 16);
     let status = Buffer::writable(rig.memory.alloc(1, 1), 1);
     let data = Buffer { address: DATA, len: LEN, writable: kind == IN };

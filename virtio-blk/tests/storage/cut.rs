@@ -8,7 +8,7 @@ use crate::rig::*;
 use crate::talk::{live, segment};
 
 /// Half of the file goes while requests that were checked against the whole of it are on their way.
-fn a_file_that_is_cut_short<P: Port>() {
+fn a_file_that_is_cut_short<P: Split>() {
     for (way, direct) in
         [(Way::File, false), (Way::Uring, false), (Way::Narrow, false), (Way::File, true), (Way::Uring, true)]
     {

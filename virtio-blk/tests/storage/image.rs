@@ -9,7 +9,7 @@ use std::time::Duration;
 use virtio_blk::{Block, BlockBackend, BlockBuilder, FileBackend, FileOptions, UringBackend};
 use virtio_core::testing::TestMemory;
 
-use crate::rig::{Port, Rig};
+use crate::rig::{Rig, Split};
 
 /// A file that goes with the test.
 pub(crate) struct Image(pub(crate) PathBuf);
@@ -74,7 +74,7 @@ impl Way {
 }
 
 /// A device that has time for real storage.
-pub(crate) fn rig<P: Port>(
+pub(crate) fn rig<P: Split>(
     backend: impl BlockBackend + 'static,
     change: impl FnOnce(BlockBuilder) -> BlockBuilder,
 ) -> Rig<P> {

@@ -6,7 +6,7 @@ use crate::rig::*;
 use crate::talk::Talk;
 
 /// Two hundred requests at once, where the ring has room for two.
-fn a_full_ring<P: Port>() {
+fn a_full_ring<P: Split>() {
     for direct in [false, true] {
         let before = pattern(4 << 20, 9);
         let image = Image::on_disk(&before);

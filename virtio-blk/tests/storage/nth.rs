@@ -52,7 +52,7 @@ fn requests() -> Vec<Request> {
 }
 
 /// What came of a run in which the operation with this number has this fate: how many operations there were.
-fn run<P: Port>(merge: bool, failing: Option<(u64, Fate)>) -> u64 {
+fn run<P: Split>(merge: bool, failing: Option<(u64, Fate)>) -> u64 {
     let before = pattern(512 * SECTORS as usize, 3);
     let hit: Arc<Mutex<Option<Seen>>> = Arc::default();
     let sink = Arc::clone(&hit);
@@ -105,7 +105,7 @@ fn run<P: Port>(merge: bool, failing: Option<(u64, Fate)>) -> u64 {
     operations
 }
 
-fn each<P: Port>() {
+fn each<P: Split>() {
     for merge in [false, true] {
         let operations = run::<P>(merge, None);
         assert_eq!(operations, if merge { 10 } else { 18 });

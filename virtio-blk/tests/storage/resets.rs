@@ -29,14 +29,14 @@ struct Places {
 }
 
 impl Places {
-    fn new<P: Port>(rig: &Rig<P>) -> Places {
+    fn new<P: Split>(rig: &Rig<P>) -> Places {
         let drivers = (0..QUEUES).map(|queue| rig.enable(queue, SIZE, FEATURES)).collect();
         let memory = &rig.memory;
         let request = |_| (memory.alloc(16, 16), memory.alloc(64, 16), memory.alloc(u64::from(LEN) + 1, 4096));
         Places { drivers, requests: (0..QUEUES * SIZE).map(request).collect() }
     }
 
-    fn fill<P: Port>(&mut self, rig: &Rig<P>, random: &mut Random, sectors: u64) {
+    fn fill<P: Split>(&mut self, rig: &Rig<P>, random: &mut Random, sectors: u64) {
         for (n, (header_at, table, data)) in self.requests.iter().enumerate() {
             let sector = random.below((sectors - 32) / 8) * 8;
             rig.memory.write(*header_at, &header(IN, sector));
@@ -51,7 +51,7 @@ impl Places {
         }
     }
 
-    fn kick<P: Port>(&mut self, rig: &Rig<P>) {
+    fn kick<P: Split>(&mut self, rig: &Rig<P>) {
         for (queue, driver) in (0..).zip(&mut self.drivers) {
             driver.kick(|| rig.port.notify(queue));
         }
@@ -71,7 +71,7 @@ impl Places {
 }
 
 #[track_caller]
-fn poll_until<P: Port>(rig: &Rig<P>, mut so: impl FnMut() -> bool) {
+fn poll_until<P: Split>(rig: &Rig<P>, mut so: impl FnMut() -> bool) {
     let limit = Instant::now() + Duration::from_secs(60);
     while !so() {
         rig.runtime.poll();
@@ -87,7 +87,7 @@ fn has_thread(name: &str) -> bool {
 }
 
 /// The driver lets go of the device in the middle of all, and uses its memory for something else.
-fn rounds<P: Port>(threads: Option<&str>, unbind: bool) {
+fn rounds<P: Split>(threads: Option<&str>, unbind: bool) {
     let content = pattern(32 << 20, 7);
     let image = Image::on_disk(&content);
     let sectors = content.len() as u64 / 512;
@@ -231,7 +231,7 @@ fn basic_reset_02_a_reset_comes_back_to_storage_that_lets_go_later() {
     let host = DeviceHost::builder(block, memory.ram().clone(), Arc::new(ThreadRuntime::new()))
         .reset_wait(Duration::from_millis(1))
         .reset_limit(Duration::from_secs(60));
-    let rig = Rig { port: <Mmio as Port>::connect(host), handle, memory, runtime: inline };
+    let rig: Rig<Mmio> = Rig { port: Mmio::connect(host), handle, memory, runtime: inline };
     assert!(rig.negotiate(FEATURES));
     let mut places = Places::new(&rig);
     rig.go();

@@ -64,7 +64,7 @@ enum What {
 /// Ranges of requests that are with the device, in bytes: operations on others are merged ones.
 type Exact = Arc<Mutex<HashMap<(u64, u64), u32>>>;
 
-struct Storm<P: Port> {
+struct Storm<P: Split> {
     rig: Rig<P>,
     disk: Faulty,
     talk: Talk,
@@ -78,7 +78,7 @@ struct Storm<P: Port> {
     seed: u8,
 }
 
-impl<P: Port> Storm<P> {
+impl<P: Split> Storm<P> {
     fn new(merge: bool, bad: BTreeSet<u64>, seed: u64) -> Storm<P> {
         let before = pattern(512 * SECTORS as usize, 11);
         let (exact, sectors) = (Exact::default(), bad.clone());
@@ -243,7 +243,7 @@ impl<P: Port> Storm<P> {
     }
 }
 
-fn storm<P: Port>(merge: bool, bad: BTreeSet<u64>, seed: u64, steps: Vec<Step>) {
+fn storm<P: Split>(merge: bool, bad: BTreeSet<u64>, seed: u64, steps: Vec<Step>) {
     let mut storm = Storm::<P>::new(merge, bad, seed);
     for step in steps {
         storm.step(step);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use virtio_core::Features;
 use virtio_core::testing::{Buffer, RingDriver, SplitDriver};
 
-use crate::rig::{Answer, OK, Pending, Port, Rig, UNTOUCHED, header};
+use crate::rig::{Answer, OK, Pending, Rig, Split, UNTOUCHED, header};
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -59,7 +59,7 @@ impl Talk {
     }
 
     /// Adds a request, to be shown later; a number for it.
-    pub(crate) fn ask<P: Port>(&mut self, rig: &Rig<P>, kind: u32, sector: u64, payload: &[u8], room: usize) -> u64 {
+    pub(crate) fn ask<P: Split>(&mut self, rig: &Rig<P>, kind: u32, sector: u64, payload: &[u8], room: usize) -> u64 {
         let header = rig.memory.place(&header(kind, sector));
         let data = rig.memory.place(&vec![UNTOUCHED; room + 1]);
         let pending = Pending { data, data_len: room, status: data + room as u64 };
@@ -84,19 +84,19 @@ impl Talk {
     }
 
     /// Shows the device what was added.
-    pub(crate) fn show<P: Port>(&mut self, rig: &Rig<P>) {
+    pub(crate) fn show<P: Split>(&mut self, rig: &Rig<P>) {
         self.driver.kick(|| rig.port.notify(self.queue));
     }
 
     /// The next answer. A request that is answered twice fails the test.
-    pub(crate) fn answer<P: Port>(&mut self, rig: &Rig<P>) -> Option<(u64, Answer)> {
+    pub(crate) fn answer<P: Split>(&mut self, rig: &Rig<P>) -> Option<(u64, Answer)> {
         let used = self.driver.used()?;
         let (number, pending) = self.flying.remove(&used.id).expect("an answer to what was asked, and once only");
         Some((number, rig.answer(&pending, used)))
     }
 
     /// All answers, in the order of the requests.
-    pub(crate) fn answers<P: Port>(&mut self, rig: &Rig<P>) -> Vec<Answer> {
+    pub(crate) fn answers<P: Split>(&mut self, rig: &Rig<P>) -> Vec<Answer> {
         let mut answers = Vec::new();
         self.show(rig);
         until(rig, || {
@@ -110,14 +110,21 @@ impl Talk {
     }
 
     /// One request, from begin to end.
-    pub(crate) fn one<P: Port>(&mut self, rig: &Rig<P>, kind: u32, sector: u64, payload: &[u8], room: usize) -> Answer {
+    pub(crate) fn one<P: Split>(
+        &mut self,
+        rig: &Rig<P>,
+        kind: u32,
+        sector: u64,
+        payload: &[u8],
+        room: usize,
+    ) -> Answer {
         assert_eq!(self.flying(), 0);
         self.ask(rig, kind, sector, payload, room);
         self.answers(rig).remove(0)
     }
 
     /// A read and a write go well, still.
-    pub(crate) fn works<P: Port>(&mut self, rig: &Rig<P>, sector: u64) {
+    pub(crate) fn works<P: Split>(&mut self, rig: &Rig<P>, sector: u64) {
         let data = crate::rig::pattern(1024, 0x5a);
         assert_eq!(self.one(rig, crate::rig::OUT, sector, &data, 0).status, OK);
         let read = self.one(rig, crate::rig::IN, sector, &[], 1024);
@@ -127,7 +134,7 @@ impl Talk {
 }
 
 /// Runs the device until something is so.
-pub(crate) fn until<P: Port>(rig: &Rig<P>, mut so: impl FnMut() -> bool) {
+pub(crate) fn until<P: Split>(rig: &Rig<P>, mut so: impl FnMut() -> bool) {
     let limit = Instant::now() + LIMIT;
     loop {
         rig.runtime.poll();
@@ -140,13 +147,13 @@ pub(crate) fn until<P: Port>(rig: &Rig<P>, mut so: impl FnMut() -> bool) {
 }
 
 /// Resets the device, and waits for that.
-pub(crate) fn reset<P: Port>(rig: &Rig<P>) {
+pub(crate) fn reset<P: Split>(rig: &Rig<P>) {
     rig.port.set_status(0);
     until(rig, || rig.port.status() == 0);
 }
 
 /// A live device on one queue.
-pub(crate) fn live<P: Port>(rig: &Rig<P>, features: Features) -> Talk {
+pub(crate) fn live<P: Split>(rig: &Rig<P>, features: Features) -> Talk {
     Talk::new(rig.live(features), 0)
 }
 
