@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use virtio_blk::{Block, OperationKind};
-use virtio_core::testing::RingDriver;
+use virtio_core::testing::{Buffer, RingDriver};
 
 use crate::held::Held;
 use crate::rig::*;
@@ -17,6 +17,7 @@ each_transport! {
     short_transfers_are_found_out_one_by_one,
     reset_answers_nothing_and_loses_nothing,
     merged_operations_are_bounded,
+    merged_operations_have_no_more_pieces_than_the_system_takes,
 }
 
 const WRITE: OperationKind = OperationKind::Write { durable: false };
@@ -185,4 +186,25 @@ fn merged_operations_are_bounded<P: Port>() {
     held.finish_all();
     rig.runtime.poll();
     assert_eq!(std::iter::from_fn(|| driver.used()).count(), 16);
+}
+
+fn merged_operations_have_no_more_pieces_than_the_system_takes<P: Port>() {
+    let (rig, held, mut driver) = rig::<P>();
+    // 40 requests of a sector in 64 pieces each, which do not touch one another: 16 of them are 1024 pieces.
+    let places: Vec<_> = (0..40 * 64).map(|_| rig.memory.alloc(16, 16)).collect();
+    for (sector, places) in (0..).zip(places.chunks(64)) {
+        let head = Buffer::readable(rig.memory.place(&header(IN, sector)), 16);
+        let data = places.iter().map(|at| Buffer::writable(*at, 8));
+        let status = Buffer::writable(rig.memory.place(&[UNTOUCHED]), 1);
+        let chain: Vec<_> = [head].into_iter().chain(data).chain([status]).collect();
+        driver.add_indirect(&chain).expect("room in the ring");
+    }
+    rig.kick(&mut driver);
+    let wanted = [(0, 16), (16, 16), (32, 8)].map(|(from, count)| (OperationKind::Read, from * 512, count * 512));
+    assert_eq!(held.take_log(), wanted);
+    held.finish_all();
+    rig.runtime.poll();
+    assert_eq!(std::iter::from_fn(|| driver.used()).map(|used| used.len).collect::<Vec<_>>(), [513; 40]);
+    let read: Vec<u8> = places.iter().flat_map(|at| rig.memory.bytes(*at, 8)).collect();
+    assert!(read == held.disk()[..40 * 512]);
 }
