@@ -30,6 +30,7 @@ struct State {
     queues: u64,
     capabilities: Capabilities,
     lifetime: Option<Lifetime>,
+    fails_lifetime: bool,
     /// Batches that `kick` has ended.
     kicks: u64,
     overdue: Vec<u16>,
@@ -60,6 +61,10 @@ impl Held {
 
     pub(crate) fn set_lifetime(&self, lifetime: Lifetime) {
         self.state().lifetime = Some(lifetime);
+    }
+
+    pub(crate) fn fail_lifetime(&self) {
+        self.state().fails_lifetime = true;
     }
 
     pub(crate) fn kicks(&self) -> u64 {
@@ -181,7 +186,11 @@ impl BlockBackend for Held {
     }
 
     fn lifetime(&self) -> io::Result<Option<Lifetime>> {
-        Ok(self.state().lifetime)
+        let state = self.state();
+        if state.fails_lifetime {
+            return Err(io::ErrorKind::Other.into());
+        }
+        Ok(state.lifetime)
     }
 
     fn open_queue(&self, _depth: u16) -> io::Result<Box<dyn BlockQueue>> {

@@ -12,6 +12,7 @@ each_transport! {
     blk_life_02_storage_that_does_not_know_is_not_asked,
     blk_life_03_values_without_meaning_are_not_told,
     the_answer_is_as_long_as_it_is,
+    storage_that_fails_to_say_is_an_error,
 }
 
 const LIFETIME: Features = Features::bit(15);
@@ -52,13 +53,26 @@ fn blk_life_03_values_without_meaning_are_not_told<P: Port>() {
 
 fn the_answer_is_as_long_as_it_is<P: Port>() {
     let (rig, mut driver) = live::<P>([1, 2, 3]);
-    for room in [0, 5] {
+    for (room, len) in [(0, 1), (5, 0)] {
         let answer = rig.request(&mut driver, GET_LIFETIME, 0, &[], room);
-        assert_eq!(answer.status, IOERR);
+        assert_eq!((answer.status, answer.len), (IOERR, len));
         assert_eq!(answer.data, vec![UNTOUCHED; room]);
     }
     let answer = rig.request(&mut driver, GET_LIFETIME, 0, &[], 10);
     assert_eq!((answer.status, answer.len), (OK, 6), "the status is not right behind");
     assert_eq!(answer.data, [1, 0, 2, 0, 3, 0, UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED]);
-    assert_eq!(rig.request(&mut driver, GET_LIFETIME, 0, &[0; 4], 6).status, IOERR, "data to read");
+    let answer = rig.request(&mut driver, GET_LIFETIME, 0, &[0; 4], 6);
+    assert_eq!((answer.status, answer.len), (IOERR, 0), "data to read");
+}
+
+fn storage_that_fails_to_say_is_an_error<P: Port>() {
+    let held = Held::new(4096);
+    held.set_lifetime(Lifetime { pre_eol_info: 1, type_a: 2, type_b: 3 });
+    let rig = Rig::<P>::new(Block::builder(held.clone()).build().expect("a device"));
+    let mut driver = rig.live(USUAL | LIFETIME);
+    held.fail_lifetime();
+    let answer = rig.request(&mut driver, GET_LIFETIME, 0, &[], 6);
+    assert_eq!((answer.status, answer.len, answer.data), (IOERR, 0, vec![UNTOUCHED; 6]));
+    let counts = rig.handle.counts();
+    assert_eq!((counts.lifetimes, counts.failed), (0, 1));
 }

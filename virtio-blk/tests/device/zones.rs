@@ -27,6 +27,7 @@ each_transport! {
     each_zone_error_has_its_status,
     zone_commands_reach_the_backend,
     reports_are_as_long_as_the_backend_says,
+    failed_reports_and_reads_have_written_nothing,
     appends_have_to_have_room_for_their_sector,
     zone_requests_with_data_in_the_wrong_direction_give_ioerr,
     a_zoned_disk_does_not_change_its_size,
@@ -224,7 +225,7 @@ fn drv_blk_21_reports_need_room_for_a_header<P: Port>() {
     let (rig, held, mut driver) = rig::<P>();
     for room in [0, 1, 63] {
         let answer = rig.request(&mut driver, ZONE_REPORT, 0, &[], room);
-        assert_eq!(answer.status, IOERR);
+        assert_eq!((answer.status, answer.len), (IOERR, u32::from(room == 0)));
         assert_eq!(answer.data, vec![UNTOUCHED; room]);
     }
     assert_eq!(held.take_log(), []);
@@ -284,6 +285,26 @@ fn reports_are_as_long_as_the_backend_says<P: Port>() {
         assert_eq!(answer.data, [vec![9; told], vec![UNTOUCHED; 192 - told]].concat());
     }
     assert_eq!(rig.handle.counts().zone_reports, 3);
+}
+
+// spec: BLK-OP-15
+fn failed_reports_and_reads_have_written_nothing<P: Port>() {
+    use virtio_blk::backend::ZoneError;
+    let (rig, held, mut driver) = rig::<P>();
+    for kind in [ZONE_REPORT, IN] {
+        for (error, status) in [
+            (OperationError::Zone(ZoneError::InvalidCommand), ZONE_INVALID_CMD),
+            (OperationError::Unsupported, UNSUPP),
+            (OperationError::Io(std::io::ErrorKind::Other.into()), IOERR),
+        ] {
+            let pending = rig.add(&mut driver, kind, 0, &[], 512);
+            rig.kick(&mut driver);
+            held.finish_as(0, &[], Err(error));
+            rig.runtime.poll();
+            let answer = rig.answer(&pending, driver.used().expect("an answer"));
+            assert_eq!((answer.status, answer.len), (status, 0), "{kind}");
+        }
+    }
 }
 
 fn appends_have_to_have_room_for_their_sector<P: Port>() {
