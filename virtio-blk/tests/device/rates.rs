@@ -1,9 +1,11 @@
 //! Limits on requests and bytes per second, through the device.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use virtio_blk::{Block, MemoryBackend, Rate, RateLimit};
-use virtio_core::testing::RingDriver;
+use virtio_core::testing::{RingDriver, TestMemory};
+use virtio_core::{DeviceHost, InlineRuntime, ThreadRuntime};
 
 use crate::rig::*;
 
@@ -12,6 +14,8 @@ each_transport! {
     a_group_shares_its_limit,
     a_limit_on_bytes_leaves_requests_without_data_alone,
     resets_and_pauses_do_not_wait_for_the_limit,
+    queues_on_threads_share_a_limit_on_bytes,
+    devices_on_threads_share_a_limit_on_bytes,
 }
 
 /// None of these tests takes that long to fill a bucket by one.
@@ -93,4 +97,55 @@ fn resets_and_pauses_do_not_wait_for_the_limit<P: Port>() {
     rig.port.set_status(0);
     rig.runtime.poll();
     assert_eq!(rig.port.status(), 0);
+}
+
+/// What `devices` of so many queues each, on threads, read together keeps to a limit on bytes all the time.
+fn bytes_are_bounded<P: Port>(devices: usize, queues: u16) {
+    const LEN: u64 = 16 << 10;
+    let rate = Rate { per_second: 1 << 20, burst: 64 << 10 };
+    let limit = RateLimit::new(None, Some(rate));
+    let rigs: Vec<_> = (0..devices)
+        .map(|_| {
+            let disk = MemoryBackend::zeroed(LEN as usize);
+            let block = Block::builder(disk).queues(queues).rate_limit(limit.clone()).build().expect("a device");
+            let (handle, memory) = (block.handle(), TestMemory::new(16 << 20));
+            let host = DeviceHost::builder(block, memory.ram().clone(), Arc::new(ThreadRuntime::new()));
+            let port = P::connect(host.reset_wait(Duration::from_secs(20)));
+            let rig: Rig<P> = Rig { port, handle, memory, runtime: InlineRuntime::new() };
+            assert!(rig.negotiate(USUAL));
+            rig
+        })
+        .collect();
+    let mut drivers = Vec::new();
+    for rig in &rigs {
+        drivers.extend((0..queues).map(|queue| (rig, queue, rig.enable(queue, 64, USUAL))));
+        rig.go();
+    }
+    let start = Instant::now();
+    for (rig, queue, driver) in &mut drivers {
+        (0..16).for_each(|_| _ = rig.add(driver, IN, 0, &[], LEN as usize));
+        driver.kick(|| rig.port.notify(*queue));
+    }
+    let (all, mut done) = (16 * drivers.len() as u64, 0);
+    while done < all {
+        for (_, _, driver) in &mut drivers {
+            done += std::iter::from_fn(|| driver.used()).count() as u64;
+        }
+        let passed = start.elapsed();
+        // Each queue may be in the middle of one that takes more than there is.
+        let most =
+            rate.burst as f64 + passed.as_secs_f64() * rate.per_second as f64 + (drivers.len() as u64 * LEN) as f64;
+        assert!((done * LEN) as f64 <= most, "{done} of {LEN} bytes in {passed:?}");
+        assert!(passed < Duration::from_secs(60), "{done} of {all}");
+        std::thread::yield_now();
+    }
+    assert!(rigs.iter().map(|rig| rig.handle.counts().throttled).sum::<u64>() > 0);
+}
+
+fn queues_on_threads_share_a_limit_on_bytes<P: Port>() {
+    bytes_are_bounded::<P>(1, 2);
+}
+
+fn devices_on_threads_share_a_limit_on_bytes<P: Port>() {
+    bytes_are_bounded::<P>(2, 1);
 }
