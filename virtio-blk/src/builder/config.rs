@@ -58,7 +58,7 @@ impl BlockBuilder {
             offered |= wire::LIFETIME;
         }
         let mut zoned = None;
-        // BLK-INIT-05, BLK-INIT-06
+        // BLK-INIT-05
         if let Some(zones) = can.zoned {
             offered |= wire::ZONED | wire::SIZE_MAX;
             let size_max = self.size_max.unwrap_or(ZONED_SIZE_MAX);

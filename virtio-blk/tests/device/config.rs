@@ -52,7 +52,7 @@ fn blk_init_03_config_wce_without_flush_starts_at_zero<P: Port>() {
     assert_eq!(rig.config_writeback(), 1);
 }
 
-// spec: BLK-INIT-05 BLK-INIT-06 BLK-INIT-07
+// spec: BLK-INIT-05 BLK-INIT-07
 fn blk_init_04_unused_fields_are_zero<P: Port>() {
     let topology = Topology { physical_block_exp: 3, alignment_offset: 1, min_io_size: 8, opt_io_size: 256 };
     let block =
