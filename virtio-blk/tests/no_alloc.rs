@@ -12,9 +12,9 @@ mod rig;
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
-use ports::{Mmio, Pci};
+use ports::{Mmio, Packed, Pci};
 use rig::*;
-use virtio_blk::{Block, BlockBackend, FileBackend, MemoryBackend};
+use virtio_blk::{Block, BlockBackend, FileBackend, MemoryBackend, NullBackend};
 use virtio_core::testing::RingDriver;
 
 /// A batch of every kind of request, bad ones included.
@@ -61,7 +61,7 @@ fn allocations_of<P: Port>(backend: impl BlockBackend + 'static) -> u64 {
 }
 
 /// Requests come back in any order, and each operation grows when it is the first of merged ones: there is no telling
-/// when all have been.
+/// when all have been (see [`merging_comes_to_rest`]).
 #[cfg(all(feature = "uring", target_os = "linux"))]
 struct Unmerged(std::sync::Arc<virtio_blk::UringBackend>);
 
@@ -84,6 +84,7 @@ impl BlockBackend for Unmerged {
 
 fn nothing_is_allocated<P: Port>() {
     assert_eq!(allocations_of::<P>(MemoryBackend::zeroed(1 << 20)), 0, "in memory");
+    assert_eq!(allocations_of::<P>(NullBackend::new(1 << 20)), 0, "nowhere");
     let path = std::env::temp_dir().join(format!("virtio-blk-no-alloc-{}.img", std::process::id()));
     std::fs::write(&path, vec![0; 1 << 20]).expect("a temporary file");
     let backend = FileBackend::open(&path);
@@ -104,6 +105,48 @@ fn nothing_is_allocated<P: Port>() {
 fn requests_allocate_nothing_in_the_long_run() {
     nothing_is_allocated::<Mmio>();
     nothing_is_allocated::<Pci>();
+    nothing_is_allocated::<Packed>();
     // The count counts.
     assert_eq!(measure(|| drop(std::hint::black_box(Box::new(1)))).count_total, 1);
+}
+
+/// Serves a batch that is merged, and counts.
+#[cfg(all(feature = "uring", target_os = "linux"))]
+fn allocations_of_a_batch<P: Port>(rig: &Rig<P>, driver: &mut P::Driver) -> u64 {
+    for sector in 0..8 {
+        rig.add(driver, IN, sector, &[], 512);
+        rig.add(driver, OUT, 16 + sector, &[1; 512], 0);
+    }
+    let mut served = measure(|| rig.kick(driver)).count_total;
+    let (mut used, limit) = (0, Instant::now() + Duration::from_secs(60));
+    while used < 16 {
+        assert!(Instant::now() < limit, "{used} of 16 requests have come back");
+        let again = || {
+            rig.runtime.poll();
+        };
+        served += measure(again).count_total;
+        used += std::iter::from_fn(|| driver.used()).count();
+    }
+    served
+}
+
+/// Each operation grows as far as it has been merged, once. How soon all have is a matter of chance, but not whether.
+#[cfg(all(feature = "uring", target_os = "linux"))]
+#[test]
+fn merging_comes_to_rest() {
+    let path = std::env::temp_dir().join(format!("virtio-blk-no-alloc-merged-{}.img", std::process::id()));
+    std::fs::write(&path, vec![0; 1 << 20]).expect("a temporary file");
+    let disk = virtio_blk::UringBackend::new(FileBackend::open(&path).expect("an image"));
+    let _ = std::fs::remove_file(&path);
+    let block = Block::builder(disk).queue_size(64).build().expect("a device");
+    let rig = Rig::<Mmio>::with(block, virtio_core::testing::TestMemory::new(64 << 20), |host| host);
+    let driver = &mut rig.live(USUAL);
+    let (mut quiet, mut total, mut rounds) = (0, 0, 0);
+    while quiet < 30 {
+        let count = allocations_of_a_batch(&rig, driver);
+        (quiet, total, rounds) = (if count == 0 { quiet + 1 } else { 0 }, total + count, rounds + 1);
+        assert!(rounds < 2000, "{total} allocations in {rounds} rounds, and no end");
+    }
+    assert!(rig.handle.counts().merged > 0 && total > 0, "{total} allocations");
+    println!("{total} allocations in {rounds} rounds");
 }
