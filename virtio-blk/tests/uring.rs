@@ -9,16 +9,20 @@ mod ports;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ports::Mmio;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use virtio_blk::{Block, FileBackend, UringBackend};
 use virtio_core::testing::suite::Port;
 use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
 use virtio_core::{DeviceHost, Features, Runtime, SharedRuntime, ThreadRuntime};
 
 const FEATURES: Features = Features::from_bits(1 << 32 | 1 << 28 | 1 << 29 | 1 << 9);
+/// Tells the process that has no io_uring that it is the one.
+const VARIABLE: &str = "VIRTIO_BLK_TEST_NO_URING";
 const IN: u32 = 0;
 const OUT: u32 = 1;
 
@@ -171,4 +175,41 @@ fn memory_that_is_registered_may_change_under_a_live_device() {
         }
         assert!(backend.is_uring());
     }
+}
+
+/// Forbids io_uring to the calling thread, and those that it starts.
+fn forbid() {
+    let rules = [(libc::SYS_io_uring_setup, Vec::new())].into_iter().collect();
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let errno = SeccompAction::Errno(libc::EPERM as u32);
+    let program: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, errno, arch).unwrap().try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+}
+
+#[test]
+fn a_device_works_where_io_uring_is_forbidden() {
+    const NAME: &str = "a_device_works_where_io_uring_is_forbidden";
+    if std::env::var_os(VARIABLE).is_some() {
+        forbid();
+        let image = image("uring-forbidden", &[0; 1 << 20]);
+        for (runtime, seed) in runtimes().into_iter().zip([3, 5]) {
+            let backend = Arc::new(UringBackend::new(FileBackend::open(&image.0).unwrap()));
+            let mut device = device(backend.clone(), runtime, TestMemory::new(64 << 20));
+            device.round_trip(seed);
+            assert_eq!((backend.is_uring(), backend.fallbacks()), (false, 1));
+            device.port.set_status(0);
+            let content = std::fs::read(&image.0).unwrap();
+            let blocks = (0u8..).zip(content.chunks(4096)).take(32);
+            assert!(blocks.into_iter().all(|(number, block)| block == [number.wrapping_mul(7) ^ seed; 4096]));
+        }
+        return;
+    }
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture", NAME])
+        .env(VARIABLE, "yes")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let [said, failed] = [&child.stdout, &child.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(child.status.success() && said.contains("1 passed"), "{said}{failed}");
 }
