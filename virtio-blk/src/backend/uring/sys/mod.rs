@@ -71,6 +71,8 @@ pub(super) struct Ring {
     allocates: bool,
     pages: Option<Pages>,
     stuck: Stuck,
+    #[cfg(test)]
+    entered: u32,
 }
 
 #[derive(Default)]
@@ -99,6 +101,8 @@ impl Ring {
             allocates,
             pages: None,
             stuck,
+            #[cfg(test)]
+            entered: 0,
             ring: ManuallyDrop::new(ring),
         })
     }
@@ -223,6 +227,10 @@ impl Ring {
         if QUIET && deferred {
             self.ring.completion().disable_eventfd();
         }
+        #[cfg(test)]
+        {
+            self.entered += 1;
+        }
         let entered = loop {
             // SAFETY: it takes no argument, and does not wait for more than no completions.
             match unsafe { self.ring.submitter().enter::<libc::sigset_t>(pushed, 0, flags.bits(), None) } {
@@ -297,6 +305,12 @@ impl Ring {
     #[cfg(test)]
     pub(super) fn registered(&self) -> u32 {
         self.pages.as_ref().map_or(0, |pages| pages.used)
+    }
+
+    /// How often the ring was entered.
+    #[cfg(test)]
+    pub(super) fn entered(&self) -> u32 {
+        self.entered
     }
 
     /// Takes back what was registered, unless requests in flight use it.
