@@ -129,7 +129,7 @@ impl UringQueue {
 
     /// Pushes what is ready, as far as there is room.
     fn fill(&mut self) {
-        // The size of a file is looked up once for all that is handed on together: it is not known to change, and what
+        // The size of the disk is looked up once for all that is handed on together: it is not known to change, and what
         // is cut off between the look and the write is cut off by somebody who does not care for the data.
         let mut size = None;
         while let (Some(tag), Some(ring)) = (self.ready.front().copied(), &mut self.ring) {
@@ -139,9 +139,6 @@ impl UringQueue {
                 continue;
             };
             let has = |end: u64| {
-                if !disk.is_regular() {
-                    return Ok(true);
-                }
                 let known = match size {
                     Some(size) => size,
                     None => *size.insert(disk.size()?),

@@ -63,7 +63,14 @@ impl Progress {
         if self.cancelled {
             return Step::Done(Err(cancelled()));
         }
-        if self.stage != Stage::Sync && operation.kind().changes() {
+        let asks = match self.stage {
+            // A block device takes no more than it has, and says how much that was.
+            Stage::Transfer => disk.is_regular() && operation.kind().changes(),
+            // It does not say so here.
+            Stage::Allocate => true,
+            Stage::Sync => false,
+        };
+        if asks {
             match has(operation.offset().saturating_add(operation.len())) {
                 Ok(true) => {}
                 Ok(false) => return Step::Done(Ok(self.done)),
