@@ -18,7 +18,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::super::bench::{Bench, perform};
 use super::super::{BlockBackend, BlockQueue, OperationKind, OperationResult};
-use super::FileBackend;
 
 /// A file that goes with the test.
 struct Image(PathBuf);
@@ -71,7 +70,7 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(backend: &FileBackend) -> Rig {
+    fn new(backend: &dyn BlockBackend) -> Rig {
         Rig { bench: Bench::new(), queue: backend.open_queue(16).expect("a queue") }
     }
 

@@ -36,10 +36,21 @@ impl Drop for Loop {
 #[test]
 #[ignore = "needs root and loop devices"]
 fn a_block_device_is_a_disk() {
+    is_a_disk(|file| Box::new(file));
+}
+
+#[cfg(all(feature = "uring", target_os = "linux"))]
+#[test]
+#[ignore = "needs root and loop devices"]
+fn a_block_device_is_a_disk_by_rings() {
+    is_a_disk(|file| Box::new(crate::UringBackend::new(file)));
+}
+
+fn is_a_disk(over: fn(FileBackend) -> Box<dyn BlockBackend>) {
     for sector in [512, 4096] {
         for direct in [false, true] {
             let device = Loop::new(1 << 20, sector);
-            let backend = FileOptions::new().direct(direct).open(&device.path).expect("a disk");
+            let backend = over(FileOptions::new().direct(direct).open(&device.path).expect("a disk"));
             assert_eq!(backend.size().expect("a size"), 1 << 20);
             let can = backend.capabilities();
             assert_eq!((can.block_size, can.read_only), (sector, false));
@@ -47,7 +58,7 @@ fn a_block_device_is_a_disk() {
             assert!(can.discard.is_some() && can.write_zeroes.is_some() && can.zeroes_may_unmap);
             assert_eq!(can.secure_erase, None);
             assert_eq!(backend.lifetime().expect("an answer"), None);
-            let mut rig = Rig::new(&backend);
+            let mut rig = Rig::new(&*backend);
             let mut expected = pattern(1 << 20, 1);
             assert!(matches!(FileBackend::open(&device.path), Err(OpenError::Locked { writer: true, .. })));
 
