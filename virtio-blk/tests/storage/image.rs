@@ -82,6 +82,11 @@ pub(crate) fn rig<P: Split>(
     Rig::with(block, TestMemory::new(64 << 20), |host| host.reset_limit(Duration::from_secs(20)))
 }
 
+/// How often something is to be done: as often as the environment says, or so often.
+pub(crate) fn times(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).map_or(usual, |times| times.parse().expect("a number"))
+}
+
 /// Says that a test cannot be done here; fails where all have to be.
 pub(crate) fn left_out(why: &str) {
     let all = std::env::var("VIRTIO_TEST_TOOLS").is_ok_and(|tools| tools == "all");
