@@ -1,5 +1,5 @@
 //! The process of the device is killed in the middle of all: every write that the driver has seen acknowledged is in the
-//! file.
+//! file. Of an image that collects what it has to write down, every write before a flush that was.
 //!
 //! The memory of driver and device is a file, too, so that it outlives them, rings and all.
 
@@ -19,7 +19,7 @@ use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
 use virtio_core::{DeviceHost, Features, InlineRuntime, ThreadRuntime};
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap};
 
-use crate::image::{Image, left_out};
+use crate::image::{Image, left_out, times};
 use crate::ports::Mmio;
 use crate::rig::*;
 use crate::talk::Random;
@@ -52,16 +52,69 @@ enum Way {
     File,
     Uring,
     Direct,
+    /// A qcow2 image.
+    #[cfg(feature = "imago")]
+    Qcow2,
     /// One that acknowledges first, and writes later.
     Early,
 }
 
 impl Way {
+    const ALL: &[Way] = &[
+        Way::File,
+        Way::Uring,
+        Way::Direct,
+        #[cfg(feature = "imago")]
+        Way::Qcow2,
+        Way::Early,
+    ];
+
+    fn is_image(self) -> bool {
+        #[cfg(feature = "imago")]
+        return self == Way::Qcow2;
+        #[cfg(not(feature = "imago"))]
+        false
+    }
+
+    /// A new disk of zeros.
+    fn create(self) -> Image {
+        if !self.is_image() {
+            return Image::on_disk(&vec![0; BLOCK * BLOCKS]);
+        }
+        let image = Image::on_disk(&[]);
+        let size = (BLOCK * BLOCKS).to_string();
+        let made = Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&image.0).arg(size).status();
+        assert!(made.expect("qemu-img").success());
+        image
+    }
+
+    /// What is on the disk, which is in order.
+    fn content(self, image: &Image) -> Result<Vec<u8>, String> {
+        if !self.is_image() {
+            return Ok(image.content());
+        }
+        let checked = Command::new("qemu-img").args(["check", "-f", "qcow2"]).arg(&image.0).output().expect("qemu-img");
+        // Clusters that nobody uses are no corruption.
+        if !matches!(checked.status.code(), Some(0 | 3)) {
+            let [said, wrong] = [&checked.stdout, &checked.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+            return Err(format!("{}: {said}{wrong}", checked.status));
+        }
+        let raw = Image::on_disk(&[]);
+        let read =
+            Command::new("qemu-img").args(["convert", "-f", "qcow2", "-O", "raw"]).args([&image.0, &raw.0]).status();
+        assert!(read.expect("qemu-img").success());
+        Ok(raw.content())
+    }
+
     fn open(self, path: &Path) -> Option<Arc<dyn BlockBackend>> {
         Some(match self {
             Way::File => Arc::new(FileBackend::open(path).expect("the image")),
             Way::Uring => Arc::new(UringBackend::new(FileBackend::open(path).expect("the image"))),
             Way::Direct => Arc::new(UringBackend::new(FileOptions::new().direct(true).open(path).ok()?)),
+            #[cfg(feature = "imago")]
+            Way::Qcow2 => {
+                Arc::new(virtio_blk::ImageBackend::open(path, virtio_blk::ImageFormat::Qcow2).expect("an image"))
+            }
             Way::Early => Arc::new(Early(Arc::new(open(path)))),
         })
     }
@@ -131,6 +184,11 @@ fn entries(tables: u64, block: usize) -> [u64; 2] {
     [begun, begun + 8]
 }
 
+/// For each block, the last write that was acknowledged before a flush that was.
+fn flushed(tables: u64) -> u64 {
+    tables + 16 * BLOCKS as u64
+}
+
 /// What a sector has that was written by this write: none of it is like that of any other.
 fn sector(sector: u64, write: u64) -> [u8; 512] {
     let mut bytes = [0; 512];
@@ -147,7 +205,7 @@ fn sector(sector: u64, write: u64) -> [u8; 512] {
 fn be_killed(orders: &str) {
     let orders: Vec<_> = orders.split('|').collect();
     let [image, place, way, flush] = orders[..] else { panic!("{orders:?}") };
-    let way = [Way::File, Way::Uring, Way::Direct, Way::Early].into_iter().find(|it| format!("{it:?}") == way);
+    let way = Way::ALL.iter().find(|it| format!("{it:?}") == way);
     let disk = way.and_then(|way| way.open(Path::new(image))).expect("a disk");
     let features = if flush == "true" { USUAL } else { USUAL - FLUSH_FEATURE };
     let block = Block::builder(disk).build().expect("a device");
@@ -156,7 +214,7 @@ fn be_killed(orders: &str) {
     let port: Mmio = Mmio::connect(host);
     let rig = Rig { port, handle, memory, runtime: InlineRuntime::new() };
     let mut driver = rig.live(features | Features::from_bits(1 << 28));
-    let tables = rig.memory.alloc(16 * BLOCKS as u64, 16);
+    let tables = rig.memory.alloc(24 * BLOCKS as u64, 16);
     let (_, available, used) = driver.areas();
     for (at, value) in [(AVAILABLE, available), (USED, used), (TABLES, tables), (READY, 1)] {
         store(&rig.memory, at, value);
@@ -172,6 +230,7 @@ fn write_for_ever(rig: &Rig<Mmio>, driver: &mut SplitDriver, tables: u64, flush:
         .collect();
     let mut flying: HashMap<u32, Flying> = HashMap::new();
     let (mut busy, mut random, mut write, mut done) = (vec![false; BLOCKS], Random(1), 0, 0);
+    let mut acknowledged = vec![0u64; BLOCKS];
     let limit = Instant::now() + Duration::from_secs(60);
     while Instant::now() < limit {
         let mut added = 0;
@@ -202,7 +261,8 @@ fn write_for_ever(rig: &Rig<Mmio>, driver: &mut SplitDriver, tables: u64, flush:
             let head = what.expect("room in the ring");
             let is_write = memory.bytes(header_at, 1)[0] == OUT as u8;
             busy[block] |= is_write;
-            flying.insert(head.into(), (place, is_write.then_some((block, write))));
+            let what = if is_write { What::Write(block, write) } else { What::Flush(acknowledged.clone()) };
+            flying.insert(head.into(), (place, what));
             added += 1;
             if added == 8 {
                 break;
@@ -216,9 +276,15 @@ fn write_for_ever(rig: &Rig<Mmio>, driver: &mut SplitDriver, tables: u64, flush:
             };
             let (place, what) = flying.remove(&used.id).expect("a request");
             assert_eq!(memory.bytes(place[2], 1), [OK]);
-            if let Some((block, write)) = what {
-                store(memory, entries(tables, block)[1], write);
-                busy[block] = false;
+            match what {
+                What::Write(block, write) => {
+                    store(memory, entries(tables, block)[1], write);
+                    (acknowledged[block], busy[block]) = (write, false);
+                }
+                What::Flush(before) => {
+                    let bytes: Vec<u8> = before.iter().flat_map(|write| write.to_le_bytes()).collect();
+                    memory.write(flushed(tables), &bytes);
+                }
             }
             free.push(place);
             done += 1;
@@ -228,8 +294,15 @@ fn write_for_ever(rig: &Rig<Mmio>, driver: &mut SplitDriver, tables: u64, flush:
     panic!("nobody has killed it");
 }
 
-/// The place of a request, and what it writes: a block, by the write with this number.
-type Flying = ([u64; 4], Option<(usize, u64)>);
+/// The place of a request, and what it is.
+type Flying = ([u64; 4], What);
+
+enum What {
+    /// Of a block, with this number.
+    Write(usize, u64),
+    /// After these writes, of each block.
+    Flush(Vec<u64>),
+}
 
 /// A process that ends with this.
 struct Victim(Child);
@@ -253,7 +326,7 @@ fn in_flight(memory: &TestMemory) -> u16 {
 
 /// One life and death: how many requests were in flight, how many had been acknowledged, and what is wrong with the file.
 fn round(test: &str, way: Way, flush: bool, after: u64) -> (u16, u64, Result<(), String>) {
-    let image = Image::on_disk(&vec![0; BLOCK * BLOCKS]);
+    let image = way.create();
     let place = Image::new(&[]);
     place.file().set_len(MEMORY as u64).expect("a sparse file");
     let orders = format!("{}|{}|{way:?}|{flush}", image.0.display(), place.0.display());
@@ -269,20 +342,24 @@ fn round(test: &str, way: Way, flush: bool, after: u64) -> (u16, u64, Result<(),
     }
     victim.0.kill().expect("a process");
     victim.0.wait().expect("a process");
-    (in_flight(&memory), load(&memory, DONE), check(&memory, &image.content()))
+    let result = way.content(&image).and_then(|content| check(&memory, &content, flush && way.is_image()));
+    (in_flight(&memory), load(&memory, DONE), result)
 }
 
-fn check(memory: &TestMemory, content: &[u8]) -> Result<(), String> {
+/// Whether the disk has what it has to; with `cached`, what was flushed.
+fn check(memory: &TestMemory, content: &[u8], cached: bool) -> Result<(), String> {
     let tables = load(memory, TABLES);
     for (block, bytes) in content.chunks(BLOCK).enumerate() {
         let [begun, acknowledged] = entries(tables, block).map(|at| load(memory, at));
+        let flushed = load(memory, flushed(tables) + 8 * block as u64);
         for (at, bytes) in bytes.chunks(512).enumerate() {
             let at = (block * BLOCK / 512 + at) as u64;
             // The last one may be there, or not, or in part; nothing else may.
-            if ![acknowledged, begun].iter().any(|write| sector(at, *write) == bytes) {
-                let found = u64::from_le_bytes(bytes[8..16].try_into().unwrap());
+            let found = u64::from_le_bytes(bytes[8..16].try_into().unwrap());
+            let may_be = [acknowledged, begun].contains(&found) || (cached && (flushed..=begun).contains(&found));
+            if !may_be || sector(at, found) != bytes {
                 return Err(format!(
-                    "sector {at} has write {found}, where {acknowledged} was acknowledged and {begun} begun"
+                    "sector {at} has write {found}, where {flushed} was flushed, {acknowledged} acknowledged and {begun} begun"
                 ));
             }
         }
@@ -294,11 +371,14 @@ fn rounds(test: &str, way: Way, flush: bool) {
     if let Ok(orders) = std::env::var(VARIABLE) {
         return be_killed(&orders);
     }
-    let image = Image::on_disk(&[0; 4096]);
+    if way.is_image() && Command::new("qemu-img").arg("--version").output().is_err() {
+        return left_out("there is no qemu-img");
+    }
+    let image = way.create();
     if way.open(&image.0).is_none() {
         return left_out("the file system has no direct I/O");
     }
-    let rounds: u64 = std::env::var(ROUNDS).map_or(5, |rounds| rounds.parse().expect("a number of rounds"));
+    let rounds = times(ROUNDS, 5);
     let seed = u64::from(std::process::id());
     let mut random = Random(seed);
     let (mut good, mut tried) = (0, 0);
@@ -337,6 +417,23 @@ fn a_file_has_what_was_acknowledged_by_rings_without_flush() {
 #[test]
 fn a_file_has_what_was_acknowledged_by_direct_rings() {
     rounds("kill::a_file_has_what_was_acknowledged_by_direct_rings", Way::Direct, true);
+}
+
+#[test]
+fn a_file_has_what_was_acknowledged_by_direct_rings_without_flush() {
+    rounds("kill::a_file_has_what_was_acknowledged_by_direct_rings_without_flush", Way::Direct, false);
+}
+
+#[cfg(feature = "imago")]
+#[test]
+fn an_image_has_what_was_flushed() {
+    rounds("kill::an_image_has_what_was_flushed", Way::Qcow2, true);
+}
+
+#[cfg(feature = "imago")]
+#[test]
+fn an_image_has_what_was_acknowledged_without_flush() {
+    rounds("kill::an_image_has_what_was_acknowledged_without_flush", Way::Qcow2, false);
 }
 
 #[test]
