@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
 use virtio_blk::{Block, FileBackend, UringBackend};
-use virtio_core::testing::TestMemory;
+use virtio_core::testing::{Buffer, RingDriver, TestMemory};
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap};
 
 use crate::image::Image;
@@ -20,15 +21,11 @@ const MEMORY: usize = 2 << 20;
 
 /// Gives a page of guest memory back, unless somebody relies on it; whether it did.
 fn balloon(memory: &TestMemory, file: &File, page: u64) -> bool {
-    if memory.ram().discards_inhibited() {
-        return false;
-    }
-    punch(file, page, PAGE).expect("the page goes");
-    true
+    memory.ram().discard(|| punch(file, page, PAGE).expect("the page goes")).is_some()
 }
 
-#[test]
-fn a_balloon_gives_nothing_back_while_memory_is_registered() {
+/// A disk that registers guest memory, that memory, and its file.
+fn disk() -> (Rig<Mmio>, File, Image) {
     let shm = Path::new("/dev/shm");
     let place = if shm.is_dir() { Image::under(shm, &[]) } else { Image::new(&[]) };
     let file = place.file();
@@ -42,6 +39,12 @@ fn a_balloon_gives_nothing_back_while_memory_is_registered() {
     let disk = disk.fixed_buffers(memory.ram().clone()).build();
     let block = Block::builder(disk).merge(false).build().expect("a device");
     let rig = Rig::<Mmio>::with(block, memory, |host| host.reset_limit(std::time::Duration::from_secs(20)));
+    (rig, file, image)
+}
+
+#[test]
+fn a_balloon_gives_nothing_back_while_memory_is_registered() {
+    let (rig, file, image) = disk();
     let page = rig.memory.alloc(PAGE, PAGE);
 
     for round in 1..4u8 {
@@ -70,4 +73,53 @@ fn a_balloon_gives_nothing_back_while_memory_is_registered() {
         reset(&rig);
         assert!(!rig.memory.ram().discards_inhibited(), "the reset lets go of it");
     }
+}
+
+/// Says that a test has ended, be it by a failure.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+#[test]
+fn a_balloon_on_another_thread_never_comes_between() {
+    let (rig, file, image) = disk();
+    let page = rig.memory.alloc(PAGE, PAGE);
+    let header_at = rig.memory.alloc(16, 16);
+    let status = rig.memory.alloc(1, 1);
+    let content = image.content();
+    let (end, given) = (AtomicBool::new(false), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        let _end = Ends(&end);
+        scope.spawn(|| {
+            while !end.load(SeqCst) {
+                given.fetch_add(balloon(&rig.memory, &file, page).into(), SeqCst);
+            }
+        });
+        for round in 0..100u64 {
+            let before = given.load(SeqCst);
+            assert!(rig.negotiate(USUAL));
+            let mut driver = rig.enable(0, 16, USUAL);
+            rig.go();
+            rig.runtime.poll();
+            assert!(rig.memory.ram().discards_inhibited());
+            rig.memory.write(header_at, &header(IN, round * 8));
+            let chain =
+                [Buffer::readable(header_at, 16), Buffer::writable(page, PAGE as u32), Buffer::writable(status, 1)];
+            driver.add(&chain).expect("room in the ring");
+            driver.kick(|| rig.port.notify(0));
+            while driver.used().is_none() {
+                rig.runtime.poll();
+            }
+            // The page that the kernel had is the page that the driver sees.
+            assert!(rig.memory.bytes(page, PAGE as usize) == content[(round * PAGE) as usize..][..PAGE as usize]);
+            reset(&rig);
+            while given.load(SeqCst) == before {
+                std::thread::yield_now();
+            }
+        }
+    });
 }

@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use super::barrier::{MemoryBarrier, Target, Versions};
 use super::index::Index;
@@ -19,7 +19,7 @@ use crate::event::Event;
 /// completes when nobody accesses what was taken away. A ring whose memory goes away faults; a request whose buffers
 /// go away gets an error.
 ///
-/// Send and Sync; no call blocks longer than a short mutex.
+/// Send and Sync; no call blocks longer than a short mutex, but for those that pin or discard pages.
 #[derive(Clone)]
 pub struct GuestRam(pub(super) Arc<Shared>);
 
@@ -28,7 +28,8 @@ pub(super) struct Shared {
     /// The version of the current map: what a batch compares its own with.
     pub(super) version: AtomicU64,
     pub(super) versions: Arc<Versions>,
-    inhibitors: AtomicUsize,
+    /// Those who want no pages to be discarded. Read by those who discard some, for as long as they do.
+    inhibitors: RwLock<usize>,
 }
 
 struct Current {
@@ -86,7 +87,7 @@ impl GuestRam {
             current: Mutex::new(Current { map, views: Vec::new() }),
             version: AtomicU64::new(0),
             versions,
-            inhibitors: AtomicUsize::new(0),
+            inhibitors: RwLock::new(0),
         })))
     }
 
@@ -158,15 +159,28 @@ impl GuestRam {
         self.barrier(Target::Seen(self.install(current, regions, log)))
     }
 
-    /// Asks that nobody discards pages of this memory while the returned guard lives: somebody pins them.
+    /// Asks that nobody discards pages of this memory while the returned guard lives: somebody pins them. Waits until a
+    /// [`discard`](Self::discard) that goes on has ended.
     pub fn inhibit_discards(&self) -> DiscardInhibitor {
-        self.0.inhibitors.fetch_add(1, Ordering::SeqCst);
+        *self.0.inhibitors.write().unwrap_or_else(PoisonError::into_inner) += 1;
         DiscardInhibitor(self.0.clone())
     }
 
-    /// Whether somebody asked that no pages are discarded.
+    /// Whether somebody asked that no pages are discarded. By the time it is known somebody else may have: whoever is about
+    /// to discard some asks [`discard`](Self::discard).
     pub fn discards_inhibited(&self) -> bool {
-        self.0.inhibitors.load(Ordering::SeqCst) != 0
+        *self.inhibitors() != 0
+    }
+
+    /// Has `discard` give back pages of this memory, unless somebody asked that nobody does; none then. Nobody pins pages
+    /// before it has ended, so it must not wait for anybody who may.
+    pub fn discard<T>(&self, discard: impl FnOnce() -> T) -> Option<T> {
+        let inhibitors = self.inhibitors();
+        (*inhibitors == 0).then(discard)
+    }
+
+    fn inhibitors(&self) -> RwLockReadGuard<'_, usize> {
+        self.0.inhibitors.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The ranges that are mapped now, as (start, length), ascending.
@@ -267,12 +281,12 @@ impl fmt::Debug for GuestRam {
 
 /// While it lives, nobody discards pages of the memory that it came from. See [`GuestRam::inhibit_discards`].
 ///
-/// Send and Sync. Nothing of it blocks.
+/// Send and Sync. Nothing of it blocks longer than a short lock.
 pub struct DiscardInhibitor(Arc<Shared>);
 
 impl Drop for DiscardInhibitor {
     fn drop(&mut self) {
-        self.0.inhibitors.fetch_sub(1, Ordering::SeqCst);
+        *self.0.inhibitors.write().unwrap_or_else(PoisonError::into_inner) -= 1;
     }
 }
 

@@ -419,8 +419,34 @@ fn discards_are_inhibited_while_somebody_asks() {
     let (one, two) = (ram.inhibit_discards(), ram.clone().inhibit_discards());
     drop(one);
     assert!(ram.discards_inhibited());
+    assert_eq!(ram.discard(|| panic!("somebody asked")), None::<()>);
     drop(two);
     assert!(!ram.discards_inhibited());
+    assert_eq!(ram.discard(|| 1), Some(1));
+}
+
+#[test]
+fn nobody_pins_pages_while_some_are_discarded() {
+    let memory = two_that_touch();
+    let ram = memory.ram();
+    for _ in 0..100 {
+        let (begun, discarding) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                ram.discard(|| {
+                    discarding.store(true, SeqCst);
+                    begun.store(true, SeqCst);
+                    (0..20).for_each(|_| std::thread::yield_now());
+                    discarding.store(false, SeqCst);
+                })
+            });
+            while !begun.load(SeqCst) {
+                std::thread::yield_now();
+            }
+            let pinned = ram.pin_pages(|_| if discarding.load(SeqCst) { Err("they go away") } else { Ok(()) });
+            assert!(pinned.is_ok());
+        });
+    }
 }
 
 #[test]

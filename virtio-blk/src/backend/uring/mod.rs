@@ -100,7 +100,7 @@ impl UringBuilder {
     ///
     /// All of that memory is locked then, once for each queue, and counts against RLIMIT_MEMLOCK; opening a queue takes
     /// as long as it takes to touch all of it, and so does a change of it, in the thread that serves the queue. Nobody
-    /// discards its pages meanwhile ([`GuestRam::discards_inhibited`]), so that a balloon gives nothing back. Where it
+    /// discards its pages meanwhile ([`GuestRam::discard`]), so that a balloon gives nothing back. Where it
     /// cannot be registered, the log says so, and the queue does without.
     #[must_use]
     pub fn fixed_buffers(mut self, ram: GuestRam) -> UringBuilder {
