@@ -58,14 +58,9 @@ impl Work {
         let (kind, asked) = (operation.kind(), slot.asked);
         // Most operations go well, and are all that there is to their request.
         if matches!(result, Ok(done) if done == asked) && slot.begun >= slot.ranges.len() {
-            return match (kind, slot.ticket.take()) {
-                (OperationKind::Read | OperationKind::Write { .. }, Some(ticket)) => {
-                    self.answer_plain(queue, operation, ticket)
-                }
-                (_, ticket) => {
-                    slot.ticket = ticket;
-                    self.answer(queue, operation, Status::Ok, asked)
-                }
+            return match kind {
+                OperationKind::Read | OperationKind::Write { .. } => self.answer_plain(queue, operation),
+                _ => self.answer(queue, operation, Status::Ok, asked),
             };
         }
         let next = slot.ranges.get(slot.begun).copied();
@@ -143,22 +138,18 @@ impl Work {
     }
 
     /// Answers a read or a write that went well.
-    fn answer_plain(&mut self, queue: &mut Virtqueue, operation: Box<Operation>, ticket: Ticket) {
-        let buffers = &operation.buffers;
-        let (len, read) = (buffers.len(), operation.kind == OperationKind::Read);
+    fn answer_plain(&mut self, queue: &mut Virtqueue, operation: Box<Operation>) {
+        let Some(ticket) = self.slots.get(operation.tag()).and_then(|slot| slot.ticket.take()) else {
+            return;
+        };
+        let (kind, buffers) = (operation.kind(), &operation.buffers);
+        let len = buffers.len();
         buffers.mark_written(queue.view(), len);
         let told = buffers.write_trailer(queue.view(), &[Status::Ok as u8]);
-        let written = if read { len + STATUS_LEN } else { STATUS_LEN };
+        let written = if kind == OperationKind::Read { len + STATUS_LEN } else { STATUS_LEN };
         give_back(queue, ticket, told, written);
         self.slots.give_back(operation);
-        self.count(|counters| {
-            let (count, bytes) = match read {
-                true => (&counters.reads, &counters.read_bytes),
-                false => (&counters.writes, &counters.written_bytes),
-            };
-            count.add(1);
-            bytes.add(len as u64);
-        });
+        self.count_answer(kind, Status::Ok, len as u64);
     }
 
     /// Writes the status, gives the buffers back to the driver, and the slot to whoever comes next. `value` is what the

@@ -7,7 +7,7 @@ use virtio_core::testing::TestMemory;
 
 use crate::image::times;
 use crate::ports::{Mmio, Pci};
-use crate::recorder::{Happened, Lie, Recorder, SECTOR, Sector};
+use crate::recorder::{Happened, Lie, Recorder, SECTOR, Sector, sector};
 use crate::replay::{Written, images};
 use crate::rig::*;
 use crate::talk::{Random, Talk, segment};
@@ -50,14 +50,6 @@ struct Scene<P: Split> {
     random: Random,
     /// The cache is written through.
     through: bool,
-}
-
-/// A sector that says who wrote it.
-fn sector(request: usize, sector: usize) -> Sector {
-    let mut bytes = [request as u8 ^ 0x5a; SECTOR];
-    bytes[..8].copy_from_slice(&(request as u64 + 1).to_le_bytes());
-    bytes[SECTOR - 8..].copy_from_slice(&(sector as u64).to_le_bytes());
-    bytes
 }
 
 impl<P: Split> Scene<P> {

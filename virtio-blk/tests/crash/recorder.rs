@@ -239,3 +239,11 @@ impl ZoneStorage for StateFile {
         Ok(())
     }
 }
+
+/// A sector that says who wrote it.
+pub(crate) fn sector(request: usize, sector: usize) -> Sector {
+    let mut bytes = [request as u8 ^ 0x5a; SECTOR];
+    bytes[..8].copy_from_slice(&(request as u64 + 1).to_le_bytes());
+    bytes[SECTOR - 8..].copy_from_slice(&(sector as u64).to_le_bytes());
+    bytes
+}

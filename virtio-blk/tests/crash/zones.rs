@@ -10,7 +10,7 @@ use virtio_core::testing::TestMemory;
 
 use crate::ports::{Mmio, Pci};
 use crate::promises::{Asked, Needed, fates, needed};
-use crate::recorder::{Happened, Lie, Recorder, SECTOR, Sector, StateFile};
+use crate::recorder::{Happened, Lie, Recorder, SECTOR, Sector, StateFile, sector};
 use crate::replay::{States, Written};
 use crate::rig::*;
 use crate::talk::{Random, Talk, live};
@@ -77,14 +77,6 @@ struct Scene<P: Split> {
     flying: HashMap<(usize, u64), usize>,
     views: Vec<View>,
     random: Random,
-}
-
-/// A sector that says who wrote it.
-fn sector(request: usize, at: usize) -> Sector {
-    let mut bytes = [request as u8 ^ 0x5a; SECTOR];
-    bytes[..8].copy_from_slice(&(request as u64 + 1).to_le_bytes());
-    bytes[SECTOR - 8..].copy_from_slice(&(at as u64).to_le_bytes());
-    bytes
 }
 
 impl<P: Split> Scene<P> {

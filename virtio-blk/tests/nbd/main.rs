@@ -26,7 +26,7 @@ use virtio_core::{DeviceHost, InlineRuntime, Runtime, SharedRuntime, ThreadRunti
 
 use self::ports::Mmio;
 use self::rig::{FLUSH, IN, IOERR, OK, OUT, Pending, Rig, USUAL, pattern};
-use self::servers::{Folder, have, nbdkit, qemu_nbd};
+use self::servers::{Folder, Running, have, nbdkit, qemu_nbd};
 
 const LONG: Duration = Duration::from_secs(60);
 const BLOCK: usize = 16 << 10;
@@ -189,6 +189,13 @@ fn queues_have_connections_of_their_own() {
     }
 }
 
+/// A server that can be told to pause.
+fn pausable(folder: &Folder) -> Running {
+    let image = folder.image(&pattern(4 << 20, 1));
+    let control_socket = format!("pause-control={}", folder.path("control"));
+    nbdkit(folder, &["--filter=pause", "file", &image, &control_socket])
+}
+
 /// Asks a server's pause filter for something.
 fn control(folder: &Folder, word: u8) {
     let mut stream = UnixStream::connect(folder.path("control")).unwrap();
@@ -202,9 +209,7 @@ fn control(folder: &Folder, word: u8) {
 fn a_reset_does_not_wait_for_a_server_that_hangs() {
     if have("nbdkit") {
         let folder = Folder::new();
-        let image = folder.image(&pattern(4 << 20, 1));
-        let control_socket = format!("pause-control={}", folder.path("control"));
-        let _server = nbdkit(&folder, &["--filter=pause", "file", &image, &control_socket]);
+        let _server = pausable(&folder);
         let rig = rig(Arc::new(patient(&folder)), 1, Arc::new(ThreadRuntime::new()));
         assert!(rig.negotiate(USUAL));
         let mut driver = rig.enable(0, 256, USUAL);
@@ -321,9 +326,7 @@ fn an_error_of_the_server_is_that_of_the_requests_that_had_it() {
 fn a_server_that_hangs_costs_what_it_has_for_too_long_and_nothing_else() {
     if have("nbdkit") {
         let folder = Folder::new();
-        let image = folder.image(&pattern(4 << 20, 1));
-        let control_socket = format!("pause-control={}", folder.path("control"));
-        let _server = nbdkit(&folder, &["--filter=pause", "file", &image, &control_socket]);
+        let _server = pausable(&folder);
         let backend = Arc::new(patient(&folder));
         let limit = Duration::from_millis(300);
         let rig = device(Block::builder(Arc::clone(&backend)).timeout(limit), Arc::new(ThreadRuntime::new()));
