@@ -7,13 +7,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use virtio_core::ConfigSpace;
+use virtio_core::{ConfigSpace, RateLimit};
 
 pub(crate) use self::config::Zoned;
 use crate::backend::{BlockBackend, Topology};
 use crate::block::Block;
 use crate::policy::{OnError, Stopped};
-use crate::rate::RateLimit;
 use crate::shared::{Options, Shared};
 use crate::wire::{ID_LEN, SECTOR};
 

@@ -1,39 +1,11 @@
 //! What a device counts.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+virtio_core::counters! {
+    /// What a device has counted since it was made, over all of its queues and resets.
+    pub struct BlockCounts;
+    /// The counters of one queue, written by its task alone.
+    pub(crate) struct Counters;
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// What a device has counted since it was made, over all of its queues and resets.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        #[non_exhaustive]
-        pub struct BlockCounts {
-            $($(#[$doc])* pub $name: u64,)*
-        }
-
-        impl BlockCounts {
-            /// All counts, each with the name of its field, in the order of the fields.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($name), self.$name),)*].into_iter()
-            }
-        }
-
-        /// The counters of one queue, written by its task alone; on cache lines of their own.
-        #[derive(Debug, Default)]
-        #[repr(align(128))]
-        pub(crate) struct Counters {
-            $(pub(crate) $name: Counter,)*
-        }
-
-        impl Counters {
-            pub(crate) fn add_to(&self, counts: &mut BlockCounts) {
-                $(counts.$name += self.$name.0.load(Relaxed);)*
-            }
-        }
-    };
-}
-
-counters! {
     /// Reads that succeeded.
     reads,
     /// Bytes that they read.
@@ -84,14 +56,4 @@ counters! {
     overdue,
     /// Times that a queue waited for the rate limit.
     throttled,
-}
-
-/// A counter with one writer.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn add(&self, count: u64) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
-    }
 }

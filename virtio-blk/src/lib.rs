@@ -7,7 +7,6 @@ mod builder;
 mod counters;
 mod handle;
 mod policy;
-mod rate;
 mod request;
 mod shared;
 mod slots;
@@ -32,7 +31,7 @@ pub use builder::{BlockBuilder, BuildError, Geometry};
 pub use counters::BlockCounts;
 pub use handle::{BlockHandle, ResizeError};
 pub use policy::{OnError, Stopped};
-pub use rate::{Rate, RateLimit};
+pub use virtio_core::{Rate, RateLimit};
 
 /// The workspace's front page: its embedding example is compiled and run with this crate's documentation tests.
 #[cfg(doctest)]

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use virtio_core::{ConfigSpace, Event, LogLimit};
+use virtio_core::{ConfigSpace, Event, LogLimit, RateLimit};
 
 use crate::backend::{BlockBackend, OperationKind};
 use crate::counters::Counters;
 use crate::policy::{OnError, OnStop, Stopped};
-use crate::rate::RateLimit;
 use crate::wire::{ID_LEN, field, put};
 
 pub(crate) struct Shared {

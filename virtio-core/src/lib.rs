@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 mod config;
+mod counters;
 mod deadline;
 pub mod device;
 mod device_type;
@@ -19,6 +20,7 @@ mod interrupt;
 mod log_limit;
 #[allow(unsafe_code)]
 pub mod memory;
+mod rate;
 pub mod ring;
 pub mod runtime;
 pub mod task;
@@ -26,6 +28,7 @@ pub mod task;
 pub mod testing;
 
 pub use config::ConfigSpace;
+pub use counters::Counter;
 pub use device::{ActivateError, Activation, VirtioDevice};
 pub use device_type::DeviceType;
 pub use doorbell::DoorbellSite;
@@ -35,6 +38,7 @@ pub use host::{DeviceHost, HostBuilder, TransportHooks};
 pub use interrupt::{Interrupt, InterruptLine};
 pub use log_limit::LogLimit;
 pub use memory::{Buffer, GuestBuffers, GuestRam, MemoryError, MemoryView, Reader, Writer};
+pub use rate::{Rate, RateLimit};
 pub use ring::{Chain, ChainFault, QueuePosition, QueueSetup, RingFault, Ticket, Virtqueue};
 pub use runtime::{InlineRuntime, Runtime};
 #[cfg(all(feature = "eventfd", target_os = "linux"))]

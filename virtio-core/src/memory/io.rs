@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::buffers::RawIoSlice;
 use super::regions::{Host, Segment};
 use super::view::Pin;
 use super::{MemoryError, copy};
@@ -203,6 +204,24 @@ impl<'a> Reader<'a> {
     pub fn split_at(self, at: usize) -> Result<(Reader<'a>, Reader<'a>), MemoryError> {
         let (front, back) = self.ahead.split(at)?;
         Ok((Reader { ahead: front, ..self }, Reader { ahead: back, ..self }))
+    }
+
+    /// Adds what is left as the system's vectored calls want it, behind what is in `slices`: to be read only, and not to be
+    /// used once what this reader borrows from, the chain or the buffers, has gone.
+    ///
+    /// # Errors
+    /// [`MemoryError::Unmapped`] where a piece is not guest memory; nothing is added then.
+    #[inline]
+    pub fn io_slices(&self, slices: &mut Vec<RawIoSlice>) -> Result<(), MemoryError> {
+        let before = slices.len();
+        for piece in self.ahead.pieces() {
+            if let Err(error) = piece.check() {
+                slices.truncate(before);
+                return Err(error);
+            }
+            slices.push(RawIoSlice { base: piece.host.0, len: piece.len as usize });
+        }
+        Ok(())
     }
 
     #[inline]

@@ -1,4 +1,6 @@
 //! Limits on how much a device, or a group of them, may do in a second.
+//!
+//! The device asks before it takes a request from the driver, and waits until the time that it is told.
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +25,8 @@ impl Rate {
     }
 }
 
-/// A limit on requests and bytes per second, for all devices that it is given to together.
+/// A limit on requests and bytes per second, for all devices that it is given to together. For a network device each frame is
+/// a request.
 ///
 /// A request is taken while one request and one byte are left, however much it moves: what it takes too much is waited for
 /// before the next one. So the limit holds over time, and a request larger than a burst gets through. Requests that move no data count
@@ -63,7 +66,7 @@ impl RateLimit {
     }
 
     /// Until when nothing may be taken; none if something may be now.
-    pub(crate) fn wait(&self, now: Instant) -> Option<Instant> {
+    pub fn wait(&self, now: Instant) -> Option<Instant> {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         buckets.fill(now);
         let Buckets { requests, bytes, at } = &*buckets;
@@ -72,7 +75,7 @@ impl RateLimit {
     }
 
     /// Takes a request that moves so many bytes.
-    pub(crate) fn take(&self, len: u64) {
+    pub fn take(&self, len: u64) {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(requests) = &mut buckets.requests {
             requests.left -= PARTS;

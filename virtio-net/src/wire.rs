@@ -1,0 +1,94 @@
+//! Numbers and layouts of the specification, without logic.
+
+use virtio_core::Features;
+
+macro_rules! features {
+    ($($name:ident = $bit:literal;)*) => {
+        $(pub(crate) const $name: Features = Features::bit($bit);)*
+
+        /// The names of feature bits.
+        pub(crate) fn feature_name(bit: u32) -> Option<&'static str> {
+            Some(match bit {
+                $($bit => stringify!($name),)*
+                _ => return None,
+            })
+        }
+    };
+}
+
+features! {
+    CSUM = 0;
+    GUEST_CSUM = 1;
+    CTRL_GUEST_OFFLOADS = 2;
+    MTU = 3;
+    MAC = 5;
+    GUEST_TSO4 = 7;
+    GUEST_TSO6 = 8;
+    GUEST_ECN = 9;
+    GUEST_UFO = 10;
+    HOST_TSO4 = 11;
+    HOST_TSO6 = 12;
+    HOST_ECN = 13;
+    HOST_UFO = 14;
+    MRG_RXBUF = 15;
+    STATUS = 16;
+    CTRL_VQ = 17;
+    CTRL_RX = 18;
+    CTRL_VLAN = 19;
+    CTRL_RX_EXTRA = 20;
+    GUEST_ANNOUNCE = 21;
+    MQ = 22;
+    CTRL_MAC_ADDR = 23;
+    DEVICE_STATS = 50;
+    HASH_TUNNEL = 51;
+    VQ_NOTF_COAL = 52;
+    NOTF_COAL = 53;
+    GUEST_USO4 = 54;
+    GUEST_USO6 = 55;
+    HOST_USO = 56;
+    HASH_REPORT = 57;
+    GUEST_HDRLEN = 59;
+    RSS = 60;
+    RSC_EXT = 61;
+    STANDBY = 62;
+    SPEED_DUPLEX = 63;
+    RSS_CONTEXT = 64;
+    GUEST_UDP_TUNNEL_GSO = 65;
+    GUEST_UDP_TUNNEL_GSO_CSUM = 66;
+    HOST_UDP_TUNNEL_GSO = 67;
+    HOST_UDP_TUNNEL_GSO_CSUM = 68;
+    OUT_NET_HEADER = 69;
+    IPSEC = 70;
+}
+
+/// Bytes of the configuration space.
+pub(crate) const CONFIG_LEN: usize = 28;
+
+/// Where the fields of the configuration space are.
+pub(crate) mod field {
+    use std::ops::Range;
+
+    pub(crate) const MAC: Range<usize> = 0..6;
+    pub(crate) const STATUS: Range<usize> = 6..8;
+    pub(crate) const MAX_VIRTQUEUE_PAIRS: Range<usize> = 8..10;
+    pub(crate) const MTU: Range<usize> = 10..12;
+    pub(crate) const SPEED: Range<usize> = 12..16;
+    pub(crate) const DUPLEX: Range<usize> = 16..17;
+    pub(crate) const RSS_MAX_KEY_SIZE: Range<usize> = 17..18;
+    pub(crate) const RSS_MAX_INDIRECTION_TABLE_LENGTH: Range<usize> = 18..20;
+    pub(crate) const SUPPORTED_HASH_TYPES: Range<usize> = 20..24;
+    pub(crate) const SUPPORTED_TUNNEL_TYPES: Range<usize> = 24..28;
+}
+
+/// Bits of the status in the configuration space.
+pub(crate) mod status {
+    pub(crate) const LINK_UP: u16 = 1;
+    pub(crate) const ANNOUNCE: u16 = 2;
+}
+
+/// Bytes of an Ethernet header, without tags.
+pub(crate) const ETHERNET_LEN: usize = 14;
+/// Bytes of a VLAN tag.
+pub(crate) const VLAN_TAG_LEN: usize = 4;
+/// Bytes of the longest frame there can be, with tags: the length of an IP packet has 16 bits.
+pub(crate) const MAX_FRAME_LEN: usize = 65535 + ETHERNET_LEN + 2 * VLAN_TAG_LEN;
