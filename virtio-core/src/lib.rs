@@ -39,7 +39,7 @@ pub use interrupt::{Interrupt, InterruptLine};
 pub use log_limit::LogLimit;
 pub use memory::{Buffer, GuestBuffers, GuestRam, MemoryError, MemoryView, Reader, Writer};
 pub use rate::{Rate, RateLimit};
-pub use ring::{Chain, ChainFault, QueuePosition, QueueSetup, RingFault, Ticket, Virtqueue};
+pub use ring::{Chain, ChainFault, Moderation, QueuePosition, QueueSetup, RingFault, Ticket, Virtqueue};
 pub use runtime::{InlineRuntime, Runtime};
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
 pub use runtime::{LoopRuntime, SharedRuntime, ThreadRuntime};

@@ -118,6 +118,35 @@ impl GuestBuffers {
         }
     }
 
+    /// Holds what `writer` has left in addition, behind what is held already: several chains as one. False, and nothing has
+    /// changed, where what is held is to be read, or is of another version of guest memory or another queue.
+    ///
+    /// # Errors
+    /// [`MemoryError::Unmapped`] where a piece is not guest memory; nothing has changed then.
+    #[inline]
+    pub fn hold_more_writable(&mut self, writer: &Writer<'_>) -> Result<bool, MemoryError> {
+        if self.pin.is_none() {
+            return self.hold_writable(writer).map(|()| true);
+        }
+        let same = match (&self.pin, writer.pin()) {
+            (Some(own), Some(its)) => Arc::ptr_eq(own, its) && !self.readable,
+            _ => false,
+        };
+        if same {
+            let (pieces, slices, len) = (self.segments.len(), self.slices.len(), self.len);
+            for piece in writer.pieces() {
+                if let Err(error) = piece.check() {
+                    self.segments.truncate(pieces);
+                    self.slices.truncate(slices);
+                    self.len = len;
+                    return Err(error);
+                }
+                self.put(piece);
+            }
+        }
+        Ok(same)
+    }
+
     /// Holds what `writer` has left in addition, apart from everything else: the place of an answer that goes behind the data.
     /// To be called behind the others, which let go of it.
     ///
@@ -180,11 +209,16 @@ impl GuestBuffers {
                 self.clear();
                 return Err(error);
             }
-            self.slices.push(RawIoSlice { base: piece.host.0, len: piece.len as usize });
-            self.len += piece.len as usize;
-            self.segments.push(piece);
+            self.put(piece);
         }
         Ok(())
+    }
+
+    #[inline]
+    fn put(&mut self, piece: Segment) {
+        self.slices.push(RawIoSlice { base: piece.host.0, len: piece.len as usize });
+        self.len += piece.len as usize;
+        self.segments.push(piece);
     }
 
     /// Holds what `other` holds, too, behind what is held already. False, and nothing has changed, where the two are of

@@ -164,11 +164,21 @@ pub struct Ticket {
     taken: Taken,
     /// Its place among those that are in flight, where that matters.
     number: u32,
+    /// Bytes of its buffers.
+    bytes: u32,
 }
 
 impl Ticket {
-    pub(super) fn new(queue: u64, taken: Taken, number: u32) -> Ticket {
-        Ticket { queue, taken, number }
+    pub(super) fn new(queue: u64, taken: Taken, number: u32, bytes: u32) -> Ticket {
+        Ticket { queue, taken, number, bytes }
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub(super) fn bytes(&self) -> u32 {
+        self.bytes
     }
 
     /// What is in it, for the queue that it is of.

@@ -38,6 +38,17 @@ impl InOrder {
         self.first.wrapping_add(self.pending.len() as u32 - 1)
     }
 
+    /// Whether this is the number of the chain that was deferred last, and nothing came after it.
+    pub(super) fn is_last(&self, number: u32) -> bool {
+        let last = self.first.wrapping_add(self.pending.len() as u32).wrapping_sub(1);
+        number == last && self.pending.back().is_some_and(|chain| chain.len.is_none())
+    }
+
+    /// That chain is in the ring again.
+    pub(super) fn take_back(&mut self) {
+        self.pending.pop_back();
+    }
+
     /// Whether anything is in flight.
     pub(super) fn has_pending(&self) -> bool {
         !self.pending.is_empty()

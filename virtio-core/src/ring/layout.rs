@@ -103,6 +103,22 @@ impl Layout {
         each!(self, ring => ring.publish())
     }
 
+    /// Shows the driver all that is staged; whether it wants an interrupt is decided later, before as much has been shown as
+    /// the ring is large.
+    pub(super) fn show(&mut self) {
+        each!(self, ring => ring.show());
+    }
+
+    /// Elements or slots that were shown or staged, and not decided on.
+    pub(super) fn undecided(&self) -> u16 {
+        each!(self, ring => ring.undecided())
+    }
+
+    /// Whether the driver wants an interrupt for what was shown and not decided on.
+    pub(super) fn decide(&mut self) -> bool {
+        each!(self, ring => ring.decide())
+    }
+
     /// Asks the driver for doorbells, and says whether there is something to take already.
     #[inline]
     pub(super) fn arm(&mut self) -> Result<bool, RingFault> {

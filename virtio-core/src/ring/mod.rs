@@ -91,6 +91,6 @@ pub use chain::{Chain, Ticket, WrongQueue};
 pub use counters::{QueueCounters, QueueCounts};
 pub use error::{Area, ChainFault, RingFault};
 pub use position::{BadVringBase, QueuePosition};
-pub use queue::Virtqueue;
+pub use queue::{Moderation, Virtqueue};
 pub use recorder::{InFlight, Recorder};
 pub use setup::{FaultSink, QueueSetup};

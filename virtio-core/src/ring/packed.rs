@@ -42,6 +42,8 @@ pub(super) struct Packed {
     /// Whether an interrupt was decided on for all before `used_shown`. If not, the next batch interrupts, wherever the
     /// driver's event stands.
     interrupt_decided: bool,
+    /// As `used_shown` before what was shown and not decided on.
+    undecided: Option<Cursor>,
 }
 
 impl Packed {
@@ -73,6 +75,7 @@ impl Packed {
             used_shown: next_used,
             first_used: 0,
             interrupt_decided: decided,
+            undecided: None,
         })
     }
 
@@ -280,6 +283,12 @@ impl Packed {
         // Some of these slots were skipped: a log may be told of more than was written.
         descriptors.mark(self.used_shown.slot, self.next_used.since(self.used_shown, self.size));
         let before = std::mem::replace(&mut self.used_shown, self.next_used);
+        self.wants_interrupt(asked, before)
+    }
+
+    /// Whether what the driver asks for covers what was shown since `before`.
+    #[inline(always)]
+    fn wants_interrupt(&mut self, asked: u32, before: Cursor) -> bool {
         let interrupt_decided = std::mem::replace(&mut self.interrupt_decided, true);
         match asked >> 16 & 3 {
             // RING-EVT-14
@@ -289,6 +298,27 @@ impl Packed {
             // An interrupt too many does no harm.
             _ => true,
         }
+    }
+
+    /// Shows the driver all that is staged, and leaves it for later to decide on an interrupt.
+    pub(super) fn show(&mut self) {
+        let Areas { ring, descriptors, .. } = &self.areas;
+        wake::show_packed(ring, (self.used_shown.flags_offset(), self.first_used));
+        descriptors.mark(self.used_shown.slot, self.next_used.since(self.used_shown, self.size));
+        let before = std::mem::replace(&mut self.used_shown, self.next_used);
+        self.undecided.get_or_insert(before);
+    }
+
+    /// Slots that were shown or staged, and not decided on; meaningful while there are fewer than the ring has.
+    pub(super) fn undecided(&self) -> u16 {
+        self.next_used.since(self.undecided.unwrap_or(self.used_shown), self.size) as u16
+    }
+
+    /// Decides on an interrupt for all that was shown.
+    pub(super) fn decide(&mut self) -> bool {
+        let Some(before) = self.undecided.take() else { return false };
+        let asked = wake::ask_packed(&self.areas.ring, &self.areas.driver_event);
+        self.wants_interrupt(asked, before)
     }
 
     /// Asks the driver for doorbells, and says whether there is something to take already.
@@ -318,7 +348,7 @@ impl Packed {
             available_wrap: self.next_available.wrap(),
             used: self.next_used.slot as u16,
             used_wrap: self.next_used.wrap(),
-            decided: self.interrupt_decided,
+            decided: self.interrupt_decided && self.undecided.is_none(),
         }
     }
 }

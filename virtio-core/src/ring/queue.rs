@@ -1,10 +1,13 @@
 //! The device side of one virtqueue, in whichever layout.
 
+mod moderation;
 mod run;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use self::moderation::Moderated;
+pub use self::moderation::Moderation;
 use super::counters::Tally;
 use super::in_order::InOrder;
 use super::layout::Layout;
@@ -40,6 +43,8 @@ pub struct Virtqueue {
     /// Chains that may be taken before the next grant.
     granted: u32,
     doorbells: Doorbells,
+    /// Where interrupts are held back.
+    moderated: Option<Box<Moderated>>,
     /// Takes nothing more.
     stopped: bool,
     /// Where the ring had got, if it is not there any more: it is broken, or the driver has taken its memory back, or never
@@ -97,6 +102,7 @@ impl Virtqueue {
             in_flight: 0,
             granted: UNLIMITED,
             doorbells: Doorbells::Due,
+            moderated: None,
             stopped: setup.awaits_enable,
             gone: setup.awaits_enable.then_some(start),
             fault: None,
@@ -168,25 +174,47 @@ impl Virtqueue {
         Ok(())
     }
 
+    /// Leaves the chain of a ticket in the ring, as [`Chain::put_back`] does. Several are put back in the reverse of the order
+    /// in which they were taken; after the last of them nothing else may have been taken, and after the first of them nothing
+    /// been [published](Self::publish).
+    ///
+    /// # Errors
+    /// [`WrongQueue`], with the ticket, where it came from another queue, or of this one another should be put back first: as
+    /// far as the queue knows, which without IN_ORDER it does not. What a driver sees then is a fault of the device.
+    pub fn put_back(&mut self, ticket: Ticket) -> Result<(), WrongQueue> {
+        if self.order.as_ref().is_some_and(|order| !order.is_last(ticket.number())) {
+            return Err(WrongQueue(ticket));
+        }
+        let bytes = ticket.bytes();
+        let (taken, _) = ticket.open(self.id)?;
+        self.in_flight -= 1;
+        if self.fault.is_some() || self.gone.is_some() {
+            return Ok(());
+        }
+        if let Some(order) = &mut self.order {
+            order.take_back();
+            self.decide_finish();
+        }
+        if let Some(recorder) = &self.setup.recorder {
+            recorder.put_back(taken.id);
+        }
+        self.ring.untake(taken);
+        self.tally.bytes = self.tally.bytes.wrapping_sub(bytes.into());
+        Ok(())
+    }
+
     /// Shows the driver everything that was completed, and interrupts it if it wants that. Does nothing where there
     /// is nothing new.
     pub fn publish(&mut self) {
         if let Some(element) = self.order.as_mut().and_then(|order| order.flush()) {
             self.ring.stage(element);
         }
-        if self.fault.is_none() && self.ring.has_staged() {
-            if let Some(recorder) = &self.setup.recorder {
-                recorder.publishing(self.position());
-            }
-            let interrupt = self.ring.publish();
-            if let Some(recorder) = &self.setup.recorder {
-                recorder.published(self.position());
-            }
-            if interrupt {
-                self.setup.interrupt.signal();
-                self.tally.interrupts += 1;
-            } else {
-                self.tally.suppressed += 1;
+        if self.fault.is_none() {
+            if self.moderated.is_some() {
+                self.publish_moderated();
+            } else if self.ring.has_staged() {
+                let interrupt = self.show_staged(Layout::publish);
+                self.interrupt(interrupt);
             }
         }
         self.tally.chain_faults += std::mem::take(&mut self.buffers.faults);
@@ -266,6 +294,30 @@ impl Virtqueue {
 
 /// What is behind these calls.
 impl Virtqueue {
+    /// Shows the driver what is staged, by `show`.
+    #[inline(always)]
+    fn show_staged<R>(&mut self, show: impl FnOnce(&mut Layout) -> R) -> R {
+        if let Some(recorder) = &self.setup.recorder {
+            recorder.publishing(self.position());
+        }
+        let shown = show(&mut self.ring);
+        if let Some(recorder) = &self.setup.recorder {
+            recorder.published(self.position());
+        }
+        shown
+    }
+
+    /// Interrupts the driver, or does not, and counts that.
+    #[inline(always)]
+    fn interrupt(&mut self, interrupt: bool) {
+        if interrupt {
+            self.setup.interrupt.signal();
+            self.tally.interrupts += 1;
+        } else {
+            self.tally.suppressed += 1;
+        }
+    }
+
     /// No chain was there, or the ring is broken. What this look had of the grant is left for the next one.
     #[cold]
     fn none_taken(&mut self, fault: Option<RingFault>) {
@@ -354,10 +406,12 @@ impl Virtqueue {
     pub(super) fn defer(&mut self, taken: Taken) -> Ticket {
         self.record_popped(taken);
         self.in_flight += 1;
-        let Some(order) = &mut self.order else { return Ticket::new(self.id, taken, 0) };
+        // What counts them goes by the same width.
+        let bytes = self.buffers.list.bytes() as u32;
+        let Some(order) = &mut self.order else { return Ticket::new(self.id, taken, 0, bytes) };
         let number = order.defer(taken, self.buffers.list.writable_bytes());
         self.decide_finish();
-        Ticket::new(self.id, taken, number)
+        Ticket::new(self.id, taken, number, bytes)
     }
 
     fn record_popped(&self, taken: Taken) {

@@ -11,6 +11,9 @@ pub trait Recorder: Send + Sync {
     /// The device keeps a chain, or is about to complete it: from now on the driver may lose it.
     fn popped(&self, chain: InFlight);
 
+    /// The device has left the chain that `id` names in the ring after all: it will be popped again.
+    fn put_back(&self, id: u16);
+
     /// The chain that `id` names is complete, with `len` bytes written, and the driver will see that when the queue is
     /// published next. With IN_ORDER that is not said of a chain before those in front of it are complete too; so chains
     /// are staged in the order in which the driver gets them back.

@@ -40,6 +40,8 @@ pub(super) struct Split {
     /// Whether an interrupt was decided on for all before `used_index`. If not, the next batch interrupts, wherever
     /// `used_event` stands.
     interrupt_decided: bool,
+    /// The used index before what was shown and not decided on.
+    undecided: Option<u16>,
 }
 
 impl Split {
@@ -71,6 +73,7 @@ impl Split {
             next_used: used_index,
             used_index,
             interrupt_decided: decided,
+            undecided: None,
         })
     }
 
@@ -94,6 +97,7 @@ impl Split {
             next_used: 0,
             used_index: 0,
             interrupt_decided: false,
+            undecided: None,
         }
     }
 
@@ -260,11 +264,22 @@ impl Split {
     pub(super) fn publish(&mut self) -> bool {
         let Areas { available, used, used_ring, .. } = &self.areas;
         used_ring.mark(self.slot(self.used_index), self.next_used.wrapping_sub(self.used_index).into());
-        let asked_at = if self.event_idx { self.used_event_offset() } else { FLAGS };
         // RING-SPLIT-06
-        let asked = wake::publish_split(used, (INDEX, self.next_used), available, asked_at);
+        let asked = wake::publish_split(used, (INDEX, self.next_used), available, self.asked_at());
         used.mark(INDEX, 2);
         let before = std::mem::replace(&mut self.used_index, self.next_used);
+        self.wants_interrupt(asked, before)
+    }
+
+    /// Where the driver says when it wants to be interrupted.
+    #[inline(always)]
+    fn asked_at(&self) -> usize {
+        if self.event_idx { self.used_event_offset() } else { FLAGS }
+    }
+
+    /// Whether what it says covers what was shown since the used index was `before`.
+    #[inline(always)]
+    fn wants_interrupt(&mut self, asked: u16, before: u16) -> bool {
         if self.event_idx {
             // RING-EVT-04, RING-EVT-05, RING-EVT-06: the flags have no say.
             !std::mem::replace(&mut self.interrupt_decided, true) || crosses(asked, self.used_index, before)
@@ -272,6 +287,29 @@ impl Split {
             // RING-EVT-01, RING-EVT-02, RING-EVT-03: used_event has no say.
             asked & NO_INTERRUPT == 0
         }
+    }
+
+    /// Shows the driver all that is staged, and leaves it for later to decide on an interrupt.
+    pub(super) fn show(&mut self) {
+        let Areas { used, used_ring, .. } = &self.areas;
+        used_ring.mark(self.slot(self.used_index), self.next_used.wrapping_sub(self.used_index).into());
+        // RING-SPLIT-06
+        wake::show_split(used, (INDEX, self.next_used));
+        used.mark(INDEX, 2);
+        let before = std::mem::replace(&mut self.used_index, self.next_used);
+        self.undecided.get_or_insert(before);
+    }
+
+    /// Elements that were shown or staged, and not decided on.
+    pub(super) fn undecided(&self) -> u16 {
+        self.next_used.wrapping_sub(self.undecided.unwrap_or(self.used_index))
+    }
+
+    /// Decides on an interrupt for all that was shown.
+    pub(super) fn decide(&mut self) -> bool {
+        let Some(before) = self.undecided.take() else { return false };
+        let asked = wake::ask_split(&self.areas.used, &self.areas.available, self.asked_at());
+        self.wants_interrupt(asked, before)
     }
 
     /// Asks the driver for doorbells, and says whether there is something to take already.
@@ -330,7 +368,8 @@ impl Split {
     }
 
     pub(super) fn position(&self) -> QueuePosition {
-        QueuePosition::Split { available: self.next_available, used: self.next_used, decided: self.interrupt_decided }
+        let decided = self.interrupt_decided && self.undecided.is_none();
+        QueuePosition::Split { available: self.next_available, used: self.next_used, decided }
     }
 }
 

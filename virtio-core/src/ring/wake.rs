@@ -21,8 +21,20 @@ pub(super) fn publish_split(
     available: &impl Words,
     asked_at: usize,
 ) -> u16 {
+    show_split(used, used_index);
+    ask_split(used, available, asked_at)
+}
+
+/// Split: shows the driver a used index.
+#[inline(always)]
+pub(super) fn show_split(used: &impl Words, used_index: (usize, u16)) {
     // Release: the elements, and the buffers they speak of, are written before the index.
     used.store_u16(used_index.0, used_index.1, Ordering::Release);
+}
+
+/// Split: what the driver asks for, now that it has been shown a used index.
+#[inline(always)]
+pub(super) fn ask_split(used: &impl Words, available: &impl Words, asked_at: usize) -> u16 {
     // Model: split_driver_sleeps. Else the driver could ask after our read, find the old index, and sleep.
     used.full_fence();
     available.load_u16(asked_at, Ordering::Relaxed)
@@ -43,8 +55,20 @@ pub(super) fn arm_split(used: &impl Words, ask: (usize, u16), available: &impl W
 /// suppression structure.
 #[inline(always)]
 pub(super) fn publish_packed(ring: &impl Words, first_used: (usize, u64), driver_event: &impl Words) -> u32 {
+    show_packed(ring, first_used);
+    ask_packed(ring, driver_event)
+}
+
+/// Packed: shows the driver a used descriptor.
+#[inline(always)]
+pub(super) fn show_packed(ring: &impl Words, first_used: (usize, u64)) {
     // Release: the descriptors behind it, and all buffers, are written before the first.
     ring.store_u64(first_used.0, first_used.1, Ordering::Release);
+}
+
+/// Packed: what the driver asks for, now that it has been shown a used descriptor.
+#[inline(always)]
+pub(super) fn ask_packed(ring: &impl Words, driver_event: &impl Words) -> u32 {
     // Model: packed_driver_sleeps. Else the driver could ask after our read, find the descriptor unused, and sleep.
     ring.full_fence();
     driver_event.load_u32(0, Ordering::Relaxed)

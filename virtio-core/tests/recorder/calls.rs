@@ -8,6 +8,7 @@ use virtio_core::{Features, QueuePosition, RingFault, Virtqueue};
 
 both_layouts! {
     a_chain_that_is_completed_at_once,
+    a_ticket_that_is_put_back,
     tickets_out_of_order,
     tickets_out_of_order_with_in_order,
     chains_behind_a_ticket_with_in_order,
@@ -20,13 +21,14 @@ both_layouts! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Call {
     Popped(u16),
+    PutBack(u16),
     Staged(u16, u32),
     /// Was about to be published, and then was.
     Published(QueuePosition),
     Publishing,
 }
 
-use Call::{Popped, Published, Publishing, Staged};
+use Call::{Popped, Published, Publishing, PutBack, Staged};
 
 /// All calls, and the chains.
 #[derive(Default)]
@@ -44,6 +46,10 @@ impl Recorder for Calls {
         let mut calls = self.0.lock().unwrap();
         calls.0.push(Popped(chain.id));
         calls.1.push(chain);
+    }
+
+    fn put_back(&self, id: u16) {
+        self.0.lock().unwrap().0.push(PutBack(id));
     }
 
     fn staged(&self, id: u16, len: u32) {
@@ -73,6 +79,19 @@ fn queue<D: RingDriver>(features: Features, chains: usize) -> (D, Virtqueue, Arc
     let ids = (0..chains).map(|_| driver.add(&[buffer]).unwrap()).collect();
     driver.show();
     (driver, queue, calls, ids)
+}
+
+fn a_ticket_that_is_put_back<D: RingDriver>() {
+    for features in [Features::NONE, Features::IN_ORDER] {
+        let (_driver, mut queue, calls, ids) = queue::<D>(features, 2);
+        let tickets = [(); 2].map(|()| queue.pop().unwrap().into_ticket());
+        let [first, second] = tickets;
+        queue.put_back(second).unwrap();
+        queue.put_back(first).unwrap();
+        assert_eq!(calls.take(), [Popped(ids[0]), Popped(ids[1]), PutBack(ids[1]), PutBack(ids[0])]);
+        queue.pop().unwrap().complete(8);
+        assert_eq!(calls.take(), [Popped(ids[0]), Staged(ids[0], 8)]);
+    }
 }
 
 fn a_chain_that_is_completed_at_once<D: RingDriver>() {

@@ -64,6 +64,10 @@ impl<L: Log> Recorder for Mortal<L> {
         }
     }
 
+    fn put_back(&self, _id: u16) {
+        unreachable!("this device puts nothing back");
+    }
+
     fn staged(&self, id: u16, _len: u32) {
         let mut life = self.0.lock().unwrap();
         if life.goes_on() {

@@ -208,6 +208,9 @@ impl Recorder for Shared {
     fn popped(&self, _chain: InFlight) {
         self.0.call();
     }
+    fn put_back(&self, _id: u16) {
+        self.0.call();
+    }
     fn staged(&self, _id: u16, _len: u32) {
         self.0.call();
     }

@@ -61,7 +61,8 @@ impl Virtqueue {
         if self.fault.is_some() {
             return;
         }
-        // What was answered before is still shown.
+        // What was answered before is still shown, and interrupts are not held back any more.
+        self.stop();
         self.publish();
         self.leave_ring();
         self.fault = Some(fault);
