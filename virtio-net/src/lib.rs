@@ -6,6 +6,7 @@ pub mod backend;
 mod header;
 mod mac;
 mod offloads;
+mod settings;
 mod wire;
 
 pub use backend::{Capabilities, Configuration, NetBackend, NetQueue};

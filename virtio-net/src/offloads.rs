@@ -11,7 +11,7 @@ use std::ops::{BitAnd, BitOr, Sub};
 /// assert!(some.contains(Offloads::TSO4) && !some.contains(Offloads::TSO6));
 /// assert_eq!(format!("{some:?}"), "{CSUM, TSO4}");
 /// ```
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Offloads(u16);
 
 macro_rules! offloads {
