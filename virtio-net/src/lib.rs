@@ -3,10 +3,12 @@
 #![allow(dead_code)] // until the device uses all of it
 
 pub mod backend;
+mod control;
 mod header;
 mod mac;
 mod offloads;
 mod settings;
+mod stats;
 mod wire;
 
 pub use backend::{Capabilities, Configuration, NetBackend, NetQueue};
