@@ -4,6 +4,7 @@
 
 pub mod backend;
 mod control;
+mod filter;
 mod header;
 mod mac;
 mod offloads;
