@@ -10,6 +10,7 @@ mod mac;
 mod offloads;
 mod settings;
 mod stats;
+mod packet;
 mod wire;
 
 pub use backend::{Capabilities, Configuration, NetBackend, NetQueue};
