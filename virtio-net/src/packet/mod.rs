@@ -9,6 +9,7 @@ pub(crate) mod flow;
 pub(crate) mod hash;
 mod malformed;
 mod network;
+pub(crate) mod segment;
 mod tunnel;
 
 #[cfg(test)]

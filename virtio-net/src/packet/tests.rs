@@ -5,4 +5,5 @@ mod flow;
 mod frames;
 mod hash;
 mod layers;
+mod segment;
 mod tunnel;
