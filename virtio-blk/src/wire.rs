@@ -6,6 +6,7 @@ use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_F_TOPOLOGY, VIRTIO_BLK_F_WRITE_ZEROES, VIRTIO_BLK_F_ZONED,
 };
 use virtio_core::Features;
+pub(crate) use virtio_core::put_field as put;
 
 pub(crate) use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_T_DISCARD as DISCARD, VIRTIO_BLK_T_FLUSH as FLUSH, VIRTIO_BLK_T_GET_ID as GET_ID, VIRTIO_BLK_T_IN as IN,
@@ -160,11 +161,4 @@ pub(crate) mod field {
     pub(crate) const MAX_APPEND_SECTORS: Range<usize> = 84..88;
     pub(crate) const WRITE_GRANULARITY: Range<usize> = 88..92;
     pub(crate) const MODEL: Range<usize> = 92..93;
-}
-
-/// Puts a field's bytes, little-endian ones, where it is.
-pub(crate) fn put(bytes: &mut [u8], field: std::ops::Range<usize>, value: &[u8]) {
-    if let Some(place) = bytes.get_mut(field).filter(|place| place.len() == value.len()) {
-        place.copy_from_slice(value);
-    }
 }

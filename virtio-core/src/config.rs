@@ -1,6 +1,7 @@
 //! The device configuration space (virtio 1.4, section 2.5): bytes that the transport reads without asking the device.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A device's configuration: little-endian bytes, published by the device and read by the driver.
@@ -19,6 +20,13 @@ struct State {
     generation: u32,
     /// Whether the driver has read since the generation moved, or the device was reset.
     read: bool,
+}
+
+/// Puts a field's bytes, little-endian ones, where it is in a configuration; nothing where that has no such place.
+pub fn put_field(bytes: &mut [u8], field: Range<usize>, value: &[u8]) {
+    if let Some(place) = bytes.get_mut(field).filter(|place| place.len() == value.len()) {
+        place.copy_from_slice(value);
+    }
 }
 
 /// Hears of changes that the device made.

@@ -27,7 +27,7 @@ pub mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use config::ConfigSpace;
+pub use config::{ConfigSpace, put_field};
 pub use counters::Counter;
 pub use device::{ActivateError, Activation, VirtioDevice};
 pub use device_type::DeviceType;

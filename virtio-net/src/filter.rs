@@ -1,98 +1,10 @@
 //! Which frames a driver gets (virtio 1.4, sections 5.1.6.5.1 to 5.1.6.5.3).
 
-use std::fmt;
-
-use crate::MacAddress;
-
 #[cfg(test)]
 mod tests;
 
-/// VLANs that there are.
-const VLANS: u16 = 4096;
-/// Addresses of a class that are told apart. Where a driver names more, it gets the whole class.
-pub(crate) const MAX_ADDRESSES: usize = 64;
-
-/// Modes of receiving.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct RxModes {
-    pub(crate) promisc: bool,
-    pub(crate) allmulti: bool,
-    pub(crate) alluni: bool,
-    pub(crate) nomulti: bool,
-    pub(crate) nouni: bool,
-    pub(crate) nobcast: bool,
-}
-
-/// Addresses that a driver listens to beside its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct MacTable {
-    pub(crate) unicast: Vec<MacAddress>,
-    pub(crate) multicast: Vec<MacAddress>,
-    /// There were too many for the list.
-    pub(crate) all_unicast: bool,
-    /// There were too many for the list.
-    pub(crate) all_multicast: bool,
-}
-
-/// A set of VLANs.
-#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(into = "Vec<u16>", try_from = "Vec<u16>")]
-pub(crate) struct VlanTable(Box<[u64; VLANS as usize / 64]>);
-
-/// There is no such VLAN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is no VLAN: there are 4096")]
-pub(crate) struct NoSuchVlan(pub(crate) u16);
-
-impl Default for VlanTable {
-    /// None.
-    fn default() -> VlanTable {
-        VlanTable(Box::new([0; VLANS as usize / 64]))
-    }
-}
-
-impl VlanTable {
-    /// Adds `vlan`, or removes it.
-    ///
-    /// # Errors
-    /// Where there is no such VLAN; nothing has changed.
-    pub(crate) fn set(&mut self, vlan: u16, listed: bool) -> Result<(), NoSuchVlan> {
-        let word = self.0.get_mut(usize::from(vlan / 64)).ok_or(NoSuchVlan(vlan))?;
-        let bit = 1 << (vlan % 64);
-        *word = if listed { *word | bit } else { *word & !bit };
-        Ok(())
-    }
-
-    #[inline]
-    pub(crate) fn contains(&self, vlan: u16) -> bool {
-        self.0.get(usize::from(vlan / 64)).is_some_and(|word| word & 1 << (vlan % 64) != 0)
-    }
-
-    fn vlans(&self) -> impl Iterator<Item = u16> {
-        (0..VLANS).filter(|vlan| self.contains(*vlan))
-    }
-}
-
-impl From<VlanTable> for Vec<u16> {
-    fn from(table: VlanTable) -> Vec<u16> {
-        table.vlans().collect()
-    }
-}
-
-impl TryFrom<Vec<u16>> for VlanTable {
-    type Error = NoSuchVlan;
-    fn try_from(vlans: Vec<u16>) -> Result<VlanTable, NoSuchVlan> {
-        let mut table = VlanTable::default();
-        vlans.into_iter().try_for_each(|vlan| table.set(vlan, true))?;
-        Ok(table)
-    }
-}
-
-impl fmt::Debug for VlanTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.vlans()).finish()
-    }
-}
+use crate::MacAddress;
+use crate::settings::{MAX_ADDRESSES, MacTable, RxModes, VlanTable};
 
 /// What a frame is held back by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

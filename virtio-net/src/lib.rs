@@ -1,19 +1,34 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
-#![allow(dead_code)] // until the device uses all of it
 
 pub mod backend;
+mod builder;
 mod control;
+mod counters;
+mod features;
 mod filter;
+mod flows;
+mod handle;
 mod header;
 mod mac;
+mod net;
 mod offloads;
-mod settings;
-mod stats;
 mod packet;
+mod plan;
+mod settings;
+mod shared;
+mod state;
+mod statistics;
+mod stats;
+mod task;
 mod wire;
 
 pub use backend::{Capabilities, Configuration, NetBackend, NetQueue};
+pub use builder::{BuildError, Duplex, NetBuilder};
+pub use counters::NetCounts;
+pub use handle::NetHandle;
 pub use header::{GsoType, NetHeader};
 pub use mac::{BadMacAddress, MacAddress};
+pub use net::Net;
 pub use offloads::Offloads;
+pub use virtio_core::{Rate, RateLimit};

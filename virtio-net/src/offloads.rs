@@ -50,6 +50,11 @@ impl Offloads {
     /// None: whole frames with complete checksums.
     pub const NONE: Offloads = Offloads(0);
 
+    #[cfg(test)]
+    pub(crate) const fn from_bits(bits: u16) -> Offloads {
+        Offloads(bits & Offloads::ALL.0)
+    }
+
     /// Whether all of `other` are in this set.
     pub const fn contains(self, other: Offloads) -> bool {
         self.0 & other.0 == other.0

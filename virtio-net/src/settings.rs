@@ -8,7 +8,7 @@ use virtio_core::Features;
 
 pub(crate) use coalescing::{Coalescing, Delay};
 
-use crate::wire;
+use crate::{features, wire};
 use crate::{MacAddress, Offloads};
 
 /// Addresses of a kind in the table of the driver; with more, all of the kind are let through.
@@ -152,7 +152,7 @@ impl Settings {
             hash: Hash::default(),
             tunnels: 0,
             // NET-CTRL-OFFL-01
-            offloads: Offloads::of_guest(features),
+            offloads: features::receive_offloads(features),
             coalescing: Coalescing::default(),
         }
     }
@@ -175,30 +175,23 @@ impl Settings {
 }
 
 impl Offloads {
-    /// Offloads of a guest, with the bits that features and commands name them by: those of tunnels have others in
-    /// commands.
-    const OF_GUEST: [(Offloads, Features, u32); 9] = [
-        (Offloads::CSUM, wire::GUEST_CSUM, 1),
-        (Offloads::TSO4, wire::GUEST_TSO4, 7),
-        (Offloads::TSO6, wire::GUEST_TSO6, 8),
-        (Offloads::ECN, wire::GUEST_ECN, 9),
-        (Offloads::UFO, wire::GUEST_UFO, 10),
-        (Offloads::UDP_TUNNEL_GSO, wire::GUEST_UDP_TUNNEL_GSO, 46),
-        (Offloads::UDP_TUNNEL_GSO_CSUM, wire::GUEST_UDP_TUNNEL_GSO_CSUM, 47),
-        (Offloads::USO4, wire::GUEST_USO4, 54),
-        (Offloads::USO6, wire::GUEST_USO6, 55),
+    /// Offloads of a guest, with the bits that commands name them by: those of features, but for tunnels.
+    const OF_COMMAND: [(Offloads, u32); 9] = [
+        (Offloads::CSUM, 1),
+        (Offloads::TSO4, 7),
+        (Offloads::TSO6, 8),
+        (Offloads::ECN, 9),
+        (Offloads::UFO, 10),
+        (Offloads::UDP_TUNNEL_GSO, 46),
+        (Offloads::UDP_TUNNEL_GSO_CSUM, 47),
+        (Offloads::USO4, 54),
+        (Offloads::USO6, 55),
     ];
-
-    /// Those that a driver that negotiated `features` takes over.
-    pub(crate) fn of_guest(features: Features) -> Offloads {
-        let all = Offloads::OF_GUEST.iter();
-        all.fold(Offloads::NONE, |set, &(offload, feature, _)| set.with_if(features.contains(feature), offload))
-    }
 
     /// Those that a command names, and bits that name none.
     pub(crate) fn of_command(bits: u64) -> (Offloads, u64) {
-        let all = Offloads::OF_GUEST.iter();
-        all.fold((Offloads::NONE, bits), |(set, left), &(offload, _, bit)| {
+        let all = Offloads::OF_COMMAND.iter();
+        all.fold((Offloads::NONE, bits), |(set, left), &(offload, bit)| {
             (set.with_if(bits >> bit & 1 != 0, offload), left & !(1 << bit))
         })
     }

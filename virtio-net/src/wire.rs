@@ -1,6 +1,7 @@
 //! Numbers and layouts of the specification, without logic.
 
 use virtio_core::Features;
+pub(crate) use virtio_core::put_field as put;
 
 macro_rules! features {
     ($($name:ident = $bit:literal;)*) => {

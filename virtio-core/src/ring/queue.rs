@@ -270,6 +270,11 @@ impl Virtqueue {
         self.fault
     }
 
+    /// Whether there is no ring any more: it is broken, the driver has reset it, or has not enabled it yet.
+    pub fn is_gone(&self) -> bool {
+        self.gone.is_some()
+    }
+
     /// The queue's number in its device.
     pub fn index(&self) -> u16 {
         self.setup.index

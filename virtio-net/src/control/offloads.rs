@@ -17,7 +17,7 @@ pub(super) fn execute(call: &mut Call<'_>, offloads: &mut Offloads) -> Result<Ef
     let (set, unknown) = Offloads::of_command(bits);
     let unknown = if features.contains(GUEST_HDRLEN) { unknown & !HDRLEN } else { unknown };
     // DRV-NET-CTRL-13
-    if unknown != 0 || !Offloads::of_guest(features).contains(set) {
+    if unknown != 0 || !crate::features::receive_offloads(features).contains(set) {
         return Err(Refusal::Value { what: "offloads", value: bits });
     }
     // NET-CTRL-OFFL-01

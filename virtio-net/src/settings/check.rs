@@ -81,7 +81,7 @@ impl Check<'_> {
     }
 
     fn offloads(&self, offloads: Offloads) -> Result<(), &'static str> {
-        let negotiated = Offloads::of_guest(self.features);
+        let negotiated = crate::features::receive_offloads(self.features);
         refuse(!negotiated.contains(offloads), "offloads that were not negotiated")?;
         refuse(!self.has(wire::CTRL_GUEST_OFFLOADS) && offloads != negotiated, "offloads that could not be set")
     }

@@ -9,8 +9,8 @@ use fragments::Fragments;
 use stream::Stream;
 
 /// The frames that one frame is cut into, with complete checksums and nothing left to do. They are made one by one.
-pub(crate) struct Segments<'a> {
-    frame: &'a [u8],
+pub(crate) struct Segments<F> {
+    frame: F,
     cut: Cut,
     /// Bytes that went.
     position: usize,
@@ -36,13 +36,14 @@ struct Piece {
     last: bool,
 }
 
-impl<'a> Segments<'a> {
+impl<F: AsRef<[u8]>> Segments<F> {
     /// What `header` says is left to do with `frame`.
     ///
     /// # Errors
     /// Where the two do not go together.
-    pub(crate) fn new(frame: &'a [u8], header: &NetHeader) -> Result<Segments<'a>, Malformed> {
-        Ok(Segments { frame, cut: Cut::new(frame, header)?, position: 0, made: 0, finished: false })
+    pub(crate) fn new(frame: F, header: &NetHeader) -> Result<Segments<F>, Malformed> {
+        let cut = Cut::new(frame.as_ref(), header)?;
+        Ok(Segments { frame, cut, position: 0, made: 0, finished: false })
     }
 
     /// Makes the next frame in `out`, in place of what is there. Whether there was one.
@@ -51,23 +52,24 @@ impl<'a> Segments<'a> {
         if self.finished {
             return false;
         }
+        let frame = self.frame.as_ref();
         let (size, len) = match &self.cut {
-            Cut::Whole(_) => (self.frame.len(), self.frame.len()),
-            Cut::Stream(stream) => (stream.size, self.frame.len().saturating_sub(stream.header_len)),
-            Cut::Fragments(fragments) => (fragments.size, self.frame.len().saturating_sub(fragments.split)),
+            Cut::Whole(_) => (frame.len(), frame.len()),
+            Cut::Stream(stream) => (stream.size, frame.len().saturating_sub(stream.header_len)),
+            Cut::Fragments(fragments) => (fragments.size, frame.len().saturating_sub(fragments.split)),
         };
         let end = len.min(self.position.saturating_add(size));
         let piece = Piece { start: self.position, end, index: self.made, last: end == len };
         match &self.cut {
             Cut::Whole(checksum) => {
-                out.extend_from_slice(self.frame);
+                out.extend_from_slice(frame);
                 if let Some((start, offset)) = *checksum {
                     // Its place was checked before.
                     let _ = checksum::complete(out, start, offset);
                 }
             }
-            Cut::Stream(stream) => stream.make(self.frame, piece, out),
-            Cut::Fragments(fragments) => fragments.make(self.frame, piece, out),
+            Cut::Stream(stream) => stream.make(frame, piece, out),
+            Cut::Fragments(fragments) => fragments.make(frame, piece, out),
         }
         self.position = end;
         // No more than there are bytes, and one if there are none: numbers of packets wrap, too.

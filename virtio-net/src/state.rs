@@ -1,0 +1,61 @@
+//! Saving a network device and taking it over elsewhere: what the driver has set. Frames on their way are lost, as they may be
+//! on any network.
+
+use serde::{Deserialize, Serialize};
+use virtio_core::Features;
+use virtio_core::device::{DeviceState, StateError};
+
+use crate::MacAddress;
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::wire;
+
+/// The version that [`save`] writes.
+const VERSION: u32 = 1;
+/// Bytes of the longest state that is looked at: tables of the longest are far from it.
+const MOST_BYTES: usize = 1 << 20;
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    /// What the driver knows the device by, besides what it has set.
+    mac: MacAddress,
+    mtu: Option<u16>,
+    max_pairs: u16,
+    settings: Settings,
+    /// The driver was asked to announce itself.
+    announcing: bool,
+}
+
+pub(crate) fn save(shared: &Shared) -> DeviceState {
+    let saved = Saved {
+        mac: shared.mac,
+        mtu: shared.mtu,
+        max_pairs: shared.limits.max_pairs,
+        settings: shared.settings(),
+        announcing: shared.is_announcing(),
+    };
+    // Plain numbers and lists of them: nothing in it can fail to be written.
+    DeviceState { version: VERSION, data: serde_json::to_vec(&saved).unwrap_or_default() }
+}
+
+pub(crate) fn restore(shared: &Shared, state: &DeviceState, features: Features) -> Result<(), StateError> {
+    let DeviceState { version, data } = state;
+    if *version != VERSION {
+        return Err(StateError::Version { version: *version });
+    }
+    if data.len() > MOST_BYTES {
+        return Err(StateError::Corrupt { what: "the length of the network device's state" });
+    }
+    let Ok(Saved { mac, mtu, max_pairs, settings, announcing }) = serde_json::from_slice(data) else {
+        return Err(StateError::Corrupt { what: "the network device's state" });
+    };
+    if (mac, mtu, max_pairs) != (shared.mac, shared.mtu, shared.limits.max_pairs) {
+        return Err(StateError::Mismatch { what: "the network device has another address, MTU or number of pairs" });
+    }
+    settings.validate(&shared.limits, features).map_err(|what| StateError::Corrupt { what })?;
+    if announcing && !features.contains(wire::GUEST_ANNOUNCE) {
+        return Err(StateError::Corrupt { what: "an announcement that the driver knows nothing of" });
+    }
+    shared.restore(settings, announcing);
+    Ok(())
+}

@@ -1,0 +1,374 @@
+//! The work of one pair of queues.
+
+mod check;
+mod control;
+mod gather;
+mod inspect;
+mod mailbox;
+mod receive;
+mod transmit;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::Level;
+use virtio_core::task::CHAINS_PER_RUN;
+use virtio_core::{Next, QueueTask, Quiesce, Source, Sources, TaskContext, Virtqueue};
+
+use crate::backend::{Interest, NetQueue, RECEIVE};
+use crate::plan::Plan;
+use crate::shared::Shared;
+
+pub(crate) use self::control::{ControlTask, IdleTask};
+use self::inspect::Inspector;
+pub(crate) use self::mailbox::Mailbox;
+use self::receive::{Receiver, Step};
+use self::transmit::{Outward, Sent, Transmitter};
+
+/// Frames of a batch, after which the driver is shown what is complete.
+const BATCH: u32 = 64;
+/// Bytes of a batch.
+const BATCH_BYTES: usize = 512 << 10;
+/// Batches in each direction, in one run.
+const BATCHES: u32 = 4;
+/// How long to wait after the network has failed.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// The token of what other tasks, and the embedder, wake this one for.
+const WAKE: u8 = 2;
+
+/// The queues of one pair, or one of them, and the network's end of the pair.
+pub(crate) struct PairTask {
+    shared: Arc<Shared>,
+    plan: Arc<Plan>,
+    /// Whether others know that `plan` is gone by.
+    adopted: bool,
+    pair: u16,
+    queues: Vec<Virtqueue>,
+    /// Where among them the receive queue is.
+    rx: Option<usize>,
+    tx: Option<usize>,
+    engine: Option<Box<dyn NetQueue>>,
+    /// Of the engine's sources, as they were named last.
+    version: u64,
+    interest: Interest,
+    transmitter: Transmitter,
+    receiver: Receiver,
+    /// The network may have more than was taken from it.
+    more: bool,
+    /// The rate limit holds back what the network may have.
+    throttled: bool,
+    /// When a network that has failed is tried again.
+    retry: Option<Instant>,
+}
+
+/// What a run was told to come back for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wish {
+    again: bool,
+    until: Option<Instant>,
+}
+
+impl Wish {
+    fn at(&mut self, time: Option<Instant>) {
+        self.until = match (self.until, time) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
+impl PairTask {
+    /// `queues` are the pair's: the one to receive has an even number.
+    pub(crate) fn new(shared: Arc<Shared>, pair: u16, queues: Vec<Virtqueue>) -> PairTask {
+        let place = |odd| queues.iter().position(|queue| queue.index() % 2 == odd);
+        let (rx, tx) = (place(0), place(1));
+        if let (Some(mailbox), Some(wake)) = (shared.mailboxes.get(usize::from(pair)), shared.wakes.get(usize::from(pair)))
+        {
+            mailbox.open(wake.clone());
+        }
+        let plan = shared.plan();
+        shared.adopted(pair, plan.version);
+        shared.set_usable(pair, rx.is_some());
+        let mut task = PairTask {
+            shared,
+            plan,
+            adopted: true,
+            pair,
+            queues,
+            rx,
+            tx,
+            engine: None,
+            version: 0,
+            interest: Interest::default(),
+            transmitter: Transmitter::default(),
+            receiver: Receiver::new(),
+            more: true,
+            throttled: false,
+            retry: None,
+        };
+        task.moderate();
+        task
+    }
+
+    /// Goes by the newest plan.
+    fn adopt(&mut self) {
+        if self.adopted && self.shared.version() == self.plan.version {
+            return;
+        }
+        self.plan = self.shared.plan();
+        self.adopted = true;
+        self.moderate();
+        self.more = true;
+        // Whoever waits for it may go on from here.
+        self.shared.adopted(self.pair, self.plan.version);
+    }
+
+    fn moderate(&mut self) {
+        for queue in &mut self.queues {
+            queue.moderate(self.plan.moderation(queue.index()));
+        }
+    }
+
+    fn is_active(&self) -> bool {
+        self.pair < self.plan.pairs
+    }
+
+    fn receives(&self) -> bool {
+        self.rx.and_then(|rx| self.queues.get(rx)).is_some_and(|queue| !queue.is_gone())
+    }
+
+    /// Opens the network's end of the pair while the pair is in use, on the thread that is to use it.
+    fn open(&mut self) {
+        if !self.is_active() {
+            self.engine = None;
+            self.retry = None;
+            return;
+        }
+        if self.engine.is_some() || self.retry.is_some_and(|retry| Instant::now() < retry) {
+            return;
+        }
+        self.retry = None;
+        match self.shared.backend.open_queue(self.pair) {
+            Ok(engine) => {
+                self.version = engine.sources_version();
+                self.engine = Some(engine);
+                self.interest = Interest::default();
+                self.more = true;
+            }
+            Err(error) => {
+                let pair = self.pair;
+                self.fail(format_args!("pair {pair} of the network cannot be opened: {error}"));
+            }
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, line: std::fmt::Arguments<'_>) {
+        if let Some(counters) = self.shared.counters.get(usize::from(self.pair)) {
+            counters.rx_failed.add(1);
+        }
+        self.shared.log.log(Level::Warn, line);
+        self.retry = Some(Instant::now() + RETRY);
+    }
+
+    /// Sends a batch.
+    fn transmit(&mut self) -> Sent {
+        let PairTask { shared, plan, pair, queues, tx, engine, transmitter, .. } = self;
+        let queue = tx.and_then(|tx| queues.get_mut(tx));
+        let (Some(queue), Some(counters)) = (queue, shared.counters.get(usize::from(*pair))) else {
+            return Sent::default();
+        };
+        let engine = engine.as_mut().map(|engine| &mut **engine as &mut dyn NetQueue);
+        let link_up = shared.is_link_up();
+        let mut outward = Outward { plan, shared, counters, pair: *pair, engine, link_up };
+        let sent = transmitter.batch(&mut outward, queue, BATCH, BATCH_BYTES);
+        queue.publish();
+        sent
+    }
+
+    /// Receives a batch; how many frames, and until when the rate limit holds back more. Where frames are left, `blocked` or
+    /// `more` says so.
+    fn receive(&mut self, wish: &mut Wish) -> u32 {
+        let mut frames = 0;
+        let mut bytes = 0;
+        while frames < BATCH && bytes < BATCH_BYTES {
+            if !self.receiver.has_room_in_run(CHAINS_PER_RUN) {
+                wish.again = true;
+                break;
+            }
+            let limit = self.shared.options.rx_rate.as_ref();
+            let until = limit.and_then(|limit| limit.wait(Instant::now()));
+            self.throttled = until.is_some();
+            if self.throttled {
+                self.count(|counters| counters.rx_throttled.add(1));
+                wish.at(until);
+                break;
+            }
+            match self.receive_one() {
+                Step::Frame { len } => {
+                    if let Some(limit) = &self.shared.options.rx_rate {
+                        limit.take(len as u64);
+                    }
+                    frames += 1;
+                    bytes += len;
+                }
+                Step::Idle => break,
+                Step::Blocked => {
+                    self.count(|counters| counters.rx_blocked.add(1));
+                    wish.at(self.receiver.deadline());
+                    break;
+                }
+            }
+        }
+        if let Some(queue) = self.rx.and_then(|rx| self.queues.get_mut(rx)) {
+            queue.publish();
+        }
+        frames
+    }
+
+    fn count(&self, count: impl FnOnce(&crate::counters::Counters)) {
+        self.shared.counters.get(usize::from(self.pair)).map(count);
+    }
+
+    /// What was received before goes first, then what other tasks have received for this one, then what the network has.
+    fn receive_one(&mut self) -> Step {
+        let usable = self.receives();
+        let PairTask { shared, plan, pair, queues, rx, engine, receiver, more, retry, .. } = self;
+        let place = usize::from(*pair);
+        let (Some(counters), Some(mailbox)) = (shared.counters.get(place), shared.mailboxes.get(place)) else {
+            return Step::Idle;
+        };
+        let by = Inspector { plan, shared, counters, pair: *pair, usable };
+        let queue = rx.and_then(|rx| queues.get_mut(rx)).filter(|_| usable);
+        if !receiver.is_waiting()
+            && let Some(frame) = mailbox.pop()
+        {
+            receiver.take_in(frame);
+        }
+        if receiver.is_waiting() {
+            return receiver.go_on(by, queue);
+        }
+        let Some(engine) = engine.as_mut().filter(|_| *more && retry.is_none()) else { return Step::Idle };
+        match receiver.receive(by, queue, &mut **engine) {
+            Ok(Step::Idle) => {
+                *more = false;
+                Step::Idle
+            }
+            Ok(step) => step,
+            Err(error) => {
+                let pair = *pair;
+                self.fail(format_args!("pair {pair} of the network cannot receive: {error}"));
+                Step::Idle
+            }
+        }
+    }
+
+    /// What the network says of itself.
+    fn look_at_network(&mut self, wish: &mut Wish) {
+        if let Some(engine) = &self.engine {
+            if self.pair == 0 {
+                self.shared.connect_link(engine.is_connected());
+            }
+            wish.at(engine.deadline());
+        }
+        wish.at(self.retry);
+    }
+
+    /// Says what to wait for, if that has changed.
+    fn wait_for(&mut self, interest: Interest, cx: &mut TaskContext) {
+        let version = self.engine.as_ref().map_or(0, |engine| engine.sources_version());
+        if interest != self.interest || version != self.version {
+            (self.interest, self.version) = (interest, version);
+            cx.sources_changed();
+        }
+    }
+}
+
+impl QueueTask for PairTask {
+    fn queues(&mut self) -> &mut [Virtqueue] {
+        &mut self.queues
+    }
+
+    fn sources(&self, sources: &mut Sources) {
+        if let Some(wake) = self.shared.wakes.get(usize::from(self.pair)) {
+            sources.add(Source::Event(wake.clone()), WAKE);
+        }
+        if let Some(engine) = &self.engine {
+            engine.sources(self.interest, sources);
+        }
+    }
+
+    fn run(&mut self, cx: &mut TaskContext) -> Next {
+        self.adopt();
+        self.shared.set_usable(self.pair, self.receives());
+        self.open();
+        let due = self.engine.as_ref().and_then(|engine| engine.deadline()).is_some_and(|time| time <= Instant::now());
+        if self.retry.is_some_and(|retry| retry <= Instant::now()) {
+            self.retry = None;
+            self.more = true;
+        }
+        self.more |= due || cx.is_ready(RECEIVE);
+        self.receiver.begin_run();
+        let mut wish = Wish::default();
+        let mut sent = Sent::default();
+        let mut left = BATCHES;
+        loop {
+            if !sent.full && sent.until.is_none() {
+                sent = self.transmit();
+            } else {
+                sent.frames = 0;
+            }
+            let received = self.receive(&mut wish);
+            left -= 1;
+            if sent.frames == 0 && received == 0 || wish.again {
+                break;
+            }
+            if left == 0 {
+                wish.again = true;
+                break;
+            }
+        }
+        wish.at(sent.until);
+        self.look_at_network(&mut wish);
+        for queue in &self.queues {
+            wish.at(queue.interrupt_due());
+        }
+        let blocked = self.receiver.is_waiting();
+        // A file that is readable stays so while there is no room for what it has.
+        let receive = !blocked && !self.throttled && self.retry.is_none();
+        let interest = Interest { receive, send: sent.full };
+        self.wait_for(interest, cx);
+        match wish {
+            Wish { again: true, .. } => Next::Again,
+            Wish { until: Some(until), .. } => Next::WaitUntil(until),
+            Wish { .. } => Next::Wait,
+        }
+    }
+
+    /// Nothing is ever in flight between runs. Until the next one, nothing happens that a plan has a say in.
+    fn quiesce(&mut self, queue: u16, _how: Quiesce) -> Next {
+        if queue.is_multiple_of(2) {
+            self.shared.set_usable(self.pair, false);
+        }
+        self.adopted = false;
+        self.shared.rest(self.pair);
+        Next::Done
+    }
+
+    fn queue_restarted(&mut self, queue: u16) {
+        self.shared.forget_coalescing(queue);
+        self.adopted = false;
+    }
+}
+
+impl Drop for PairTask {
+    fn drop(&mut self) {
+        if self.receiver.abandon() {
+            self.count(|counters| counters.rx_abandoned.add(1));
+        }
+        self.shared.set_usable(self.pair, false);
+        self.engine = None;
+        self.shared.rest(self.pair);
+    }
+}
