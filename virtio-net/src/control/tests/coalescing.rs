@@ -39,8 +39,10 @@ fn net_coal_02_the_last_command_counts_for_each_queue() {
     assert_eq!(each(&mut rig), [[2, 20], [3, 30], [1, 10], [0, 0]]);
     set_all(&mut rig, TX, [4, 40]);
     assert_eq!(each(&mut rig), [[2, 20], [4, 40], [1, 10], [4, 40]]);
+    // And what comes for receive queues leaves transmit queues alone.
+    assert_eq!(set_one(&mut rig, 3, [6, 60]), Ok(Effect::Coalescing));
     set_all(&mut rig, RX, [5, 50]);
-    assert_eq!(each(&mut rig), [[5, 50], [4, 40], [5, 50], [4, 40]]);
+    assert_eq!(each(&mut rig), [[5, 50], [4, 40], [5, 50], [6, 60]]);
 }
 
 #[test]
