@@ -8,6 +8,8 @@ pub mod registers;
 mod selectors;
 mod slot;
 mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;

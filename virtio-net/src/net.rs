@@ -107,7 +107,9 @@ impl VirtioDevice for Net {
         shared.start_anew(Features::NONE);
         shared.close_mailboxes();
         if let Err(error) = shared.backend.configure(&Configuration::default()) {
-            shared.log.log(log::Level::Warn, format_args!("the network cannot be brought back to its first state: {error}"));
+            shared
+                .log
+                .log(log::Level::Warn, format_args!("the network cannot be brought back to its first state: {error}"));
         }
     }
 

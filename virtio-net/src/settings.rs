@@ -8,8 +8,8 @@ use virtio_core::Features;
 
 pub(crate) use coalescing::{Coalescing, Delay};
 
-use crate::{features, wire};
 use crate::{MacAddress, Offloads};
+use crate::{features, wire};
 
 /// Addresses of a kind in the table of the driver; with more, all of the kind are let through.
 pub(crate) const MAX_ADDRESSES: usize = 64;

@@ -75,9 +75,6 @@ impl Statistics for Shared {
 
     fn control(&self) -> ControlStats {
         let counts = self.counts(self.mailboxes.len());
-        ControlStats {
-            command_num: counts.commands.wrapping_add(counts.commands_refused),
-            ok_num: counts.commands,
-        }
+        ControlStats { command_num: counts.commands.wrapping_add(counts.commands_refused), ok_num: counts.commands }
     }
 }

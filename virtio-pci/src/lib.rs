@@ -15,6 +15,8 @@ mod intx;
 mod layout;
 mod msix;
 mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod vector;
 
 pub use bars::{BarChange, BarPlacement};

@@ -29,6 +29,7 @@
 
 mod device;
 mod driver;
+mod level;
 mod memory;
 mod packed;
 mod split;
@@ -39,6 +40,7 @@ pub mod threads;
 pub use crate::memory::Buffer;
 pub use device::{TestDevice, TestHandle};
 pub use driver::{RingDriver, Used, Wish};
+pub use level::Level;
 pub use memory::TestMemory;
 pub use packed::PackedDriver;
 pub use split::SplitDriver;

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use log::Level;
-use virtio_core::{
-    Chain, GuestBuffers, Next, QueueTask, Quiesce, Source, Sources, TaskContext, Ticket, Virtqueue,
-};
+use virtio_core::{Chain, GuestBuffers, Next, QueueTask, Quiesce, Source, Sources, TaskContext, Ticket, Virtqueue};
 
 use super::WAKE;
 use crate::control::{self, Context, MAX_COMMAND_LEN};

@@ -252,10 +252,6 @@ impl NetHeader {
         };
         let sums = self.flags & NetHeader::UDP_TUNNEL_CSUM != 0;
         let ecn = self.gso_type & NetHeader::ECN != 0;
-        Some(
-            (base | tunnel | Offloads::CSUM)
-                .with_if(sums, Offloads::UDP_TUNNEL_GSO_CSUM)
-                .with_if(ecn, Offloads::ECN),
-        )
+        Some((base | tunnel | Offloads::CSUM).with_if(sums, Offloads::UDP_TUNNEL_GSO_CSUM).with_if(ecn, Offloads::ECN))
     }
 }

@@ -83,7 +83,8 @@ impl PairTask {
     pub(crate) fn new(shared: Arc<Shared>, pair: u16, queues: Vec<Virtqueue>) -> PairTask {
         let place = |odd| queues.iter().position(|queue| queue.index() % 2 == odd);
         let (rx, tx) = (place(0), place(1));
-        if let (Some(mailbox), Some(wake)) = (shared.mailboxes.get(usize::from(pair)), shared.wakes.get(usize::from(pair)))
+        if let (Some(mailbox), Some(wake)) =
+            (shared.mailboxes.get(usize::from(pair)), shared.wakes.get(usize::from(pair)))
         {
             mailbox.open(wake.clone());
         }

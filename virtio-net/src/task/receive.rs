@@ -9,12 +9,12 @@ use virtio_core::memory::RawIoSlice;
 use super::gather::{Filled, Gather};
 use super::inspect::{Give, Inspector, Verdict};
 use super::mailbox::OwnedFrame;
+use crate::NetHeader;
 use crate::backend::{NetQueue, Received, Room};
 use crate::header::MAX_HEADER_LEN;
 use crate::packet::checksum;
 use crate::packet::segment::Segments;
 use crate::wire::MAX_FRAME_LEN;
-use crate::NetHeader;
 
 /// Bytes of a frame that are looked at: all headers, with those of tunnels.
 pub(super) const HEAD: usize = 256;

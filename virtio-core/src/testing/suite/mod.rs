@@ -43,6 +43,12 @@ use crate::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
 use crate::host::{DeviceHost, HostBuilder};
 use crate::runtime::InlineRuntime;
 
+/// A transport, and the layout of the rings of the driver in front of it.
+pub trait RingPort: Port {
+    /// The driver's side of a ring.
+    type Driver: RingDriver;
+}
+
 /// What a driver can do to a transport: nothing but register accesses.
 pub trait Port {
     /// What the transport saves.

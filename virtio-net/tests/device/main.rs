@@ -1,0 +1,42 @@
+//! The network device as a driver sees it, behind each transport, and as its embedder does.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+/// Runs each named function, which is a test over any [`rig::Port`], over each transport, and over packed rings.
+macro_rules! each_transport {
+    ($($name:ident),* $(,)?) => {
+        mod mmio {$(
+            #[test]
+            fn $name() {
+                super::$name::<virtio_mmio::testing::Mmio>();
+            }
+        )*}
+
+        mod mmio_without_event_idx {$(
+            #[test]
+            fn $name() {
+                super::$name::<virtio_mmio::testing::Mmio<false>>();
+            }
+        )*}
+
+        mod mmio_packed {$(
+            #[test]
+            fn $name() {
+                super::$name::<virtio_mmio::testing::Packed>();
+            }
+        )*}
+
+        mod pci {$(
+            #[test]
+            fn $name() {
+                super::$name::<virtio_pci::testing::Pci>();
+            }
+        )*}
+    };
+}
+
+mod frames;
+mod network;
+mod receive;
+mod rig;
+mod transmit;
