@@ -18,8 +18,8 @@ mod tests;
 pub(crate) use malformed::Malformed;
 pub(crate) use network::{Addresses, Network, Protocol, Transport};
 
-use crate::MacAddress;
 use crate::wire::VLAN_TAG_LEN;
+use crate::{MacAddress, NetHeader};
 use bytes::{array, word};
 
 /// Tags that a frame is looked into behind.
@@ -111,9 +111,22 @@ impl Layers {
         self.network.as_ref()?.transport.as_ref()
     }
 
-    /// NET-RX-31: bytes of all headers that were found.
+    /// Bytes of all headers that were found.
     #[inline]
     pub(crate) fn header_len(&self) -> usize {
         self.network.as_ref().map_or(self.ethernet.end, Network::header_end)
+    }
+}
+
+/// NET-RX-31: bytes of all headers of a frame that is to be cut as `header` says, those in a tunnel too. No more than are in
+/// `head`.
+pub(crate) fn header_len(head: &[u8], header: &NetHeader) -> usize {
+    let inner = match header.gso_type & NetHeader::UDP_TUNNEL {
+        0 => None,
+        _ => Network::parse(head, usize::from(header.inner_nh_offset)),
+    };
+    match inner {
+        Some(inner) => inner.header_end(),
+        None => Layers::parse(head).map_or(0, |layers| layers.header_len()),
     }
 }

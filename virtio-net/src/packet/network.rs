@@ -82,7 +82,7 @@ impl Network {
     pub(super) fn ipv4(head: &[u8], at: usize) -> Option<Network> {
         let fixed: [u8; 20] = array(head, at)?;
         let len = usize::from(fixed[0] & 0xf) * 4;
-        if fixed[0] >> 4 != 4 || len < 20 {
+        if fixed[0] >> 4 != 4 || len < 20 || head.len() < at + len {
             return None;
         }
         let [.., s0, s1, s2, s3, d0, d1, d2, d3] = fixed;

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::frames::*;
-use crate::MacAddress;
-use crate::packet::{Addresses, Ethernet, Layers, Network, Protocol};
+use crate::packet::{Addresses, Ethernet, Layers, Network, Protocol, header_len};
+use crate::{MacAddress, NetHeader};
 
 fn network(frame: &[u8]) -> Network {
     Layers::parse(frame).unwrap().network.unwrap()
@@ -105,7 +105,7 @@ fn padding_is_no_header() {
 #[test]
 fn headers_that_make_no_sense_are_not_there() {
     let good = frame(&ipv4(TCP, &tcp((1, 2), 0, &[], b"")));
-    for (at, value) in [(14, 0x44), (14, 0x65), (14, 0x05)] {
+    for (at, value) in [(14, 0x44), (14, 0x4f), (14, 0x65), (14, 0x05)] {
         let mut bad = good.clone();
         bad[at] = value;
         assert_eq!(Layers::parse(&bad).unwrap().network, None, "{value:#x}");
@@ -154,6 +154,10 @@ pub(super) fn wild() -> impl Strategy<Value = Vec<u8>> {
 
 /// What is said to be there is there.
 fn check(frame: &[u8]) -> Result<(), TestCaseError> {
+    for inner_nh_offset in [0, 14, 34, u16::MAX] {
+        let header = NetHeader { gso_type: NetHeader::UDP_TUNNEL_IPV4, inner_nh_offset, ..NetHeader::default() };
+        prop_assert!(header_len(frame, &header) <= frame.len());
+    }
     let Some(layers) = Layers::parse(frame) else {
         prop_assert!(frame.len() < 14);
         return Ok(());
@@ -162,8 +166,8 @@ fn check(frame: &[u8]) -> Result<(), TestCaseError> {
     if let Some(transport) = layers.transport() {
         prop_assert!(transport.at + transport.len <= frame.len());
         prop_assert_eq!(&frame[transport.at..transport.at + 4], &transport.ports);
-        prop_assert!(layers.header_len() <= frame.len());
     }
+    prop_assert!(layers.header_len() <= frame.len());
     for at in 0..frame.len() {
         if let Some(transport) = Network::parse(frame, at).and_then(|packet| packet.transport) {
             prop_assert!(transport.at >= at + 20 && transport.at + transport.len <= frame.len());

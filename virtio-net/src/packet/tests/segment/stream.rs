@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::packet::header_len;
 
 fn word(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
@@ -220,6 +221,8 @@ proptest! {
         let pieces = cut(&frame, &header).unwrap();
         let size = usize::from(header.gso_size);
         prop_assert_eq!(pieces.len(), payload.len().div_ceil(size).max(1));
+        // NET-RX-31
+        prop_assert_eq!(header_len(&frame, &header), frame.len() - payload.len());
         let start = usize::from(header.csum_start);
         let mut together = Vec::new();
         for (index, piece) in pieces.iter().enumerate() {
