@@ -6,7 +6,7 @@ use crate::counters::Counters;
 use crate::filter::Refusal;
 use crate::header::MAX_HEADER_LEN;
 use crate::packet::hash::Hash;
-use crate::packet::{Ethernet, Layers, flow};
+use crate::packet::{self, Ethernet, Layers, flow};
 use crate::plan::Plan;
 use crate::settings::Steering;
 use crate::shared::Shared;
@@ -75,8 +75,7 @@ impl Inspector<'_> {
             counters.rx_oversize.add(1);
             return Verdict::Drop;
         }
-        let gso = header.is_gso();
-        let simple = plan.hasher.is_none() && plan.is_steered(self.shared.network_steers) && !gso;
+        let simple = plan.hasher.is_none() && plan.is_steered(self.shared.network_steers);
         let layers = if simple { None } else { Layers::parse(head) };
         let hash = match (&plan.hasher, &layers) {
             (Some(hasher), Some(layers)) => hasher.hash(head, layers),
@@ -95,7 +94,7 @@ impl Inspector<'_> {
         if needs_rework(header, plan.receive) {
             return Verdict::Rework;
         }
-        match shown(header, len, plan.receive, layers.as_ref()) {
+        match shown(header, head, len, plan.receive) {
             Some(header) => Verdict::Give(Give { header, hash }),
             None => {
                 counters.rx_bad_header.add(1);
@@ -191,7 +190,7 @@ fn needs_rework(header: &NetHeader, taken: Offloads) -> bool {
 
 /// What the driver sees of a header that leaves nothing that it does not take over; none where it makes no sense.
 #[inline]
-fn shown(header: &NetHeader, len: usize, taken: Offloads, layers: Option<&Layers>) -> Option<NetHeader> {
+fn shown(header: &NetHeader, head: &[u8], len: usize, taken: Offloads) -> Option<NetHeader> {
     // NET-RX-05
     if !taken.contains(Offloads::CSUM) {
         return Some(NetHeader::default());
@@ -199,7 +198,7 @@ fn shown(header: &NetHeader, len: usize, taken: Offloads, layers: Option<&Layers
     let mut shown = NetHeader::default();
     if header.needs_csum() {
         // NET-RX-18, NET-RX-20
-        if usize::from(header.csum_start) + usize::from(header.csum_offset) + 2 > len {
+        if header.csum_end() > len {
             return None;
         }
         shown.flags = NetHeader::NEEDS_CSUM;
@@ -216,7 +215,9 @@ fn shown(header: &NetHeader, len: usize, taken: Offloads, layers: Option<&Layers
     }
     // NET-RX-30, NET-RX-34: neither RSC_INFO nor DATA_VALID.
     (shown.gso_type, shown.gso_size) = (header.gso_type, header.gso_size);
-    shown.hdr_len = header_len(header, len, layers);
+    // NET-RX-31
+    let hdr_len = packet::header_len(head, header).max(header.csum_end()).min(len);
+    shown.hdr_len = u16::try_from(hdr_len).unwrap_or(u16::MAX);
     if header.gso_type & NetHeader::UDP_TUNNEL != 0 {
         // NET-RX-23, NET-RX-35
         shown.flags |= header.flags & NetHeader::UDP_TUNNEL_CSUM;
@@ -225,16 +226,12 @@ fn shown(header: &NetHeader, len: usize, taken: Offloads, layers: Option<&Layers
     Some(shown)
 }
 
-/// NET-RX-31: bytes of all headers, for a frame that is to be cut.
-fn header_len(header: &NetHeader, len: usize, layers: Option<&Layers>) -> u16 {
-    let in_tunnel = header.gso_type & NetHeader::UDP_TUNNEL != 0;
-    let known = layers.filter(|layers| !in_tunnel && layers.transport().is_some()).map(Layers::header_len);
-    let least = usize::from(header.csum_start) + usize::from(header.csum_offset) + 2;
-    let hdr_len = known.unwrap_or(usize::from(header.hdr_len).max(least)).min(len);
-    u16::try_from(hdr_len).unwrap_or(u16::MAX)
-}
-
 impl NetHeader {
+    /// Where the checksum ends that is to be completed.
+    fn csum_end(&self) -> usize {
+        usize::from(self.csum_start) + usize::from(self.csum_offset) + 2
+    }
+
     /// What a receiver has to take over to take a frame that is to be cut; none where that is not known.
     pub(crate) fn offloads(&self) -> Option<Offloads> {
         let base = match self.gso()? {
