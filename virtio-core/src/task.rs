@@ -166,6 +166,11 @@ impl Sources {
     pub fn add(&mut self, source: Source, token: u8) {
         self.0.push((source, token));
     }
+
+    /// What was added, in that order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Source, u8)> {
+        self.0.iter().map(|(source, token)| (source, *token))
+    }
 }
 
 /// The bit that stands for a number; from 63 on they share the last one.
