@@ -3,15 +3,31 @@
 //! A [`NetBackend`] is a network as a whole; each pair of queues has a [`NetQueue`] of it, which the task that serves the pair
 //! opens on its thread and uses alone. Neither knows of rings, negotiation or filters: the device gives them frames that make
 //! sense, and fits what they deliver to what the driver takes.
+//!
+//! | backend | network |
+//! |---|---|
+//! | [`Loopback`] | what is sent comes back |
+//! | [`NullBackend`] | nobody, for measurements |
+//! | [`Generator`] | the same frame again and again, for measurements |
 
+#[cfg(test)]
+mod bench;
+mod frames;
+mod generator;
+mod loopback;
+mod null;
 mod packet;
 mod room;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use virtio_core::Sources;
 
+pub use generator::Generator;
+pub use loopback::Loopback;
+pub use null::NullBackend;
 pub use packet::Packet;
 pub use room::Room;
 
@@ -91,6 +107,24 @@ pub trait NetBackend: Send + Sync {
     /// Frames that the network lost because nobody took them in time, where it knows.
     fn overflows(&self) -> u64 {
         0
+    }
+}
+
+impl<B: NetBackend + ?Sized> NetBackend for Arc<B> {
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
+    fn configure(&self, configuration: &Configuration) -> io::Result<()> {
+        (**self).configure(configuration)
+    }
+
+    fn open_queue(&self, pair: u16) -> io::Result<Box<dyn NetQueue>> {
+        (**self).open_queue(pair)
+    }
+
+    fn overflows(&self) -> u64 {
+        (**self).overflows()
     }
 }
 
