@@ -23,7 +23,9 @@ mod stats;
 mod task;
 mod wire;
 
-pub use backend::{Capabilities, Configuration, Generator, Loopback, NetBackend, NetQueue, NullBackend};
+pub use backend::{
+    Capabilities, Configuration, Generator, Loopback, NetBackend, NetQueue, NullBackend, Switch, SwitchPort,
+};
 pub use builder::{BuildError, Duplex, NetBuilder};
 pub use counters::NetCounts;
 pub use handle::NetHandle;

@@ -7,6 +7,7 @@
 //! | backend | network |
 //! |---|---|
 //! | [`Loopback`] | what is sent comes back |
+//! | [`Switch`] | other devices in this process |
 //! | [`NullBackend`] | nobody, for measurements |
 //! | [`Generator`] | the same frame again and again, for measurements |
 
@@ -18,6 +19,7 @@ mod loopback;
 mod null;
 mod packet;
 mod room;
+mod switch;
 
 use std::io;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ pub use loopback::Loopback;
 pub use null::NullBackend;
 pub use packet::Packet;
 pub use room::Room;
+pub use switch::{Switch, SwitchPort};
 
 use crate::{MacAddress, NetHeader, Offloads};
 
