@@ -24,7 +24,7 @@ mod task;
 mod wire;
 
 pub use backend::{
-    Capabilities, Configuration, Generator, Loopback, NetBackend, NetQueue, NullBackend, Switch, SwitchPort,
+    Capabilities, Configuration, Generator, Loopback, NetBackend, NetQueue, NullBackend, Pcap, Switch, SwitchPort,
 };
 pub use builder::{BuildError, Duplex, NetBuilder};
 pub use counters::NetCounts;

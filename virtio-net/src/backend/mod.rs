@@ -10,6 +10,7 @@
 //! | [`Switch`] | other devices in this process |
 //! | [`NullBackend`] | nobody, for measurements |
 //! | [`Generator`] | the same frame again and again, for measurements |
+//! | [`Pcap`] | that of another backend, with a record of what goes through |
 
 #[cfg(test)]
 mod bench;
@@ -18,6 +19,7 @@ mod generator;
 mod loopback;
 mod null;
 mod packet;
+mod pcap;
 mod room;
 mod switch;
 
@@ -31,6 +33,7 @@ pub use generator::Generator;
 pub use loopback::Loopback;
 pub use null::NullBackend;
 pub use packet::Packet;
+pub use pcap::Pcap;
 pub use room::Room;
 pub use switch::{Switch, SwitchPort};
 
