@@ -26,6 +26,8 @@ mod wire;
 pub use backend::{
     Capabilities, Configuration, Generator, Loopback, NetBackend, NetQueue, NullBackend, Pcap, Switch, SwitchPort,
 };
+#[cfg(all(feature = "tap", target_os = "linux"))]
+pub use backend::{Tap, TapBuilder, TapError};
 pub use builder::{BuildError, Duplex, NetBuilder};
 pub use counters::NetCounts;
 pub use handle::NetHandle;

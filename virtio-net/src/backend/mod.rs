@@ -22,6 +22,11 @@ mod packet;
 mod pcap;
 mod room;
 mod switch;
+#[cfg(all(feature = "tap", target_os = "linux"))]
+#[allow(unsafe_code)]
+mod sys;
+#[cfg(all(feature = "tap", target_os = "linux"))]
+mod tap;
 
 use std::io;
 use std::sync::Arc;
@@ -36,6 +41,8 @@ pub use packet::Packet;
 pub use pcap::Pcap;
 pub use room::Room;
 pub use switch::{Switch, SwitchPort};
+#[cfg(all(feature = "tap", target_os = "linux"))]
+pub use tap::{Tap, TapBuilder, TapError};
 
 use crate::{MacAddress, NetHeader, Offloads};
 
