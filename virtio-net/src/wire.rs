@@ -5,7 +5,10 @@ pub(crate) use virtio_core::put_field as put;
 
 macro_rules! features {
     ($($name:ident = $bit:literal;)*) => {
-        $(pub(crate) const $name: Features = Features::bit($bit);)*
+        $(
+            #[allow(dead_code)] // some are only named
+            pub(crate) const $name: Features = Features::bit($bit);
+        )*
 
         /// The names of feature bits.
         pub(crate) fn feature_name(bit: u32) -> Option<&'static str> {

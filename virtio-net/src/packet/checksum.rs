@@ -51,6 +51,7 @@ impl Sum {
     }
 
     /// What a field for a part of a sum holds.
+    #[cfg(test)]
     pub(crate) fn partial(self) -> [u8; 2] {
         self.fold().to_ne_bytes()
     }
@@ -111,6 +112,7 @@ pub(crate) fn pseudo_header(packet: &Network, protocol: Protocol, len: usize) ->
 }
 
 /// NET-RX-19: whether the checksum of what `packet` carries, `len` bytes of it, is the sum of the pseudo header alone.
+#[cfg(test)]
 pub(crate) fn is_partial(head: &[u8], packet: &Network, len: usize) -> bool {
     let Some(transport) = &packet.transport else { return false };
     let Some(field) = array(head, transport.at + transport.checksum_offset()) else { return false };

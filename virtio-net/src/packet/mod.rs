@@ -106,7 +106,7 @@ impl Layers {
     }
 
     /// The packet's transport header, if there is a whole one and the packet is no fragment.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn transport(&self) -> Option<&Transport> {
         self.network.as_ref()?.transport.as_ref()
     }

@@ -52,7 +52,7 @@ enum Waiting {
     },
     /// A frame that is being cut, and the piece that is to go next.
     Cut {
-        segments: Segments<Vec<u8>>,
+        segments: Box<Segments<Vec<u8>>>,
         piece: Vec<u8>,
     },
 }
@@ -290,7 +290,7 @@ impl Receiver {
     fn rework(&mut self, by: Inspector<'_>, mut frame: OwnedFrame) {
         if frame.header.is_gso() {
             match Segments::new(frame.bytes, &frame.header) {
-                Ok(segments) => self.waiting = Waiting::Cut { segments, piece: Vec::new() },
+                Ok(segments) => self.waiting = Waiting::Cut { segments: Box::new(segments), piece: Vec::new() },
                 Err(_) => by.counters.rx_bad_header.add(1),
             }
             return;
@@ -311,7 +311,7 @@ impl Receiver {
         &mut self,
         by: Inspector<'_>,
         queue: Option<&mut Virtqueue>,
-        mut segments: Segments<Vec<u8>>,
+        mut segments: Box<Segments<Vec<u8>>>,
         mut piece: Vec<u8>,
     ) -> Step {
         if piece.is_empty() && !segments.next(&mut piece) {
