@@ -1,6 +1,8 @@
 //! The checksum of IP, TCP and UDP: the complement of a ones' complement sum of words.
 
-use super::bytes::{array, put};
+#[cfg(test)]
+use super::bytes::array;
+use super::bytes::put;
 use super::network::protocol;
 use super::{Addresses, Malformed, Network, Protocol};
 

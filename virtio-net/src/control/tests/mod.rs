@@ -18,7 +18,6 @@ use crate::settings::{Limits, Settings};
 use crate::stats::{ControlStats, ReceiveStats, Statistics, TransmitStats};
 use crate::wire::{self, *};
 
-const OK: &[u8] = &[0];
 const ERR: &[u8] = &[1];
 const MAC: MacAddress = MacAddress([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
 
