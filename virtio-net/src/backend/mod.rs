@@ -21,8 +21,11 @@ mod null;
 mod packet;
 mod pcap;
 mod room;
-mod switch;
 #[cfg(all(feature = "tap", target_os = "linux"))]
+#[cfg(all(feature = "socket", unix))]
+mod socket;
+mod switch;
+#[cfg(any(all(feature = "tap", target_os = "linux"), all(feature = "socket", unix)))]
 #[allow(unsafe_code)]
 mod sys;
 #[cfg(all(feature = "tap", target_os = "linux"))]
@@ -40,6 +43,8 @@ pub use null::NullBackend;
 pub use packet::Packet;
 pub use pcap::Pcap;
 pub use room::Room;
+#[cfg(all(feature = "socket", unix))]
+pub use socket::{SocketError, UnixDgram, UnixDgramBuilder, UnixStream};
 pub use switch::{Switch, SwitchPort};
 #[cfg(all(feature = "tap", target_os = "linux"))]
 pub use tap::{Tap, TapBuilder, TapError};
