@@ -5,6 +5,7 @@
 //! - [`contest`]: what is measured, and the arithmetic of the table.
 //! - [`table`]: the table, and the command line of the programs that print it.
 //! - [`blk`]: the block device against loops without one.
+//! - [`net`]: the network device against loops without one.
 //! - [`ring`]: virtqueues against virtio-queue's, and against themselves.
 //! - [`queues`]: the rings that are measured.
 
@@ -13,6 +14,8 @@
 
 pub mod blk;
 pub mod contest;
+mod live;
+pub mod net;
 pub mod queues;
 pub mod ring;
 pub mod table;

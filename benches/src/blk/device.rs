@@ -1,20 +1,19 @@
 //! Our device, with its driver.
 
-use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use virtio_blk::{Block, BlockBackend, BlockBuilder, NullBackend, UringBackend};
-use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
-use virtio_core::task::{Ready, TaskRunner};
+use virtio_core::task::TaskRunner;
 use virtio_core::testing::TestMemory;
-use virtio_core::{DeviceHost, Features, Runtime};
+use virtio_core::{DeviceHost, Features};
 use vm_memory::GuestMemoryMmap;
 
 use super::FILE;
 use super::calls::{Calls, Counted};
 use super::file::Image;
-use super::requests::{Alone, Front, Requests, Work, memory, ring_features};
+use super::requests::{Alone, Front, Requests, Work, memory};
 use crate::contest::{Run, Side};
+use crate::live::{Alive, Enabled, step};
 use crate::queues::{Layout, SIZE};
 
 const FLUSH: Features = Features::bit(9);
@@ -94,18 +93,6 @@ fn driven<D: Front + 'static>(
     })
 }
 
-/// A device and its task, which goes first: the device would wait for it.
-struct Alive {
-    runner: TaskRunner,
-    host: DeviceHost,
-}
-
-/// Runs a task once, as a runtime does that was woken by the doorbell at first, and later by anything.
-#[inline(never)]
-pub(super) fn step(runner: &mut TaskRunner, first: bool) {
-    let _ = runner.step(if first { Ready::NONE.with(0) } else { Ready::ALL });
-}
-
 /// A live device with a queue for each driver, and the tasks that serve them.
 pub(super) fn live<D: Front>(
     block: BlockBuilder,
@@ -114,41 +101,10 @@ pub(super) fn live<D: Front>(
     drivers: &[Requests<D>],
 ) -> (DeviceHost, Vec<TaskRunner>) {
     let block = block.queues(drivers.len() as u16).queue_size(SIZE).build().expect("a device");
-    let hand = Arc::new(ByHand::default());
-    let host = DeviceHost::builder(block, memory.ram().clone(), hand.clone())
-        .with(ring_features(layout) & Features::RING_PACKED)
-        .build(Features::NONE, Arc::new(()))
-        .expect("a host");
-    host.write_status(ACKNOWLEDGE | DRIVER);
     let own = if drivers.len() > 1 { FLUSH | MQ } else { FLUSH };
-    let wanted = ring_features(layout) | own;
-    for word in 0..2 {
-        host.write_features(word, wanted.word(word));
-    }
-    host.write_status(ACKNOWLEDGE | DRIVER | FEATURES_OK);
-    for (index, requests) in (0..).zip(drivers) {
-        let areas = requests.driver.areas();
-        host.configure_queue(index, |config| {
-            config.size = SIZE;
-            (config.descriptor_area, config.driver_area, config.device_area) = areas;
-        });
-        host.enable_queue(index);
-    }
-    host.write_status(ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
-    let runners = std::mem::take(&mut *hand.0.lock().expect("nobody panics with it"));
+    let queues: Vec<_> =
+        (0..).zip(drivers).map(|(index, requests)| Enabled { index, areas: requests.driver.areas() }).collect();
+    let (host, runners) = crate::live::live(block, layout, own, memory, &queues);
     assert_eq!(runners.len(), usize::from(host.queue_count()));
     (host, runners)
-}
-
-/// Hands out the tasks, to be run by whoever measures.
-#[derive(Default)]
-struct ByHand(Mutex<Vec<TaskRunner>>);
-
-impl Runtime for ByHand {
-    fn spawn(&self, runner: TaskRunner) -> io::Result<()> {
-        self.0.lock().expect("nobody panics with it").push(runner);
-        Ok(())
-    }
-
-    fn assist(&self) {}
 }

@@ -7,6 +7,7 @@ use virtio_core::{Buffer, Features, GuestRam, Virtqueue};
 use vm_memory::{GuestAddress, GuestMemoryMmap};
 
 use super::FILE;
+use crate::live::ring_features;
 use crate::queues::{DESCRIPTORS, DEVICE_AREA, DRIVER_AREA, Layout, SIZE, queue};
 use crate::ring::{Ring, ring};
 
@@ -178,15 +179,6 @@ pub(super) struct Requests<D> {
     slots: Vec<Slot>,
     /// Whether data is looked at.
     checks: bool,
-}
-
-/// What drivers negotiate of rings.
-pub(super) fn ring_features(layout: Layout) -> Features {
-    let features = Features::VERSION_1 | Features::INDIRECT_DESC | Features::EVENT_IDX;
-    match layout {
-        Layout::Split => features,
-        Layout::Packed => features | Features::RING_PACKED,
-    }
 }
 
 impl Requests<SplitDriver> {

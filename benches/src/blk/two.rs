@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use virtio_core::testing::TestMemory;
 
 use super::bare::Bare;
-use super::device::{Options, builder, live, step};
+use super::device::{Options, builder, live};
 use super::requests::{DEPTH, Requests, memory};
 use super::{FILE, RANDOM_READ, file};
 use crate::contest::{Contest, Run, Side};
+use crate::live::step;
 use crate::queues::Layout;
 
 /// Two queues of one device, against two loops.
