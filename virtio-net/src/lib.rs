@@ -26,7 +26,6 @@ mod wire;
 pub use backend::{
     Capabilities, Configuration, Generator, Loopback, NetBackend, NetQueue, NullBackend, Pcap, Switch, SwitchPort,
 };
-pub use backend::{Capabilities, Configuration, NetBackend, NetQueue};
 #[cfg(all(feature = "socket", unix))]
 pub use backend::{SocketError, UnixDgram, UnixDgramBuilder, UnixStream};
 #[cfg(all(feature = "tap", target_os = "linux"))]

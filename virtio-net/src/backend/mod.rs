@@ -6,6 +6,8 @@
 //!
 //! | backend | network |
 //! |---|---|
+//! | `Tap` | an interface of the host: a tap, or a macvtap (feature `tap`, Linux) |
+//! | `UnixStream`, `UnixDgram` | what another process has, as passt and gvproxy (feature `socket`) |
 //! | [`Loopback`] | what is sent comes back |
 //! | [`Switch`] | other devices in this process |
 //! | [`NullBackend`] | nobody, for measurements |
@@ -21,7 +23,6 @@ mod null;
 mod packet;
 mod pcap;
 mod room;
-#[cfg(all(feature = "tap", target_os = "linux"))]
 #[cfg(all(feature = "socket", unix))]
 mod socket;
 mod switch;

@@ -1,6 +1,7 @@
 //! Frames that one pair's task hands to another's.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use virtio_core::Event;
@@ -21,7 +22,11 @@ pub(crate) struct OwnedFrame {
 
 /// Frames for one pair that others have received. The device has one for each pair.
 #[derive(Default)]
-pub(crate) struct Mailbox(Mutex<State>);
+pub(crate) struct Mailbox {
+    state: Mutex<State>,
+    /// Whether there may be frames: what is seen without the lock, before each frame of the network.
+    any: AtomicBool,
+}
 
 #[derive(Default)]
 struct State {
@@ -33,7 +38,7 @@ struct State {
 
 impl Mailbox {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The pair's task is there, and is woken by `wake`.
@@ -54,6 +59,7 @@ impl Mailbox {
             return false;
         }
         let was_empty = state.frames.is_empty();
+        self.any.store(true, Ordering::Release);
         state.bytes += frame.bytes.len();
         state.frames.push_back(frame);
         drop(state);
@@ -63,9 +69,17 @@ impl Mailbox {
         true
     }
 
+    #[inline]
     pub(crate) fn pop(&self) -> Option<OwnedFrame> {
+        if self.any.load(Ordering::Acquire) { self.take() } else { None }
+    }
+
+    fn take(&self) -> Option<OwnedFrame> {
         let mut state = self.state();
-        let frame = state.frames.pop_front()?;
+        let Some(frame) = state.frames.pop_front() else {
+            self.any.store(false, Ordering::Release);
+            return None;
+        };
         state.bytes -= frame.bytes.len();
         Some(frame)
     }

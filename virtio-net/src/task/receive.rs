@@ -39,6 +39,8 @@ pub(super) struct Receiver {
     /// Buffers that frames of this run had, and those of the last one.
     used: u32,
     last: u32,
+    /// Memory for the next frame that has to be kept.
+    spare: Vec<u8>,
 }
 
 /// What has been received and not given to the driver.
@@ -81,6 +83,7 @@ impl Receiver {
             placed: 0,
             used: 0,
             last: 0,
+            spare: Vec::new(),
         }
     }
 
@@ -166,14 +169,16 @@ impl Receiver {
     fn lent(&mut self, by: Inspector<'_>, queue: Option<&mut Virtqueue>, header: NetHeader, frame: &[u8]) -> Step {
         let done = Step::Frame { len: frame.len() };
         let head = frame.get(..HEAD).unwrap_or(frame);
-        let owned = || OwnedFrame { header, bytes: frame.to_vec() };
         match by.inspect(&header, head, frame.len(), false) {
             Verdict::Drop => {}
-            Verdict::Elsewhere(pair) => by.hand_over(pair, owned()),
-            Verdict::Rework => self.rework(by, owned()),
+            Verdict::Elsewhere(pair) => by.hand_over(pair, OwnedFrame { header, bytes: frame.to_vec() }),
+            Verdict::Rework => self.rework(by, OwnedFrame { header, bytes: frame.to_vec() }),
             Verdict::Give(give) => {
                 if self.give(by, queue, &give, frame) == Given::Wait {
-                    self.waiting = Waiting::Frame { frame: owned(), steered: false };
+                    let mut bytes = std::mem::take(&mut self.spare);
+                    bytes.clear();
+                    bytes.extend_from_slice(frame);
+                    self.waiting = Waiting::Frame { frame: OwnedFrame { header, bytes }, steered: false };
                     return Step::Blocked;
                 }
             }
@@ -277,7 +282,10 @@ impl Receiver {
         steered: bool,
     ) -> Step {
         match self.give(by, queue, give, &frame.bytes) {
-            Given::Done => Step::Frame { len: frame.bytes.len() },
+            Given::Done => {
+                self.spare = frame.bytes;
+                Step::Frame { len: self.spare.len() }
+            }
             Given::Wait => {
                 self.waiting = Waiting::Frame { frame, steered };
                 Step::Blocked
