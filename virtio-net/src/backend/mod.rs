@@ -158,10 +158,11 @@ pub trait NetQueue: Send {
     /// [`SendError::Failed`]: never; the frame is counted and dropped.
     fn send(&mut self, packet: &mut Packet<'_>) -> Result<(), SendError>;
 
-    /// The last frame of a batch has been sent.
+    /// The last frame of a batch has been sent, or the [source](Self::sources) for sending says that there is room.
     fn flush(&mut self) {}
 
-    /// Receives a frame, if one is there.
+    /// Receives a frame, if one is there. A task asks until there is nothing more, or it has no buffers; in the latter case
+    /// it asks again when it has, without having been woken by a source.
     ///
     /// # Errors
     /// The network's. The task comes again after a while.
@@ -177,7 +178,8 @@ pub trait NetQueue: Send {
         0
     }
 
-    /// When the queue wants to be asked to [receive](Self::receive) although no source says so.
+    /// When the queue wants to be asked to [receive](Self::receive) although no source says so; later where a frame that was
+    /// received waits for buffers.
     fn deadline(&self) -> Option<Instant> {
         None
     }

@@ -141,9 +141,12 @@ impl Gather {
     }
 
     /// Leaves all buffers in the ring.
+    #[inline]
     pub(super) fn give_up(&mut self, queue: &mut Virtqueue) {
-        self.put_back(queue, 0);
-        self.buffers.clear();
+        if !self.chains.is_empty() {
+            self.put_back(queue, 0);
+            self.buffers.clear();
+        }
     }
 
     /// Leaves those behind the first `keep` in the ring.

@@ -29,8 +29,8 @@ pub(super) enum Verdict {
 /// What goes before a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Give {
-    pub(super) header: NetHeader,
-    pub(super) hash: Hash,
+    /// All but the number of buffers: see [`NetHeader::words`].
+    words: [u64; MAX_HEADER_LEN / 8],
 }
 
 /// Who looks, and by what.
@@ -43,6 +43,9 @@ pub(super) struct Inspector<'a> {
     pub(super) pair: u16,
     /// Whether the pair's own receive queue takes frames.
     pub(super) usable: bool,
+    pub(super) link_up: bool,
+    /// All frames that come by this pair are for its own queue: see [`Plan::is_steered`].
+    pub(super) own: bool,
 }
 
 impl Inspector<'_> {
@@ -51,7 +54,7 @@ impl Inspector<'_> {
     #[inline]
     pub(super) fn inspect(&self, header: &NetHeader, head: &[u8], len: usize, steered: bool) -> Verdict {
         let Inspector { plan, counters, .. } = self;
-        if !self.shared.is_link_up() {
+        if !self.link_up {
             counters.rx_link_down.add(1);
             return Verdict::Drop;
         }
@@ -60,42 +63,34 @@ impl Inspector<'_> {
             return Verdict::Drop;
         };
         // Filters come before steering.
-        match plan.filter.admits(ethernet.destination, ethernet.vlan) {
-            Ok(()) => {}
-            Err(Refusal::Vlan) => {
-                counters.rx_filtered_vlan.add(1);
-                return Verdict::Drop;
-            }
-            Err(_) => {
-                counters.rx_filtered_mac.add(1);
-                return Verdict::Drop;
-            }
+        if let Err(refusal) = plan.filter.admits(ethernet.destination, ethernet.vlan) {
+            self.filtered(refusal);
+            return Verdict::Drop;
         }
         if !header.is_gso() && plan.is_too_long(len, ethernet.vlan.is_some()) {
             counters.rx_oversize.add(1);
             return Verdict::Drop;
         }
-        let simple = plan.hasher.is_none() && plan.is_steered(self.shared.network_steers);
-        let layers = if simple { None } else { Layers::parse(head) };
-        let hash = match (&plan.hasher, &layers) {
-            (Some(hasher), Some(layers)) => hasher.hash(head, layers),
-            _ => Hash::default(),
-        };
-        if !steered {
-            match self.choose(layers.as_ref(), hash) {
-                Some(pair) if pair == self.pair => {}
-                Some(pair) => return Verdict::Elsewhere(pair),
-                None => {
-                    counters.rx_no_queue.add(1);
-                    return Verdict::Drop;
-                }
+        let mut hash = Hash::default();
+        // The usual frame belongs to where it came from.
+        if !(self.own && plan.hasher.is_none()) {
+            let layers = Layers::parse(head);
+            if let (Some(hasher), Some(layers)) = (&plan.hasher, &layers) {
+                hash = hasher.hash(head, layers);
+            }
+            if !steered && let Some(verdict) = self.steer(layers.as_ref(), hash) {
+                return verdict;
             }
         }
         if needs_rework(header, plan.receive) {
             return Verdict::Rework;
         }
         match shown(header, head, len, plan.receive) {
-            Some(header) => Verdict::Give(Give { header, hash }),
+            Some(header) => {
+                // NET-HASH-06
+                let Hash { value, report } = if plan.report { hash } else { Hash::default() };
+                Verdict::Give(Give { words: header.words(value, report) })
+            }
             None => {
                 counters.rx_bad_header.add(1);
                 Verdict::Drop
@@ -103,17 +98,32 @@ impl Inspector<'_> {
         }
     }
 
+    #[cold]
+    fn filtered(&self, refusal: Refusal) {
+        match refusal {
+            Refusal::Vlan => self.counters.rx_filtered_vlan.add(1),
+            _ => self.counters.rx_filtered_mac.add(1),
+        }
+    }
+
+    /// What becomes of a frame that is not for this pair; none if it is.
+    #[inline(never)]
+    fn steer(&self, layers: Option<&Layers>, hash: Hash) -> Option<Verdict> {
+        match self.choose(layers, hash) {
+            Some(pair) if pair == self.pair => None,
+            Some(pair) => Some(Verdict::Elsewhere(pair)),
+            None => {
+                self.counters.rx_no_queue.add(1);
+                Some(Verdict::Drop)
+            }
+        }
+    }
+
     /// What goes before a frame that is spread over so many buffers.
-    #[inline]
+    #[inline(always)]
     pub(super) fn header(&self, give: &Give, num_buffers: u16) -> [u8; MAX_HEADER_LEN] {
         // NET-RX-01, NET-RX-02, NET-RXBUF-01
-        let mut header = give.header.encode(num_buffers);
-        if self.plan.report {
-            // NET-HASH-06
-            header[12..16].copy_from_slice(&give.hash.value.to_le_bytes());
-            header[16..18].copy_from_slice(&give.hash.report.to_le_bytes());
-        }
-        header
+        NetHeader::bytes(give.words, num_buffers)
     }
 
     /// Counts a frame that the driver was given.
@@ -122,19 +132,21 @@ impl Inspector<'_> {
         let counters = self.counters;
         counters.rx_frames.add(1);
         counters.rx_bytes.add(len as u64);
-        if give.header.flags != 0 {
-            self.count_work(give, len);
+        let [flags, gso_type, ..] = give.words[0].to_le_bytes();
+        if flags != 0 {
+            self.count_work(NetHeader { flags, gso_type, ..NetHeader::default() }, len);
         }
     }
 
-    fn count_work(&self, give: &Give, len: usize) {
+    #[inline(never)]
+    fn count_work(&self, header: NetHeader, len: usize) {
         let counters = self.counters;
-        if give.header.needs_csum() {
+        if header.needs_csum() {
             counters.rx_csum_frames.add(1);
         } else {
             counters.rx_csum_valid.add(1);
         }
-        if give.header.is_gso() {
+        if header.is_gso() {
             counters.rx_gso_frames.add(1);
             counters.rx_gso_bytes.add(len as u64);
         }
@@ -185,14 +197,14 @@ fn needs_rework(header: &NetHeader, taken: Offloads) -> bool {
         return !header.offloads().is_some_and(|needs| taken.contains(needs));
     }
     // NET-RX-06
-    header.needs_csum() && !taken.contains(Offloads::CSUM)
+    header.flags != 0 && header.needs_csum() && !taken.contains(Offloads::CSUM)
 }
 
 /// What the driver sees of a header that leaves nothing that it does not take over; none where it makes no sense.
 #[inline]
 fn shown(header: &NetHeader, head: &[u8], len: usize, taken: Offloads) -> Option<NetHeader> {
     // NET-RX-05
-    if !taken.contains(Offloads::CSUM) {
+    if header.flags | header.gso_type == 0 || !taken.contains(Offloads::CSUM) {
         return Some(NetHeader::default());
     }
     let mut shown = NetHeader::default();

@@ -15,7 +15,7 @@ use log::Level;
 use virtio_core::task::CHAINS_PER_RUN;
 use virtio_core::{Next, QueueTask, Quiesce, Source, Sources, TaskContext, Virtqueue};
 
-use crate::backend::{Interest, NetQueue, RECEIVE};
+use crate::backend::{Interest, NetQueue, RECEIVE, SEND};
 use crate::plan::Plan;
 use crate::shared::Shared;
 
@@ -60,6 +60,10 @@ pub(crate) struct PairTask {
     throttled: bool,
     /// When a network that has failed is tried again.
     retry: Option<Instant>,
+    /// A frame waits for buffers.
+    blocked: bool,
+    /// Nevertheless the network woke the task: it is not waited for until there are buffers.
+    stuck: bool,
 }
 
 /// What a run was told to come back for.
@@ -107,6 +111,8 @@ impl PairTask {
             more: true,
             throttled: false,
             retry: None,
+            blocked: false,
+            stuck: false,
         };
         task.moderate();
         task
@@ -188,27 +194,56 @@ impl PairTask {
         sent
     }
 
-    /// Receives a batch; how many frames, and until when the rate limit holds back more. Where frames are left, `blocked` or
-    /// `more` says so.
+    /// Receives a batch; how many frames. What was received before goes first, then what other tasks have received for this one,
+    /// then what the network has. Where frames are left, `wish` says what for.
     fn receive(&mut self, wish: &mut Wish) -> u32 {
-        let mut frames = 0;
-        let mut bytes = 0;
+        let usable = self.receives();
+        let PairTask { shared, plan, pair, queues, rx, engine, receiver, more, throttled, retry, .. } = self;
+        let place = usize::from(*pair);
+        let (Some(counters), Some(mailbox)) = (shared.counters.get(place), shared.mailboxes.get(place)) else {
+            return 0;
+        };
+        let own = usable && *pair < plan.pairs && plan.is_steered(shared.network_steers);
+        let by = Inspector { plan, shared, counters, pair: *pair, usable, own, link_up: shared.is_link_up() };
+        let mut queue = rx.and_then(|rx| queues.get_mut(rx)).filter(|_| usable);
+        let mut engine = engine.as_deref_mut().filter(|_| retry.is_none());
+        let limit = shared.options.rx_rate.as_ref();
+        let (mut frames, mut bytes, mut failure) = (0, 0, None);
+        *throttled = false;
         while frames < BATCH && bytes < BATCH_BYTES {
-            if !self.receiver.has_room_in_run(CHAINS_PER_RUN) {
+            if !receiver.has_room_in_run(CHAINS_PER_RUN) {
                 wish.again = true;
                 break;
             }
-            let limit = self.shared.options.rx_rate.as_ref();
-            let until = limit.and_then(|limit| limit.wait(Instant::now()));
-            self.throttled = until.is_some();
-            if self.throttled {
-                self.count(|counters| counters.rx_throttled.add(1));
-                wish.at(until);
+            if let Some(until) = limit.and_then(|limit| limit.wait(Instant::now())) {
+                counters.rx_throttled.add(1);
+                wish.at(Some(until));
+                *throttled = true;
                 break;
             }
-            match self.receive_one() {
+            if !receiver.is_waiting()
+                && let Some(frame) = mailbox.pop()
+            {
+                receiver.take_in(frame);
+            }
+            let step = if receiver.is_waiting() {
+                receiver.go_on(by, queue.as_deref_mut())
+            } else {
+                let Some(engine) = engine.as_deref_mut().filter(|_| *more) else { break };
+                match receiver.receive(by, queue.as_deref_mut(), engine) {
+                    Ok(step) => {
+                        *more = step != Step::Idle;
+                        step
+                    }
+                    Err(error) => {
+                        failure = Some(error);
+                        break;
+                    }
+                }
+            };
+            match step {
                 Step::Frame { len } => {
-                    if let Some(limit) = &self.shared.options.rx_rate {
+                    if let Some(limit) = limit {
                         limit.take(len as u64);
                     }
                     frames += 1;
@@ -216,14 +251,18 @@ impl PairTask {
                 }
                 Step::Idle => break,
                 Step::Blocked => {
-                    self.count(|counters| counters.rx_blocked.add(1));
-                    wish.at(self.receiver.deadline());
+                    counters.rx_blocked.add(1);
+                    wish.at(receiver.deadline());
                     break;
                 }
             }
         }
-        if let Some(queue) = self.rx.and_then(|rx| self.queues.get_mut(rx)) {
+        if let Some(queue) = queue {
             queue.publish();
+        }
+        if let Some(error) = failure {
+            let pair = *pair;
+            self.fail(format_args!("pair {pair} of the network cannot receive: {error}"));
         }
         frames
     }
@@ -232,46 +271,16 @@ impl PairTask {
         self.shared.counters.get(usize::from(self.pair)).map(count);
     }
 
-    /// What was received before goes first, then what other tasks have received for this one, then what the network has.
-    fn receive_one(&mut self) -> Step {
-        let usable = self.receives();
-        let PairTask { shared, plan, pair, queues, rx, engine, receiver, more, retry, .. } = self;
-        let place = usize::from(*pair);
-        let (Some(counters), Some(mailbox)) = (shared.counters.get(place), shared.mailboxes.get(place)) else {
-            return Step::Idle;
-        };
-        let by = Inspector { plan, shared, counters, pair: *pair, usable };
-        let queue = rx.and_then(|rx| queues.get_mut(rx)).filter(|_| usable);
-        if !receiver.is_waiting()
-            && let Some(frame) = mailbox.pop()
-        {
-            receiver.take_in(frame);
-        }
-        if receiver.is_waiting() {
-            return receiver.go_on(by, queue);
-        }
-        let Some(engine) = engine.as_mut().filter(|_| *more && retry.is_none()) else { return Step::Idle };
-        match receiver.receive(by, queue, &mut **engine) {
-            Ok(Step::Idle) => {
-                *more = false;
-                Step::Idle
-            }
-            Ok(step) => step,
-            Err(error) => {
-                let pair = *pair;
-                self.fail(format_args!("pair {pair} of the network cannot receive: {error}"));
-                Step::Idle
-            }
-        }
-    }
-
     /// What the network says of itself.
     fn look_at_network(&mut self, wish: &mut Wish) {
         if let Some(engine) = &self.engine {
             if self.pair == 0 {
                 self.shared.connect_link(engine.is_connected());
             }
-            wish.at(engine.deadline());
+            // A frame that waits for buffers is in the way of what the network wants to be looked after for.
+            if !self.receiver.is_waiting() {
+                wish.at(engine.deadline());
+            }
         }
         wish.at(self.retry);
     }
@@ -310,10 +319,15 @@ impl QueueTask for PairTask {
             self.more = true;
         }
         self.more |= due || cx.is_ready(RECEIVE);
+        if let Some(engine) = self.engine.as_mut().filter(|_| cx.is_ready(SEND)) {
+            // What is left of an earlier batch.
+            engine.flush();
+        }
         self.receiver.begin_run();
         let mut wish = Wish::default();
         let mut sent = Sent::default();
         let mut left = BATCHES;
+        let mut any = false;
         loop {
             if !sent.full && sent.until.is_none() {
                 sent = self.transmit();
@@ -321,6 +335,7 @@ impl QueueTask for PairTask {
                 sent.frames = 0;
             }
             let received = self.receive(&mut wish);
+            any |= received > 0;
             left -= 1;
             if sent.frames == 0 && received == 0 || wish.again {
                 break;
@@ -335,9 +350,12 @@ impl QueueTask for PairTask {
         for queue in &self.queues {
             wish.at(queue.interrupt_due());
         }
+        // A file that is readable stays so while there is no room for what it has. That the driver soon gives buffers is
+        // likelier, and costs nothing; but not twice.
         let blocked = self.receiver.is_waiting();
-        // A file that is readable stays so while there is no room for what it has.
-        let receive = !blocked && !self.throttled && self.retry.is_none();
+        self.stuck = blocked && (self.stuck || self.blocked && !any && cx.is_ready(RECEIVE));
+        self.blocked = blocked;
+        let receive = !self.stuck && !self.throttled && self.retry.is_none();
         let interest = Interest { receive, send: sent.full };
         self.wait_for(interest, cx);
         match wish {
