@@ -2,9 +2,12 @@
 
 use std::os::fd::OwnedFd;
 
+use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
+use virtio_core::{Features, Virtqueue};
+
 use super::super::Tap;
-use super::rig::{Host, Rig, frame, in_a_network, ip, make_tap, wants};
-use crate::backend::{NetBackend, NetQueue, SendError};
+use super::rig::{Host, Rig, assert_same, frame, in_a_network, ip, make_tap, wants};
+use crate::backend::{NetBackend, NetQueue, Packet, SendError};
 use crate::{NetHeader, Offloads};
 
 fn frames_go_both_ways(tap: &Tap, rig: &mut Rig, name: &str) {
@@ -131,5 +134,36 @@ fn an_open_file_that_was_passed_does_not_block() {
         let file = super::opening::attached("vm0", libc::IFF_VNET_HDR);
         let tap = Tap::by_files(vec![file.into()]).open().expect("a tap");
         assert_eq!(Rig::new(&tap, Offloads::NONE).receive().expect("nothing"), None);
+    });
+}
+
+#[test]
+fn a_frame_in_more_pieces_than_a_call_takes_is_one_frame() {
+    in_a_network(|| {
+        make_tap("vm0", "");
+        let tap = Tap::open("vm0").expect("a tap");
+        let mut rig = Rig::new(&tap, Offloads::NONE);
+        let mut host = Host::new("vm0");
+        let memory = TestMemory::new(1 << 20);
+        let mut driver = SplitDriver::new(&memory, 2048, Features::EVENT_IDX);
+        let mut virtqueue = Virtqueue::new(driver.setup()).expect("a queue");
+        // With the header: as many as a call takes, one more, and one for each byte.
+        for pieces in [1023, 1024, 1514] {
+            let out = frame(1514, pieces as u8);
+            let (one_each, rest) = out.split_at(pieces - 1);
+            let mut buffers: Vec<_> = one_each.chunks(1).map(|byte| Buffer::readable(memory.place(byte), 1)).collect();
+            buffers.push(Buffer::readable(memory.place(rest), rest.len() as u32));
+            driver.add(&buffers);
+            driver.show();
+            let chain = virtqueue.pop().expect("a chain");
+            let mut scratch = Vec::new();
+            let mut packet = Packet::of_guest(NetHeader::default(), chain.reader(), &mut scratch);
+            assert_eq!(packet.io_slices(&[0]).expect("memory").len(), pieces + 1);
+            rig.queue.send(&mut packet).expect("it is sent");
+            assert_same(&host.next().1, &out);
+            chain.complete(0);
+            virtqueue.publish();
+            assert!(driver.used().is_some());
+        }
     });
 }
