@@ -21,6 +21,10 @@ pub(super) enum Filled {
     Short,
     /// There is not, and there cannot be more.
     Never,
+    /// There is not, and what comes next in the ring cannot be used. It has been left there.
+    Bad,
+    /// There is not, and what comes next in the ring is of another version of memory. It has been left there.
+    Stale,
 }
 
 /// Buffers that a frame may be spread over; more are given in no run.
@@ -35,7 +39,7 @@ impl Gather {
     }
 
     /// Takes more buffers until there is room for `need` bytes: of one chain, unless frames may be spread. Chains that cannot
-    /// be used go back to the driver as they are; `bad` counts them.
+    /// be used go back to the driver as they are, if they come first; `bad` counts them.
     ///
     /// The first buffer has room for the header of `header_len` bytes, whatever is needed (DRV-NET-RX-01).
     pub(super) fn fill(
@@ -62,9 +66,9 @@ impl Gather {
             // DRV-NET-RX-02: nothing is written where there is something to read.
             if chain.fault().is_some() || chain.reader().remaining() > 0 || room < least {
                 if !self.chains.is_empty() {
-                    // What is put back goes in the reverse order, so that this one is looked at first the next time.
+                    // Those before it could not be put back any more.
                     chain.put_back();
-                    return Filled::Short;
+                    return Filled::Bad;
                 }
                 bad();
                 chain.complete_bad_request(0);
@@ -72,10 +76,9 @@ impl Gather {
             }
             match self.buffers.hold_more_writable(&chain.writer()) {
                 Ok(true) => self.chains.push((chain.into_ticket(), room)),
-                // Memory has changed in between.
                 Ok(false) | Err(_) => {
                     chain.put_back();
-                    return Filled::Short;
+                    return Filled::Stale;
                 }
             }
         }
@@ -147,6 +150,15 @@ impl Gather {
             self.put_back(queue, 0);
             self.buffers.clear();
         }
+    }
+
+    /// Gives all buffers back to the driver with nothing in them.
+    pub(super) fn refuse(&mut self, queue: &mut Virtqueue) {
+        for (ticket, _) in self.chains.drain(..) {
+            // It is of this queue.
+            let _ = queue.complete(ticket, 0);
+        }
+        self.buffers.clear();
     }
 
     /// Leaves those behind the first `keep` in the ring.

@@ -128,11 +128,15 @@ impl Receiver {
 
     /// Goes on with what has been received.
     pub(super) fn go_on(&mut self, by: Inspector<'_>, queue: Option<&mut Virtqueue>) -> Step {
-        match std::mem::take(&mut self.waiting) {
+        let step = match std::mem::take(&mut self.waiting) {
             Waiting::Nothing => Step::Idle,
             Waiting::Frame { frame, steered } => self.look_at(by, queue, frame, steered),
             Waiting::Cut { segments, piece } => self.give_piece(by, queue, segments, piece),
+        };
+        if step != Step::Blocked {
+            self.since = None;
         }
+        step
     }
 
     /// Receives a frame from the network, with nothing waiting.
@@ -336,7 +340,11 @@ impl Receiver {
         let len = piece.len();
         let given = match by.inspect(&NetHeader::default(), piece.get(..HEAD).unwrap_or(&piece), len, true) {
             Verdict::Give(give) => self.give(by, queue, &give, &piece),
-            _ => Given::Done,
+            Verdict::Elsewhere(pair) => {
+                by.hand_over(pair, OwnedFrame { header: NetHeader::default(), bytes: piece.clone() });
+                Given::Done
+            }
+            Verdict::Drop | Verdict::Rework => Given::Done,
         };
         if given == Given::Done {
             by.counters.rx_segmented.add(1);
@@ -378,8 +386,7 @@ impl Receiver {
     fn spread(&mut self, by: Inspector<'_>, queue: &mut Virtqueue, give: &Give, frame: &[u8]) -> Given {
         let header_len = by.plan.header_len;
         let need = header_len + frame.len();
-        let bad = || by.counters.rx_bad_buffer.add(1);
-        match self.gather.fill(queue, need, header_len, by.plan.spread, bad) {
+        match self.fill(by, queue, need) {
             Filled::Enough => {
                 let count = self.gather.count(need);
                 let header = by.header(give, count);
@@ -391,14 +398,40 @@ impl Receiver {
                 by.count(give, frame.len());
                 Given::Done
             }
-            Filled::Short => {
+            Filled::Never => {
+                self.gather.give_up(queue);
+                self.no_fit(by)
+            }
+            Filled::Short | Filled::Bad | Filled::Stale => {
                 let some = self.gather.room() > 0;
                 self.gather.give_up(queue);
                 self.wait(by, some)
             }
-            Filled::Never => {
-                self.gather.give_up(queue);
-                self.no_fit(by)
+        }
+    }
+
+    /// Takes buffers for `need` bytes. Where they are too few, the driver is asked for a doorbell behind them: they go back into
+    /// the ring, and are no reason to look again.
+    fn fill(&mut self, by: Inspector<'_>, queue: &mut Virtqueue, need: usize) -> Filled {
+        let mut room = None;
+        loop {
+            let bad = || by.counters.rx_bad_buffer.add(1);
+            let filled = self.gather.fill(queue, need, by.plan.header_len, by.plan.spread, bad);
+            let now = self.gather.room();
+            match filled {
+                // DRV-NET-RX-02: those before it cannot be put back once it has gone, so they go, too.
+                Filled::Bad => {
+                    self.gather.refuse(queue);
+                    room = None;
+                }
+                Filled::Stale => {
+                    self.gather.give_up(queue);
+                    room = None;
+                }
+                // There was more, and it could not be taken: a run does not give enough.
+                Filled::Short if room == Some(now) => return if self.used == 0 { Filled::Never } else { filled },
+                Filled::Short if now > 0 && queue.arm() => room = Some(now),
+                Filled::Short | Filled::Enough | Filled::Never => return filled,
             }
         }
     }

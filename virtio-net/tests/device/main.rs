@@ -35,8 +35,13 @@ macro_rules! each_transport {
     };
 }
 
+mod faults;
 mod frames;
+mod gather;
+mod lifecycle;
 mod network;
 mod receive;
 mod rig;
+mod sys;
+mod tiny;
 mod transmit;

@@ -8,6 +8,8 @@ use virtio_core::{Event, Source, Sources};
 use virtio_net::backend::{Interest, Packet, RECEIVE, Received, Room, SEND, SendError};
 use virtio_net::{Capabilities, Configuration, NetBackend, NetHeader, NetQueue, Offloads};
 
+use crate::sys::scatter;
+
 /// The network, and the test's hold on it.
 #[derive(Clone)]
 pub(crate) struct Network(Arc<Mutex<State>>);
@@ -22,6 +24,10 @@ pub(crate) struct State {
     /// Pairs that are open.
     pub(crate) open: Vec<u16>,
     pub(crate) opening_fails: bool,
+    /// Frames are put where the device says that there is room, as system calls do.
+    pub(crate) fills: bool,
+    /// It says of such frames that they have so many bytes.
+    pub(crate) claims: Option<usize>,
 }
 
 /// One pair.
@@ -71,6 +77,8 @@ impl Network {
             pairs: (0..can.pairs).map(|_| pair()).collect(),
             open: Vec::new(),
             opening_fails: false,
+            fills: false,
+            claims: None,
         };
         Network(Arc::new(Mutex::new(state)))
     }
@@ -96,6 +104,12 @@ impl Network {
     /// Frames that the device sent by a pair since this was asked last.
     pub(crate) fn sent(&self, pair: usize) -> Vec<(NetHeader, Vec<u8>)> {
         std::mem::take(&mut self.state().pairs[pair].sent)
+    }
+
+    /// Whether all queues have been closed, and it has been brought back to its first state.
+    pub(crate) fn is_closed(&self) -> bool {
+        let state = self.state();
+        state.open.is_empty() && state.configurations.last() == Some(&Configuration::default())
     }
 
     /// What it was told last.
@@ -166,14 +180,19 @@ impl NetQueue for End {
         self.network.state().pairs[usize::from(self.pair)].flushes += 1;
     }
 
-    fn receive<'a>(&'a mut self, _room: &mut Room<'_>) -> io::Result<Received<'a>> {
+    fn receive<'a>(&'a mut self, room: &mut Room<'_>) -> io::Result<Received<'a>> {
         let mut state = self.network.state();
+        let (fills, claims) = (state.fills, state.claims);
         let pair = &mut state.pairs[usize::from(self.pair)];
         pair.asked += 1;
         if let Some(error) = pair.receive_error.take() {
             return Err(error.into());
         }
         let Some((header, frame)) = pair.coming.pop_front() else { return Ok(Received::Nothing) };
+        if fills {
+            let placed = scatter(room, &frame);
+            return Ok(Received::Filled { header, len: claims.unwrap_or(placed) });
+        }
         self.lent = frame;
         Ok(Received::Lent { header, frame: &self.lent })
     }
