@@ -50,7 +50,7 @@ pub(super) struct Inspector<'a> {
 
 impl Inspector<'_> {
     /// Looks at a frame of `len` bytes, by its first bytes in memory of our own. One that was `steered` has been found to be
-    /// for this pair.
+    /// for this pair, while that is in use.
     #[inline]
     pub(super) fn inspect(&self, header: &NetHeader, head: &[u8], len: usize, steered: bool) -> Verdict {
         let Inspector { plan, counters, .. } = self;
@@ -78,7 +78,10 @@ impl Inspector<'_> {
             if let (Some(hasher), Some(layers)) = (&plan.hasher, &layers) {
                 hash = hasher.hash(head, layers);
             }
-            if !steered && let Some(verdict) = self.steer(layers.as_ref(), hash) {
+            // NET-MQ-02: what was handed over to a pair that is in use no more goes elsewhere.
+            if (!steered || self.pair >= plan.pairs)
+                && let Some(verdict) = self.steer(layers.as_ref(), hash)
+            {
                 return verdict;
             }
         }

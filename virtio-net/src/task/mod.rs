@@ -366,9 +366,15 @@ impl QueueTask for PairTask {
     }
 
     /// Nothing is ever in flight between runs. Until the next one, nothing happens that a plan has a say in.
-    fn quiesce(&mut self, queue: u16, _how: Quiesce) -> Next {
+    fn quiesce(&mut self, queue: u16, how: Quiesce) -> Next {
         if queue.is_multiple_of(2) {
             self.shared.set_usable(self.pair, false);
+        }
+        if how == Quiesce::Cancel
+            && let Some(wake) = self.shared.wakes.get(usize::from(self.pair))
+        {
+            // NET-MQ-03: what waits for its buffers goes elsewhere.
+            wake.signal();
         }
         self.adopted = false;
         self.shared.rest(self.pair);

@@ -40,6 +40,7 @@ mod frames;
 mod gather;
 mod lifecycle;
 mod network;
+mod queue_reset;
 mod receive;
 mod rig;
 mod sys;
