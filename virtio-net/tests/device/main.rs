@@ -43,6 +43,7 @@ mod network;
 mod queue_reset;
 mod receive;
 mod rig;
+mod state;
 mod sys;
 mod tiny;
 mod transmit;
