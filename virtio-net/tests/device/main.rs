@@ -41,6 +41,7 @@ mod gather;
 mod lifecycle;
 mod network;
 mod queue_reset;
+mod rates;
 mod receive;
 mod rig;
 mod state;
