@@ -60,6 +60,8 @@ pub(crate) struct PairTask {
     throttled: bool,
     /// When a network that has failed is tried again.
     retry: Option<Instant>,
+    /// What the link was told last of whether somebody is at the network's other end.
+    connected: Option<bool>,
     /// A frame waits for buffers.
     blocked: bool,
     /// Nevertheless the network woke the task: it is not waited for until there are buffers.
@@ -111,6 +113,7 @@ impl PairTask {
             more: true,
             throttled: false,
             retry: None,
+            connected: None,
             blocked: false,
             stuck: false,
         };
@@ -274,8 +277,10 @@ impl PairTask {
     /// What the network says of itself.
     fn look_at_network(&mut self, wish: &mut Wish) {
         if let Some(engine) = &self.engine {
-            if self.pair == 0 {
-                self.shared.connect_link(engine.is_connected());
+            let connected = engine.is_connected();
+            if self.pair == 0 && self.connected != Some(connected) {
+                self.connected = Some(connected);
+                self.shared.connect_link(connected);
             }
             // A frame that waits for buffers is in the way of what the network wants to be looked after for.
             if !self.receiver.is_waiting() {

@@ -40,6 +40,8 @@ mod frames;
 mod gather;
 mod lifecycle;
 mod network;
+#[allow(dead_code)]
+mod on;
 mod queue_reset;
 mod rates;
 mod receive;
