@@ -52,6 +52,10 @@ impl Contest {
     }
 }
 
+/// What a case needs and this machine, or this user, does not have.
+#[derive(Clone, Debug)]
+pub struct Missing(pub String);
+
 /// A line of the table.
 pub struct Case {
     /// Its name: layout, shape and variant, separated by slashes.
@@ -62,8 +66,8 @@ pub struct Case {
     pub batches: u32,
     /// Chains (requests, packets) in a batch.
     pub chains: u32,
-    /// Makes the contest.
-    pub contest: Box<dyn Fn() -> Contest>,
+    /// Makes the contest; or says what is missing for it here.
+    pub contest: Box<dyn Fn() -> Result<Contest, Missing>>,
 }
 
 impl Case {
@@ -72,8 +76,11 @@ impl Case {
     ///
     /// A round runs ours, the baseline, and ours again, so that a drift of the machine's speed falls on both alike. Each
     /// counts with its median batch: one in which the machine did something else does not show.
-    pub fn measure(&self) -> (Vec<Round>, Option<Note>) {
-        let mut contest = (self.contest)();
+    ///
+    /// # Errors
+    /// Where it cannot be measured here.
+    pub fn measure(&self) -> Result<(Vec<Round>, Option<Note>), Missing> {
+        let mut contest = (self.contest)()?;
         let nanoseconds = |time: &Duration| time.as_secs_f64() * 1e9;
         let result = |run: Run| {
             let per_chain = median(run.times.iter().map(nanoseconds)) / f64::from(self.chains);
@@ -94,7 +101,7 @@ impl Case {
             let alike = rounds.iter().filter(|round| round.is_alike(near)).count();
             let enough = rounds.len() >= 3 * ROUNDS || start.elapsed() > PATIENCE;
             if alike >= ROUNDS || (alike < rounds.len() && enough) {
-                return (rounds, contest.note);
+                return Ok((rounds, contest.note));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use virtio_core::host::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK};
 use virtio_core::task::{Ready, TaskRunner};
 use virtio_core::testing::TestMemory;
-use virtio_core::{DeviceHost, Features, Runtime, VirtioDevice};
+use virtio_core::{DeviceHost, Features, Runtime, Source, VirtioDevice};
 
 use crate::queues::{Layout, SIZE};
 
@@ -62,6 +62,17 @@ pub(crate) fn live(
 #[inline(never)]
 pub(crate) fn step(runner: &mut TaskRunner, first: bool) {
     let _ = runner.step(if first { Ready::NONE.with(0) } else { Ready::ALL });
+}
+
+/// The same, where files are among what woke the runtime at first.
+#[inline(never)]
+pub(crate) fn step_with_files(runner: &mut TaskRunner, first: bool) {
+    let mut ready = Ready::ALL;
+    if first {
+        let files = runner.sources().iter().enumerate().filter(|(_, source)| matches!(source, Source::Readable(_)));
+        ready = files.fold(Ready::NONE.with(0), |ready, (place, _)| ready.with(place));
+    }
+    let _ = runner.step(ready);
 }
 
 /// A device and its task, which goes first: the device would wait for it.

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use crate::contest::{Case, Contest, Outcome, ROUNDS, Round, near_round_trip};
+use crate::contest::{Case, Contest, Missing, Outcome, ROUNDS, Round, near_round_trip};
 
 /// Compares those of the cases of these areas that the command line names, or prints what is wrong with it. The name of an
-/// area stands for all of its cases.
+/// area stands for all of its cases. A case that cannot be measured here fails, and the others are measured.
 ///
 /// `--only (ours | baseline) CASE BATCHES` has one side of one case do so many batches, for a profiler.
 pub fn run(program: &str, areas: &[(&str, Vec<Case>)]) -> ExitCode {
@@ -31,14 +31,15 @@ pub fn run(program: &str, areas: &[(&str, Vec<Case>)]) -> ExitCode {
         "# ours and baseline: ns per chain, medians of {ROUNDS} rounds in turns; ratio: baseline / ours in the same round"
     );
     println!("# {:<26} {:>9} {:>9} {:>7} {:>6} {:>6} met", "case", "ours", "baseline", "ratio", "a/a", "want");
+    let mut all = true;
     for (area, cases) in areas {
         for case in cases {
             if names.is_empty() || names.iter().any(|name| name == area || is_named(name, case)) {
-                print(case);
+                all &= print(case);
             }
         }
     }
-    ExitCode::SUCCESS
+    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// `--only SIDE CASE BATCHES`.
@@ -48,7 +49,10 @@ fn only(areas: &[(&str, Vec<Case>)], arguments: &[String]) -> ExitCode {
         return refuse("there is no such case");
     };
     let Ok(batches) = batches.parse() else { return refuse("that is no number of batches") };
-    let Contest { mut ours, mut baseline, .. } = (case.contest)();
+    let Contest { mut ours, mut baseline, .. } = match (case.contest)() {
+        Ok(contest) => contest,
+        Err(Missing(why)) => return refuse(&format!("{name} cannot be measured: {why}")),
+    };
     match side.as_str() {
         "ours" => ours(batches),
         "baseline" => baseline(batches),
@@ -67,8 +71,15 @@ fn is_named(name: &str, case: &Case) -> bool {
     case.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn print(case: &Case) {
-    let (rounds, note) = case.measure();
+/// Measures a case, and prints its line; whether it could be measured.
+fn print(case: &Case) -> bool {
+    let (rounds, note) = match case.measure() {
+        Ok(measured) => measured,
+        Err(Missing(why)) => {
+            println!("{:<28} CANNOT BE MEASURED: {why}", case.name);
+            return false;
+        }
+    };
     let near = near_round_trip(&rounds);
     for round in &rounds {
         print_round_trips(round, near);
@@ -79,6 +90,7 @@ fn print(case: &Case) {
     if let Some(note) = note {
         println!("#   {}", note(&outcome));
     }
+    true
 }
 
 /// The line of a round, where what it measured depends on how near two threads were.

@@ -3,16 +3,25 @@
 use virtio_core::{Features, Virtqueue};
 use virtio_net::{Generator, Net, NullBackend};
 
-use super::frames::{Direction, Frames, HEADER};
+use super::frames::{Direction, Frames, HEADER, Traffic};
 use crate::contest::{Run, Side};
 use crate::live::{Alive, live, step};
 use crate::queues::{Layout, SIZE};
 
 const MRG_RXBUF: Features = Features::bit(15);
 
+/// Frames in a batch.
+pub(super) const BATCH: u32 = 64;
+
+/// Frames of the generator, each in one buffer.
+fn traffic(direction: Direction) -> Traffic {
+    let frame = Generator::new().frame().to_vec();
+    Traffic { direction, batch: BATCH, header: [0; HEADER as usize], frame, room: 1536, first: u32::MAX }
+}
+
 /// A device.
 pub(super) fn device(layout: Layout, direction: Direction) -> Side {
-    let mut frames = Frames::new(layout, direction);
+    let mut frames = Frames::new(layout, traffic(direction));
     let net = match direction {
         Direction::Receive => Net::builder(Generator::new()),
         Direction::Transmit => Net::builder(NullBackend::new()),
@@ -23,7 +32,7 @@ pub(super) fn device(layout: Layout, direction: Direction) -> Side {
     let mut alive = Alive { runner: runners.remove(0), host };
     Box::new(move |batches| {
         let Alive { runner, host } = &mut alive;
-        let times = frames.time(batches, || host.notify(direction.queue()), |first| step(runner, first));
+        let times = frames.time(batches, || (), || host.notify(direction.queue()), |first| step(runner, first));
         assert_eq!(host.last_fault(), None);
         let counts = handle.counts();
         let count = if direction == Direction::Receive { counts.rx_frames } else { counts.tx_frames };
@@ -34,7 +43,7 @@ pub(super) fn device(layout: Layout, direction: Direction) -> Side {
 
 /// A loop that serves buffers without a device, with its driver.
 pub(super) fn bare(layout: Layout, direction: Direction) -> Side {
-    let mut frames = Frames::new(layout, direction);
+    let mut frames = Frames::new(layout, traffic(direction));
     let mut queue = frames.queue();
     let frame = Generator::new().frame().to_vec();
     // What a task's runner looks at before it runs the task.
@@ -48,7 +57,7 @@ pub(super) fn bare(layout: Layout, direction: Direction) -> Side {
                 Direction::Transmit => transmit(&mut queue),
             }
         };
-        let times = frames.time(batches, || ring.signal(), serve);
+        let times = frames.time(batches, || (), || ring.signal(), serve);
         assert_eq!(queue.fault(), None);
         Run { times, round_trip: None }
     })

@@ -56,7 +56,7 @@ fn cases() -> Vec<Case> {
 fn case(name: &'static str, want: f64, layout: Layout, features: Features) -> Case {
     let contest = Box::new(move || {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY)]).expect("map guest memory");
-        Contest::new(ours(&memory, layout, features), baseline(&memory))
+        Ok(Contest::new(ours(&memory, layout, features), baseline(&memory)))
     });
     Case { name, want, batches: 48, chains: BLOCK as u32, contest }
 }
