@@ -124,7 +124,7 @@ impl NetQueue for WildQueue {
         let _ = (packet.len(), packet.is_empty(), format!("{packet:?} {:?}", packet.header()));
         match self.wild.wrong {
             Wrong::IsAlwaysFull => Err(SendError::Full),
-            Wrong::FailsWhatItCan if call % 2 == 0 => Err(SendError::Full),
+            Wrong::FailsWhatItCan if call.is_multiple_of(2) => Err(SendError::Full),
             Wrong::FailsWhatItCan => Err(SendError::Failed(io::ErrorKind::Other.into())),
             _ => Ok(()),
         }
@@ -134,7 +134,7 @@ impl NetQueue for WildQueue {
         self.wild.panic_in(Wrong::PanicsInReceive);
         let call = self.wild.count();
         // It would have the device receive for ever otherwise.
-        if call % 16 == 0 {
+        if call.is_multiple_of(16) {
             return Ok(Received::Nothing);
         }
         let header = NetHeader::default();
@@ -194,7 +194,7 @@ impl NetQueue for WildQueue {
     }
 
     fn is_connected(&self) -> bool {
-        self.wild.wrong != Wrong::IsThereAndIsNot || self.wild.count() % 2 == 0
+        self.wild.wrong != Wrong::IsThereAndIsNot || self.wild.count().is_multiple_of(2)
     }
 }
 
