@@ -4,6 +4,7 @@ mod check;
 mod control;
 mod gather;
 mod inspect;
+mod lines;
 mod mailbox;
 mod receive;
 mod transmit;

@@ -8,35 +8,34 @@ use virtio_core::memory::RawIoSlice;
 
 use super::gather::{Filled, Gather};
 use super::inspect::{Give, Inspector, Verdict};
+use super::lines::Lines;
 use super::mailbox::OwnedFrame;
 use crate::NetHeader;
 use crate::backend::{NetQueue, Received, Room};
-use crate::header::MAX_HEADER_LEN;
 use crate::packet::checksum;
 use crate::packet::segment::Segments;
 use crate::wire::MAX_FRAME_LEN;
 
-/// Bytes of a frame that are looked at: all headers, with those of tunnels.
-pub(super) const HEAD: usize = 256;
-/// Bytes of it with its header.
-const START: usize = MAX_HEADER_LEN + HEAD;
+/// Bytes that are looked at of a frame with its header: all that go before data, with those of tunnels.
+const START: usize = 256;
+/// Frames of so many bytes are received into memory of our own and copied from there, while no longer ones come: that costs
+/// less than to take buffers and have the system spread a frame over them and what is looked at.
+const COPIED: usize = 2048;
 /// How long a frame may wait for buffers that the ring has, and that are too few.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A pair's receiving side.
 pub(super) struct Receiver {
-    /// The beginning of a frame that a system call puts into the driver's buffers.
-    head: Box<[u8]>,
-    /// A header and the beginning of a frame, as they are written together.
-    start: Box<[u8; START]>,
-    /// What of it they do not hold.
-    spill: Box<[u8]>,
+    /// A header, and behind it the beginning of a frame that a system call puts into the driver's buffers.
+    start: Lines,
+    /// What of it they do not hold; or all of a frame that is to be copied.
+    spill: Lines,
     scratch: Vec<RawIoSlice>,
     gather: Gather,
     waiting: Waiting,
     /// Since when a frame waits although there are buffers.
     since: Option<Instant>,
-    /// Bytes that frames had lately: buffers for so many are taken before one is received.
+    /// Bytes that frames had lately: buffers for so many are taken before one is received, where it is not to be copied.
     expect: usize,
     /// Bytes of the frame that the last system call could put before `spill`.
     placed: usize,
@@ -77,9 +76,8 @@ pub(super) enum Step {
 impl Receiver {
     pub(super) fn new() -> Receiver {
         Receiver {
-            head: vec![0; HEAD].into(),
-            start: Box::new([0; START]),
-            spill: vec![0; MAX_FRAME_LEN].into(),
+            start: Lines::new(START),
+            spill: Lines::new(MAX_FRAME_LEN),
             scratch: Vec::new(),
             gather: Gather::default(),
             waiting: Waiting::Nothing,
@@ -144,20 +142,53 @@ impl Receiver {
     pub(super) fn receive(
         &mut self,
         by: Inspector<'_>,
+        queue: Option<&mut Virtqueue>,
+        engine: &mut dyn NetQueue,
+    ) -> io::Result<Step> {
+        if self.expect > COPIED {
+            return self.receive_spread(by, queue, engine);
+        }
+        let Receiver { spill, scratch, .. } = self;
+        match engine.receive(&mut Room::of_bytes(spill, scratch))? {
+            Received::Nothing => Ok(Step::Idle),
+            Received::Lent { header, frame } => Ok(self.lent(by, queue, header, frame)),
+            Received::Filled { header, len } => {
+                let own = std::mem::take(&mut self.spill);
+                let step = own.get(..len).map(|frame| self.lent(by, queue, header, frame));
+                self.spill = own;
+                self.expect_like(len);
+                step.ok_or_else(|| io::Error::other(LongerThanRoom { len }))
+            }
+        }
+    }
+
+    /// Buffers for longer frames as soon as one comes, for shorter ones by and by.
+    #[inline]
+    fn expect_like(&mut self, len: usize) {
+        self.expect = if len > self.expect { len } else { self.expect - (self.expect - len) / 16 };
+    }
+
+    /// Receives a frame, most of it into the driver's buffers.
+    #[inline(never)]
+    fn receive_spread(
+        &mut self,
+        by: Inspector<'_>,
         mut queue: Option<&mut Virtqueue>,
         engine: &mut dyn NetQueue,
     ) -> io::Result<Step> {
-        let Receiver { head, spill, scratch, gather, expect, .. } = self;
+        let Receiver { start, spill, scratch, gather, expect, .. } = self;
         let (header_len, spread) = (by.plan.header_len, by.plan.spread);
+        let head = start.get_mut(header_len..).unwrap_or_default();
+        let in_head = head.len();
         let need = header_len + *expect;
         let mut add_guest = |slices: &mut Vec<RawIoSlice>| {
             if let Some(queue) = queue.as_deref_mut() {
                 gather.fill(queue, need, header_len, spread, || by.counters.rx_bad_buffer.add(1));
             }
-            gather.io_slices(header_len + HEAD, slices);
+            gather.io_slices(START, slices);
         };
         let received = engine.receive(&mut Room::new(head, &mut add_guest, spill, scratch));
-        self.placed = HEAD + self.gather.room().saturating_sub(header_len + HEAD);
+        self.placed = in_head + self.gather.room().saturating_sub(START);
         match received {
             Ok(Received::Filled { header, len }) if len <= self.placed + self.spill.len() => {
                 Ok(self.filled(by, queue, header, len))
@@ -179,7 +210,7 @@ impl Receiver {
     #[inline]
     fn lent(&mut self, by: Inspector<'_>, queue: Option<&mut Virtqueue>, header: NetHeader, frame: &[u8]) -> Step {
         let done = Step::Frame { len: frame.len() };
-        let head = frame.get(..HEAD).unwrap_or(frame);
+        let head = frame.get(..START).unwrap_or(frame);
         match by.inspect(&header, head, frame.len(), false) {
             Verdict::Drop => {}
             Verdict::Elsewhere(pair) => by.hand_over(pair, OwnedFrame { header, bytes: frame.to_vec() }),
@@ -200,9 +231,8 @@ impl Receiver {
     /// A frame that a system call has put into the room.
     #[inline(never)]
     fn filled(&mut self, by: Inspector<'_>, queue: Option<&mut Virtqueue>, header: NetHeader, len: usize) -> Step {
-        // Buffers for longer frames as soon as one comes, for shorter ones by and by.
-        self.expect = if len > self.expect { len } else { self.expect - (self.expect - len) / 16 };
-        let verdict = by.inspect(&header, &self.head[..len.min(HEAD)], len, false);
+        self.expect_like(len);
+        let verdict = by.inspect(&header, self.head(by.plan.header_len, len), len, false);
         let Some(queue) = queue else { return self.keep(by, None, verdict, header, len) };
         if let Verdict::Give(give) = verdict {
             let header_len = by.plan.header_len;
@@ -215,15 +245,22 @@ impl Receiver {
         self.keep(by, Some(queue), verdict, header, len)
     }
 
+    /// The beginning of a frame of `len` bytes that a system call has put behind a header of `header_len`.
+    #[inline]
+    fn head(&self, header_len: usize, len: usize) -> &[u8] {
+        let head = self.start.get(header_len..).unwrap_or_default();
+        head.get(..len).unwrap_or(head)
+    }
+
     /// The buffers have room for all of a frame of `len` bytes, the middle of which is there.
     fn complete_filled(&mut self, by: Inspector<'_>, queue: &mut Virtqueue, give: &Give, len: usize) {
         let header_len = by.plan.header_len;
-        let in_head = len.min(HEAD);
         let count = self.gather.count(header_len + len);
         let header = by.header(give, count);
         self.note_used(count.into());
-        let start = join(&mut self.start, &header[..header_len], &self.head[..in_head]);
-        self.gather.write(queue, 0, start);
+        // One behind the other: one write costs less than two.
+        self.start[..header_len].copy_from_slice(&header[..header_len]);
+        self.gather.write(queue, 0, &self.start[..START.min(header_len + len)]);
         let spilled = len.saturating_sub(self.placed);
         if spilled > 0 {
             self.gather.write(queue, header_len + self.placed, &self.spill[..spilled]);
@@ -262,9 +299,9 @@ impl Receiver {
     /// driver's to change: nothing of that was looked at before.
     fn collect(&self, by: Inspector<'_>, header: NetHeader, len: usize) -> OwnedFrame {
         let mut bytes = vec![0; len];
-        let (in_head, in_guest) = (len.min(HEAD), len.min(self.placed));
-        bytes[..in_head].copy_from_slice(&self.head[..in_head]);
-        self.gather.read(by.plan.header_len + HEAD, &mut bytes[in_head..in_guest]);
+        let (head, in_guest) = (self.head(by.plan.header_len, len), len.min(self.placed));
+        bytes[..head.len()].copy_from_slice(head);
+        self.gather.read(START, &mut bytes[head.len()..in_guest]);
         let spilled = len - in_guest;
         bytes[in_guest..].copy_from_slice(&self.spill[..spilled]);
         OwnedFrame { header, bytes }
@@ -273,7 +310,7 @@ impl Receiver {
     /// A frame in memory of our own.
     fn look_at(&mut self, by: Inspector<'_>, queue: Option<&mut Virtqueue>, frame: OwnedFrame, steered: bool) -> Step {
         let len = frame.bytes.len();
-        let head = frame.bytes.get(..HEAD).unwrap_or(&frame.bytes);
+        let head = frame.bytes.get(..START).unwrap_or(&frame.bytes);
         match by.inspect(&frame.header, head, len, steered) {
             Verdict::Drop => {}
             Verdict::Elsewhere(pair) => by.hand_over(pair, frame),
@@ -338,7 +375,7 @@ impl Receiver {
             return Step::Frame { len: 0 };
         }
         let len = piece.len();
-        let given = match by.inspect(&NetHeader::default(), piece.get(..HEAD).unwrap_or(&piece), len, true) {
+        let given = match by.inspect(&NetHeader::default(), piece.get(..START).unwrap_or(&piece), len, true) {
             Verdict::Give(give) => self.give(by, queue, &give, &piece),
             Verdict::Elsewhere(pair) => {
                 by.hand_over(pair, OwnedFrame { header: NetHeader::default(), bytes: piece.clone() });
@@ -456,18 +493,6 @@ impl Receiver {
         by.counters.rx_no_fit.add(1);
         Given::Done
     }
-}
-
-/// A header and the beginning of a frame, one behind the other: one write costs less than two.
-#[inline(always)]
-fn join<'a>(start: &'a mut [u8; START], header: &[u8], head: &[u8]) -> &'a [u8] {
-    let len = header.len() + head.len();
-    // Neither is longer than its part.
-    if let Some((first, second)) = start.get_mut(..len).and_then(|start| start.split_at_mut_checked(header.len())) {
-        first.copy_from_slice(header);
-        second.copy_from_slice(head);
-    }
-    start.get(..len).unwrap_or_default()
 }
 
 /// What became of a frame that was to be copied.
