@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use custom_device::Entropy;
+use virtio_net::Net;
 use vm_device::bus::{MmioAddress, MmioRange, PioAddress, PioRange};
 use vm_device::device_manager::{MmioManager, PioManager};
 use vm_device::{DeviceMmio, DevicePio};
@@ -13,7 +14,7 @@ use crate::cli::Boot;
 use crate::control::server::ControlServer;
 use crate::devices::board::Board;
 use crate::devices::control::Controls;
-use crate::devices::{disk, rng};
+use crate::devices::{disk, net, rng};
 use crate::error::Error;
 use crate::irq::line::EdgeLine;
 use crate::kvm::{Host, Vm};
@@ -36,7 +37,7 @@ mod tests;
 
 /// Builds the machine, runs it and says how it ended.
 pub(crate) fn run(boot: &Boot) -> Result<Ending, Error> {
-    let Inputs { memory, entry, disks, rngs } = inputs(boot)?;
+    let Inputs { memory, entry, disks, nets, rngs } = inputs(boot)?;
     let host = Host::open()?;
     if usize::from(boot.cpus) > host.max_cpus() {
         return Err(Error::TooManyCpus { wanted: boot.cpus, most: host.max_cpus() });
@@ -48,6 +49,9 @@ pub(crate) fn run(boot: &Boot) -> Result<Ending, Error> {
     board.add_pci(Arc::new(HostBridge::new()), 0, Vec::new())?;
     for (disk, opened) in boot.disks.iter().zip(disks) {
         disk::attach(&mut board, &mut controls, disk, opened)?;
+    }
+    for (net, device) in boot.nets.iter().zip(nets) {
+        net::attach(&mut board, &mut controls, net, device)?;
     }
     for (rng, entropy) in boot.rngs.iter().zip(rngs) {
         rng::attach(&mut board, rng, entropy)?;
@@ -88,6 +92,8 @@ struct Inputs {
     entry: u64,
     /// The disks in the order of the command line.
     disks: Vec<disk::Opened>,
+    /// The network devices likewise.
+    nets: Vec<Net>,
     /// The entropy devices likewise.
     rngs: Vec<Entropy>,
 }
@@ -95,13 +101,14 @@ struct Inputs {
 /// Takes up the files. Needs no KVM, so that a wrong command line is answered as one on any machine.
 fn inputs(boot: &Boot) -> Result<Inputs, Error> {
     let disks = disk::open(&boot.disks)?;
+    let nets = net::open(&boot.nets)?;
     let rngs = boot.rngs.iter().map(rng::open).collect::<Result<Vec<_>, Error>>()?;
     let memory = memory::map(boot.mem)?;
     let kernel = boot::kernel::load(&memory, &boot.kernel)?;
     let initrd = boot.initrd.as_ref().map(|path| kernel.load_initrd(&memory, boot.mem, path)).transpose()?;
     boot::params::write(&memory, boot.mem, &kernel, initrd, &boot.cmdline)?;
     boot::reset_vector::write(&memory)?;
-    Ok(Inputs { memory, entry: kernel.entry, disks, rngs })
+    Ok(Inputs { memory, entry: kernel.entry, disks, nets, rngs })
 }
 
 fn legacy_devices(board: &mut Board, vm: &Vm, stop: &Arc<Stop>) -> Result<Arc<Com1<File>>, Error> {

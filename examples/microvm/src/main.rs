@@ -31,7 +31,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use cli::usage::{self, Refusal};
-use cli::{Cli, Command, CtlRequest};
+use cli::{Cli, Command, CtlRequest, Link};
 use error::Error;
 use stop::Ending;
 
@@ -62,7 +62,9 @@ fn request(request: CtlRequest) -> control::Request {
     match request {
         CtlRequest::Resize { serial, bytes } => control::Request::Resize { serial, bytes },
         CtlRequest::Resume { serial } => control::Request::Resume { serial },
-        CtlRequest::Stats { serial } => control::Request::Stats { serial },
+        CtlRequest::Stats { device } => control::Request::Stats { device },
+        CtlRequest::Link { device, state } => control::Request::Link { device, up: state == Link::Up },
+        CtlRequest::Announce { device } => control::Request::Announce { device },
     }
 }
 

@@ -5,11 +5,13 @@
 //! | `size.rs` | sizes with a unit |
 //! | `options.rs` | keys and values with commas between |
 //! | `disk/` | what `--disk` takes |
+//! | `net/` | what `--net` takes |
 //! | `rng.rs` | what `--rng` takes |
 //! | `transport.rs` | how the guest reaches a device |
 //! | `usage.rs` | a wrong command line in one line |
 
 pub(crate) mod disk;
+pub(crate) mod net;
 mod options;
 pub(crate) mod rng;
 mod size;
@@ -21,9 +23,10 @@ mod tests;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use disk::Disk;
+use net::Net;
 use rng::Rng;
 
 /// A small KVM virtual machine monitor that embeds the virtio crates.
@@ -45,7 +48,9 @@ Examples:
   microvm boot --kernel vmlinuz --initrd initrd.gz --disk path=root.img,serial=root
   microvm boot --kernel vmlinuz --disk path=a.img,ro,transport=mmio --control /run/vm.sock
   microvm boot --kernel vmlinuz --disk path=a.qcow2,format=qcow2 --disk nbd=nbd://storage/vm7,queues=2
+  microvm boot --kernel vmlinuz --initrd initrd.gz --net passt=/tmp/passt_1.socket
   microvm ctl /run/vm.sock resize root 2G
+  microvm ctl /run/vm.sock link tap0 down
 
 Only `microvm boot` needs /dev/kvm. Log messages: RUST_LOG=debug.";
 
@@ -80,6 +85,9 @@ pub(crate) struct Boot {
     /// The disks.
     #[arg(long = "disk", value_name = "DISK", help = DISK_HELP)]
     pub(crate) disks: Vec<Disk>,
+    /// The network devices.
+    #[arg(long = "net", value_name = "NET", help = NET_HELP)]
+    pub(crate) nets: Vec<Net>,
     /// The entropy devices.
     #[arg(long = "rng", value_name = "RNG", help = RNG_HELP)]
     pub(crate) rngs: Vec<Rng>,
@@ -90,6 +98,9 @@ pub(crate) struct Boot {
 
 const DISK_HELP: &str =
     "A disk, may be given several times: path=FILE[,OPTION...], or backend=mem|null|nbd=URI[,OPTION...]; see below";
+
+const NET_HELP: &str = "A network device, may be given several times: \
+    tap=NAME|fd=N|passt=PATH|dgram=PATH|switch=NAME|loopback|null[,OPTION...]; see below";
 
 const RNG_HELP: &str =
     "An entropy device, may be given several times: source=FILE[,transport=pci|mmio] or transport=pci|mmio";
@@ -132,6 +143,24 @@ Disks, limits and faults:
                               stop when the storage is full and else tell the guest
   timeout=TIME                what takes longer is cancelled, such as 30s or 500ms
 
+Network devices, which network:
+  tap=NAME                    a tap interface of the host, made with `ip tuntap add mode tap`,
+                              and with multi_queue where queues is more than 1
+  fd=N[:N...]                 open files of tap or macvtap interfaces, one for each pair of queues
+  passt=PATH                  the Unix stream socket at which passt listens: no privileges needed
+  dgram=PATH                  a Unix datagram socket, such as gvproxy's
+  switch=NAME                 the other devices of this machine that name the same switch
+  loopback, null              what is sent comes back, or goes nowhere
+Network devices, how the guest sees them:
+  mac=ADDRESS                 such as 52:54:00:12:34:56 (default: a random one)
+  transport=pci|mmio          how the guest reaches it (default pci)
+  queues=N, queue-size=N      pairs of queues (default 1), and descriptors in each queue (a power
+                              of two)
+  mtu=N                       bytes of the longest packet
+  packed, in-order, notification-data
+                              offers the guest these features of the device's queues
+  pcap=FILE                   records the traffic, for Wireshark
+
 Entropy devices: source is where their random bytes come from (default /dev/urandom);
 transport is how the guest reaches them (default pci).
 
@@ -166,11 +195,32 @@ pub(crate) enum CtlRequest {
         /// Serial number of the disk
         serial: String,
     },
-    /// Print what a disk has counted, as JSON
+    /// Print what a disk or a network device has counted, as JSON
     Stats {
-        /// Serial number of the disk
-        serial: String,
+        /// Serial number of the disk, or name or number of the network device, as for `link`
+        device: String,
     },
+    /// Plug the cable of a network device in, or pull it out
+    Link {
+        /// What is behind `=` in its `--net`, such as tap0, or its number on the command line, from 0
+        device: String,
+        /// Whether there is a link
+        state: Link,
+    },
+    /// Have the guest tell the network where it is, as after it has moved
+    Announce {
+        /// The network device, as for `link`
+        device: String,
+    },
+}
+
+/// What becomes of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Link {
+    /// It is there.
+    Up,
+    /// It is not.
+    Down,
 }
 
 /// KVM may give fewer; local APIC ids are 8 bits wide, and 255 means all of them.

@@ -1,10 +1,11 @@
 //! Tests of the command line.
 
 use super::disk::Disk;
+use super::net::Net;
 use super::rng::Rng;
 use super::transport::Transport;
 use super::usage::{Refusal, parse};
-use super::{Boot, Command, CtlRequest, size};
+use super::{Boot, Command, CtlRequest, Link, size};
 
 fn arguments(line: &str) -> Vec<String> {
     std::iter::once("microvm").chain(line.split(' ').filter(|word| !word.is_empty())).map(str::to_owned).collect()
@@ -34,7 +35,7 @@ fn a_kernel_is_enough_to_boot() {
     assert_eq!(boot.kernel.to_str(), Some("vmlinuz"));
     assert_eq!(boot.cmdline, "console=ttyS0");
     assert_eq!((boot.mem, boot.cpus), (256 << 20, 1));
-    assert!(boot.disks.is_empty() && boot.rngs.is_empty());
+    assert!(boot.disks.is_empty() && boot.nets.is_empty() && boot.rngs.is_empty());
 }
 
 #[test]
@@ -170,8 +171,47 @@ fn disks_are_resumed_and_counted_by_serial_number() {
     };
     let serial = || "root".to_owned();
     assert_eq!(request("ctl /run/vm.sock resume root"), CtlRequest::Resume { serial: serial() });
-    assert_eq!(request("ctl /run/vm.sock stats root"), CtlRequest::Stats { serial: serial() });
-    for line in ["resume", "stats"] {
-        assert!(refusal(&format!("ctl /run/vm.sock {line}")).contains("SERIAL"), "{line}");
+    assert_eq!(request("ctl /run/vm.sock stats root"), CtlRequest::Stats { device: serial() });
+    for (line, missing) in [("resume", "SERIAL"), ("stats", "DEVICE")] {
+        assert!(refusal(&format!("ctl /run/vm.sock {line}")).contains(missing), "{line}");
     }
+}
+
+#[test]
+fn links_go_up_and_down() {
+    let request = |line: &str| match parse(arguments(&format!("ctl /run/vm.sock {line}"))).unwrap().command {
+        Some(Command::Ctl(ctl)) => ctl.request,
+        other => panic!("{other:?}"),
+    };
+    let device = || "tap0".to_owned();
+    assert_eq!(request("link tap0 up"), CtlRequest::Link { device: device(), state: Link::Up });
+    assert_eq!(request("link tap0 down"), CtlRequest::Link { device: device(), state: Link::Down });
+    assert_eq!(request("announce tap0"), CtlRequest::Announce { device: device() });
+    assert!(refusal("ctl /run/vm.sock link").contains("DEVICE"));
+    assert!(refusal("ctl /run/vm.sock link tap0").contains("STATE"));
+    let line = refusal("ctl /run/vm.sock link tap0 sideways");
+    assert!(line.contains("sideways") && line.contains("up, down"), "{line}");
+    assert!(refusal("ctl /run/vm.sock announce").contains("DEVICE"));
+}
+
+#[test]
+fn network_devices_keep_their_order() {
+    let boot = boot("--kernel k --net tap=tap0,queues=2 --net null --net switch=s,mac=52:54:00:00:00:01");
+    let nets: Vec<Net> =
+        ["queues=2,tap=tap0", "null", "mac=52:54:00:00:00:01,switch=s"].map(|text| text.parse().unwrap()).into();
+    assert_eq!(boot.nets, nets);
+}
+
+#[test]
+fn wrong_network_devices_are_named() {
+    for (net, reason) in [
+        ("packed", "the network is missing"),
+        ("tap=a,passt=b", "on one network"),
+        ("null,mac=ff:ff:ff:ff:ff:ff", "no device can have this address"),
+    ] {
+        let line = refusal(&format!("boot --kernel k --net {net}"));
+        assert!(line.contains("--net") && line.contains(net) && line.contains(reason), "{line}");
+    }
+    let line = refusal("boot --kernel k --net tap=a --net tap=a");
+    assert_eq!(line, "--net: two devices have tap=a");
 }

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use super::{Cli, Command, disk};
+use super::{Cli, Command, disk, net};
 
 /// Why there is nothing to do.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ where
             }
         }
         disk::groups(&boot.disks).map_err(Refusal::Wrong)?;
+        net::distinct(&boot.nets).map_err(Refusal::Wrong)?;
     }
     Ok(cli)
 }

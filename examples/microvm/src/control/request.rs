@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A request. A disk is named by its serial number.
+/// A request. A disk is named by its serial number, a network device by its network or by its number on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     /// Change the capacity of a disk.
@@ -18,10 +18,22 @@ pub(crate) enum Request {
         /// Which one.
         serial: String,
     },
-    /// Say what a disk has counted.
+    /// Say what a disk or a network device has counted.
     Stats {
         /// Which one.
-        serial: String,
+        device: String,
+    },
+    /// Say whether a network device has a link.
+    Link {
+        /// Which one.
+        device: String,
+        /// Whether it has.
+        up: bool,
+    },
+    /// Have the guest announce itself at a network device.
+    Announce {
+        /// Which one.
+        device: String,
     },
 }
 
@@ -30,7 +42,9 @@ impl fmt::Display for Request {
         match self {
             Request::Resize { serial, bytes } => write!(f, "resize {serial} {bytes}"),
             Request::Resume { serial } => write!(f, "resume {serial}"),
-            Request::Stats { serial } => write!(f, "stats {serial}"),
+            Request::Stats { device } => write!(f, "stats {device}"),
+            Request::Link { device, up } => write!(f, "link {device} {}", if *up { "up" } else { "down" }),
+            Request::Announce { device } => write!(f, "announce {device}"),
         }
     }
 }
@@ -47,9 +61,16 @@ impl FromStr for Request {
             }),
             ["resize", ..] => Err("resize takes a serial number and a number of bytes".to_owned()),
             ["resume", serial] => Ok(Request::Resume { serial: (*serial).to_owned() }),
-            ["stats", serial] => Ok(Request::Stats { serial: (*serial).to_owned() }),
-            [request @ ("resume" | "stats"), ..] => Err(format!("{request} takes a serial number")),
-            _ => Err("unknown request, there are: resize, resume and stats".to_owned()),
+            ["resume", ..] => Err("resume takes a serial number".to_owned()),
+            ["stats", device] => Ok(Request::Stats { device: (*device).to_owned() }),
+            ["stats", ..] => Err("stats takes a serial number or a network device".to_owned()),
+            ["link", device, state @ ("up" | "down")] => {
+                Ok(Request::Link { device: (*device).to_owned(), up: *state == "up" })
+            }
+            ["link", ..] => Err("link takes a network device, and up or down".to_owned()),
+            ["announce", device] => Ok(Request::Announce { device: (*device).to_owned() }),
+            ["announce", ..] => Err("announce takes a network device".to_owned()),
+            _ => Err("unknown request, there are: resize, resume, stats, link and announce".to_owned()),
         }
     }
 }

@@ -74,7 +74,9 @@ fn perform(request: Request, controls: &Controls) -> Result<Option<String>, Stri
     match request {
         Request::Resize { serial, bytes } => controls.disk(&serial)?.resize(bytes).map(|()| None),
         Request::Resume { serial } => controls.disk(&serial)?.resume().map(|()| None),
-        Request::Stats { serial } => Ok(Some(controls.disk(&serial)?.stats())),
+        Request::Stats { device } => controls.stats(&device).map(Some),
+        Request::Link { device, up } => controls.net(&device)?.set_link(up).map(|()| None),
+        Request::Announce { device } => controls.net(&device)?.announce().map(|()| None),
     }
 }
 
