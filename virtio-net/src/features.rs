@@ -9,8 +9,22 @@ use virtio_core::device::FeatureRefusal;
 use crate::Offloads;
 use crate::wire::*;
 
-/// NET-FEAT-02: a feature, and what it needs: one of each group. In an order in which none depends on one that follows.
-const NEEDS: &[(Features, &[Features])] = &[
+/// Features, and what each needs: one of each group.
+type Needs = &'static [(Features, &'static [Features])];
+
+/// What would be of no use alone is not offered alone, but a driver may choose it so: no rule forbids that (BASIC-FEAT-02).
+const OFFERED_WITH: Needs = &[
+    // NET-CFG-14
+    (CTRL_RX_EXTRA, &[CTRL_VQ]),
+    (CTRL_GUEST_OFFLOADS, &[CTRL_VQ]),
+    (GUEST_ANNOUNCE, &[STATUS]),
+    (DEVICE_STATS, &[CTRL_VQ]),
+    // NET-CFG-13
+    (HASH_REPORT, &[CTRL_VQ]),
+];
+
+/// NET-FEAT-02: in an order in which none depends on one that follows.
+const NEEDS: Needs = &[
     (GUEST_TSO4, &[GUEST_CSUM]),
     (GUEST_TSO6, &[GUEST_CSUM]),
     (GUEST_ECN, &[or(GUEST_TSO4, GUEST_TSO6)]),
@@ -27,20 +41,14 @@ const NEEDS: &[(Features, &[Features])] = &[
     (HOST_UDP_TUNNEL_GSO, &[HOST_TSO4, HOST_TSO6, HOST_USO]),
     (HOST_UDP_TUNNEL_GSO_CSUM, &[HOST_UDP_TUNNEL_GSO]),
     (CTRL_RX, &[CTRL_VQ]),
-    // NET-CFG-14
-    (CTRL_RX_EXTRA, &[CTRL_VQ]),
     (CTRL_VLAN, &[CTRL_VQ]),
-    (GUEST_ANNOUNCE, &[CTRL_VQ, STATUS]),
+    (GUEST_ANNOUNCE, &[CTRL_VQ]),
     (MQ, &[CTRL_VQ]),
     (CTRL_MAC_ADDR, &[CTRL_VQ]),
-    (CTRL_GUEST_OFFLOADS, &[CTRL_VQ]),
     (NOTF_COAL, &[CTRL_VQ]),
     (VQ_NOTF_COAL, &[CTRL_VQ]),
     (RSS, &[CTRL_VQ]),
-    // NET-CFG-13
-    (HASH_REPORT, &[CTRL_VQ]),
     (HASH_TUNNEL, &[CTRL_VQ, or(RSS, HASH_REPORT)]),
-    (DEVICE_STATS, &[CTRL_VQ]),
 ];
 
 const fn or(one: Features, other: Features) -> Features {
@@ -49,14 +57,13 @@ const fn or(one: Features, other: Features) -> Features {
 
 /// What can be offered of `offered`.
 pub(crate) fn consistent(offered: Features) -> Features {
-    NEEDS.iter().fold(offered, |offered, (feature, needs)| {
+    OFFERED_WITH.iter().chain(NEEDS).fold(offered, |offered, (feature, needs)| {
         let met = needs.iter().all(|need| offered.intersects(*need));
         if met { offered } else { offered - *feature }
     })
 }
 
-/// Features that a device may do without once it is told what it does with frames: dependencies that the specification
-/// states for drivers, and that drivers keep.
+/// Whether a driver can choose these: dependencies that the specification states for drivers.
 pub(crate) fn check(accepted: Features) -> Result<(), FeatureRefusal> {
     for (feature, needs) in NEEDS {
         if !accepted.contains(*feature) {

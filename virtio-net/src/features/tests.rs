@@ -4,7 +4,7 @@ use super::*;
 
 /// All that is in the table, and what it needs.
 fn all() -> Features {
-    NEEDS.iter().fold(CTRL_VQ | STATUS | CSUM | GUEST_CSUM, |all, (feature, _)| all | *feature)
+    NEEDS.iter().chain(OFFERED_WITH).fold(CTRL_VQ | STATUS | CSUM | GUEST_CSUM, |all, (feature, _)| all | *feature)
 }
 
 #[test]
@@ -17,6 +17,16 @@ fn net_feat_02_what_misses_a_prerequisite_is_neither_offered_nor_agreed_to() {
             assert!(!consistent(without).contains(*feature), "{feature:?} without {need:?} is offered");
             assert!(check(without).is_err(), "{feature:?} without {need:?} is agreed to");
             assert!(check(consistent(without)).is_ok(), "what is left fits together");
+        }
+    }
+}
+
+#[test]
+fn what_is_of_no_use_alone_is_not_offered_and_can_be_chosen() {
+    for (feature, needs) in OFFERED_WITH {
+        for need in *needs {
+            assert!(!consistent(all() - *need).contains(*feature));
+            assert!(check(consistent(all() - *need) | *feature).is_ok());
         }
     }
 }

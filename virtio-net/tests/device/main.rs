@@ -35,6 +35,8 @@ macro_rules! each_transport {
     };
 }
 
+mod commands;
+mod config;
 mod faults;
 mod frames;
 mod gather;
