@@ -37,6 +37,7 @@ macro_rules! each_transport {
 
 mod commands;
 mod config;
+mod control;
 mod faults;
 mod frames;
 mod gather;
