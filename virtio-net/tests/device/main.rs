@@ -39,6 +39,7 @@ mod commands;
 mod config;
 mod control;
 mod faults;
+mod filters;
 mod frames;
 mod gather;
 mod lifecycle;
