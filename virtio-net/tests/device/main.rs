@@ -46,6 +46,8 @@ mod lifecycle;
 mod network;
 #[allow(dead_code)]
 mod on;
+mod packets;
+mod pairs;
 mod queue_reset;
 mod rates;
 mod receive;
