@@ -52,6 +52,7 @@ mod queue_reset;
 mod rates;
 mod receive;
 mod rig;
+mod rss;
 mod state;
 mod sys;
 mod tiny;
