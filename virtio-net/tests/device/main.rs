@@ -44,6 +44,7 @@ mod frames;
 mod gather;
 mod lifecycle;
 mod network;
+mod offloads;
 #[allow(dead_code)]
 mod on;
 mod packets;
@@ -57,3 +58,4 @@ mod state;
 mod sys;
 mod tiny;
 mod transmit;
+mod tunnels;

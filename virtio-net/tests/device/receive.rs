@@ -34,7 +34,7 @@ fn net_rx_01_a_frame_arrives_in_one_buffer<P: Port>() {
     assert_eq!((counts.rx_frames, counts.rx_bytes), (6, 14 + 60 + 255 + 256 + 257 + 1514));
 }
 
-// NET-RX-03, NET-RX-04, NET-RXBUF-01
+// spec: NET-RX-03 NET-RX-04 NET-RXBUF-01
 fn net_rx_02_a_frame_is_spread_over_buffers<P: Port>() {
     let mut rig = Rig::<P>::new();
     let mut queues = rig.live(USUAL | MRG_RXBUF);
@@ -55,6 +55,7 @@ fn net_rx_02_a_frame_is_spread_over_buffers<P: Port>() {
     assert_eq!([(); 2].map(|()| queues.rx[0].used().unwrap().len), [33, 39]);
 }
 
+// spec: DRV-NET-03
 fn net_rxbuf_02_without_merging_a_long_frame_is_dropped<P: Port>() {
     let mut rig = Rig::<P>::new();
     let mut queues = rig.live(USUAL);
@@ -93,7 +94,7 @@ const NEEDS_CSUM: NetHeader = NetHeader {
     inner_nh_offset: 0,
 };
 
-// NET-RX-05
+// spec: NET-RX-05
 fn net_rx_06_a_driver_without_checksums_gets_them_complete<P: Port>() {
     let mut rig = Rig::<P>::new();
     let mut queues = rig.live(USUAL);
@@ -108,7 +109,7 @@ fn net_rx_06_a_driver_without_checksums_gets_them_complete<P: Port>() {
     assert_eq!(rig.handle.counts().rx_csum_completed, 1);
 }
 
-// NET-RX-26
+// spec: NET-RX-26
 fn net_rx_07_a_driver_without_tso_gets_segments<P: Port>() {
     let mut rig = Rig::<P>::new();
     let mut queues = rig.live(USUAL | GUEST_CSUM);
@@ -128,7 +129,7 @@ fn net_rx_07_a_driver_without_tso_gets_segments<P: Port>() {
     assert_eq!(rig.handle.counts().rx_segmented, 7);
 }
 
-// NET-RX-28, NET-RX-31
+// spec: NET-RX-28 NET-RX-31
 fn net_rx_27_a_driver_with_tso_gets_the_frame_whole<P: Port>() {
     let mut rig = Rig::<P>::new();
     let mut queues = rig.live(USUAL | GUEST_CSUM | GUEST_TSO4 | MRG_RXBUF);
