@@ -42,6 +42,7 @@ mod faults;
 mod filters;
 mod frames;
 mod gather;
+mod guest_offloads;
 mod lifecycle;
 mod network;
 mod offloads;
