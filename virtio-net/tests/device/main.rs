@@ -43,6 +43,7 @@ mod filters;
 mod frames;
 mod gather;
 mod guest_offloads;
+mod headers;
 mod lifecycle;
 mod network;
 mod offloads;
