@@ -35,6 +35,7 @@ macro_rules! each_transport {
     };
 }
 
+mod coalescing;
 mod commands;
 mod config;
 mod control;
