@@ -58,6 +58,7 @@ mod receive;
 mod rig;
 mod rss;
 mod state;
+mod statistics;
 mod sys;
 mod tiny;
 mod transmit;
