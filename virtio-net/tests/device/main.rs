@@ -46,6 +46,7 @@ mod gather;
 mod guest_offloads;
 mod headers;
 mod lifecycle;
+mod link;
 mod network;
 mod offloads;
 #[allow(dead_code)]
