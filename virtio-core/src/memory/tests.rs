@@ -237,12 +237,18 @@ fn what_is_not_memory_cannot_be_accessed() {
 fn copies_of_every_length_and_alignment() {
     let memory = TestMemory::new(0x10000);
     let bytes: Vec<u8> = (0..300u32).map(|i| (i * 7) as u8).collect();
-    for start in 0..9 {
+    let mut back = vec![0; 400];
+    for start in (0..9).chain([12, 20, 52, 60, 63]) {
         for len in (0..40).chain([127, 128, 129, 200, 290]) {
-            memory.write(0x2000, &[0; 320]);
+            memory.write(0x2000, &[0; 400]);
             memory.write(0x2000 + start, &bytes[..len]);
             assert_eq!(memory.bytes(0x2000 + start, len), bytes[..len]);
             assert_eq!(memory.bytes(0x2000 + start + len as u64, 4), [0; 4]);
+            let at = (start as usize * 5) % 64;
+            back.fill(0xee);
+            memory.ram().read(0x2000 + start, &mut back[at..at + len]).unwrap();
+            assert_eq!(back[at..at + len], bytes[..len]);
+            assert_eq!([&back[..at], &back[at + len..]].concat(), vec![0xee; 400 - len]);
         }
     }
 }
