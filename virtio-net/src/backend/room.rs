@@ -4,11 +4,12 @@ use std::fmt;
 
 use virtio_core::memory::RawIoSlice;
 
-/// Room for one frame: where a system call can put it, so that most of it goes to the driver without being copied.
+/// Room for one frame: where a system call can put it, so that most of a long one goes to the driver without being copied.
 ///
-/// The beginning of a frame always goes to memory of the device's own: it is looked at there, where the driver does not
-/// change it. Then come the driver's buffers, and then, for what they do not hold, memory of the device's own again. So there
-/// is room for any frame, whatever the driver has made available.
+/// While frames are short, there is only memory of the device's own, from which they are copied. Otherwise, the beginning of a
+/// frame goes to memory of the device's own: it is looked at there, where the driver does not change it. Then come the
+/// driver's buffers, and then, for what they do not hold, memory of the device's own again. So there is room for any frame,
+/// whatever the driver has made available.
 ///
 /// Neither Send nor Sync. No call blocks.
 pub struct Room<'a> {
