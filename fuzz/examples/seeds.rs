@@ -11,6 +11,7 @@ fn main() -> io::Result<()> {
         ("split", seeds::split()),
         ("packed", seeds::packed()),
         ("block", seeds::block()),
+        ("net", seeds::net()),
         ("nbd", seeds::nbd()),
         ("zone-state", seeds::zone_state()),
     ];

@@ -9,6 +9,7 @@ fn main() -> io::Result<()> {
     match target.as_str() {
         "split" | "packed" => print!("{}", virtio_fuzz::describe(&data)),
         "block" => print!("{}", virtio_fuzz::describe_block(&data)),
+        "net" => print!("{}", virtio_fuzz::describe_net(&data)),
         "zone-state" => print!("{}", virtio_fuzz::describe_zone_state(&data)),
         _ => {}
     }
@@ -16,9 +17,10 @@ fn main() -> io::Result<()> {
         "split" => println!("{:#?}", virtio_fuzz::split(&data)),
         "packed" => println!("{:#?}", virtio_fuzz::packed(&data)),
         "block" => println!("{:#?}", virtio_fuzz::block(&data)),
+        "net" => println!("{:#?}", virtio_fuzz::net(&data)),
         "nbd" => virtio_fuzz::nbd(&data),
         "zone-state" => println!("{:#?}", virtio_fuzz::zone_state(&data)),
-        _ => return Err(io::Error::other("split, packed, block, nbd or zone-state?")),
+        _ => return Err(io::Error::other("split, packed, block, net, nbd or zone-state?")),
     }
     Ok(())
 }

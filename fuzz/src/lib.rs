@@ -12,12 +12,14 @@
 //! - a broken ring is reported once, gives nothing more, and stays as it is;
 //! - a ring that is saved goes on where it was.
 //!
+//! [`net`](fn@net) runs a program of what a driver, a network and an embedder do with a network device.
+//!
 //! Others are about block devices: [`block`](fn@block) runs a program of what a driver and an embedder do with one,
 //! [`zone_state`](fn@zone_state) does so on a disk whose zones come from a state file of arbitrary bytes, and
 //! [`nbd`](fn@nbd) plays a server.
 //!
-//! They need no nightly compiler: the targets in `fuzz_targets/` give them to libFuzzer, and tests of virtio-core and
-//! virtio-blk run them over the seeds and over inputs derived from these.
+//! They need no nightly compiler: the targets in `fuzz_targets/` give them to libFuzzer, and tests of virtio-core,
+//! virtio-blk and virtio-net run them over the seeds and over inputs derived from these.
 //!
 //! | | |
 //! |---|---|
@@ -27,6 +29,7 @@
 //! | `input` | what the bytes of an input mean |
 //! | `memory` | guest memory, with a copy of what it has to contain |
 //! | `nbd` | what servers say |
+//! | [`net`](mod@net) | a network device, and what is checked of it |
 //! | `ring` | where the fields of a ring are, and what a device may change of them |
 //! | `run` | the device's side of a ring, step by step, and the checks |
 //! | `walk` | what the buffers of a chain have to be |
@@ -40,6 +43,7 @@ mod chain;
 mod input;
 mod memory;
 mod nbd;
+pub mod net;
 mod ring;
 mod run;
 pub mod seeds;
@@ -75,6 +79,20 @@ pub fn describe(data: &[u8]) -> String {
 /// Runs `data` on a block device.
 pub fn block(data: &[u8]) -> block::Outcome {
     block::run(data)
+}
+
+/// Runs `data` on a network device.
+pub fn net(data: &[u8]) -> net::Outcome {
+    net::run(data)
+}
+
+/// The same for a network device.
+pub fn describe_net(data: &[u8]) -> String {
+    let mut input = input::Input::new(data);
+    let header = net::input::Header::read(&mut input);
+    let steps = std::iter::from_fn(|| net::input::Step::read(&mut input)).take(net::input::MOST_STEPS);
+    let lines = steps.map(|step| format!("{step:x?}\n"));
+    std::iter::once(format!("{header:x?}\n")).chain(lines).collect()
 }
 
 /// Gives `data` to a client of an NBD server, as what the server says.

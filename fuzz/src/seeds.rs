@@ -55,6 +55,11 @@ pub fn split() -> Vec<Seed> {
     every_kind(&scripts, split_image())
 }
 
+/// What drivers, networks and embedders do with a network device.
+pub fn net() -> Vec<Seed> {
+    crate::net::seeds::all()
+}
+
 /// Programs for a block device.
 pub fn block() -> Vec<Seed> {
     crate::block::seeds::all()

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use virtio_core::GuestRam;
 use virtio_core::memory::{MemoryBarrier, RawRegion};
+use virtio_net::backend::Room;
 
 /// Where a region is, and by how many bytes its host memory misses an alignment of 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,4 +143,17 @@ impl SharedMemory {
         // SAFETY: as in `write`.
         unsafe { std::ptr::copy_nonoverlapping(self.host(address, bytes.len()), bytes.as_mut_ptr(), bytes.len()) };
     }
+}
+
+/// Puts a frame where there is room, as a system call does that receives it; how much fitted.
+pub(crate) fn scatter(room: &mut Room<'_>, frame: &[u8]) -> usize {
+    let mut left = frame;
+    for slice in room.io_slices(&mut []) {
+        let (now, rest) = left.split_at(left.len().min(slice.len));
+        // SAFETY: the room is borrowed for as long as its slices are used, and they are to be written. No more is written
+        // than the slice is long, and the frame is memory of the input's own, apart from all room.
+        unsafe { std::ptr::copy_nonoverlapping(now.as_ptr(), slice.base, now.len()) };
+        left = rest;
+    }
+    frame.len() - left.len()
 }
