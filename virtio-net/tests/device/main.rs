@@ -49,8 +49,6 @@ mod lifecycle;
 mod link;
 mod network;
 mod offloads;
-#[allow(dead_code)]
-mod on;
 mod packets;
 mod pairs;
 mod queue_reset;
