@@ -6,6 +6,7 @@ set -f
 . ./vm.conf
 # shellcheck source=/dev/null
 . ./vmm.sh
+# shellcheck disable=SC2034 # for vmm.sh
 control=./control
 
 # Without a path, the shell takes its own.
@@ -24,11 +25,14 @@ announced() {
     until ip neigh show "10.0.$number.2" | grep lladdr || [ $tries = 0 ]; do sleep 0.1 && tries=$((tries - 1)); done
 }
 
-# received NAME BYTES: the digest of the datagrams that came, once there are so many, and how many frames have come by that device.
+# received NAME BYTES DIGEST: the digest of the datagrams that came, once there are so many bytes, what is known if it is not that
+# one, and how many frames have come by that device.
 received() {
     tries=100
     until [ "$(stat -c %s datagrams)" -ge "$2" ] || [ $tries = 0 ]; do sleep 0.1 && tries=$((tries - 1)); done
-    echo "$(sha256sum <datagrams | cut -d ' ' -f 1) $(cat "/sys/class/net/$(near_of "$1")/statistics/rx_packets")"
+    digest=$(sha256sum <datagrams | cut -d ' ' -f 1)
+    [ "$digest" = "$3" ] || digest="$digest of $(stat -c %s datagrams) bytes, $(grep -h '^Udp: \|^Ip: ' /proc/net/snmp | tr '\n' ' ')"
+    echo "$digest $(cat "/sys/class/net/$(near_of "$1")/statistics/rx_packets")"
     : >datagrams
 }
 
@@ -50,7 +54,7 @@ link) vmm_link "$2" "$3" ;;
 announce) announced "$2" ;;
 frames) frames "$2" ;;
 forget) ip neigh flush dev "$(near_of "$2")" ;;
-received) received "$2" "$3" ;;
+received) received "$2" "$3" "$4" ;;
 send) send "$2" "$3" "$4" "$5" "$6" ;;
 fetch) fetch "$2" | sha256sum | cut -d ' ' -f 1 ;;
 *) echo "no such request: $*" ;;

@@ -13,12 +13,19 @@ digest() { sha256sum | cut -d ' ' -f 1; }
 # first.
 [ -p /tmp/pipe ] || mkfifo /tmp/pipe
 
-# ask REQUEST [WORD...]: L1 does that (net-ask.sh), and this is its answer.
+# ask REQUEST [WORD...]: L1 does that (net-ask.sh), and this is its answer. $l1 is L1's address.
+# shellcheck disable=SC2154
 ask() { { echo "$*" >&0 && timeout 60 nc "$l1" 7000; } <>/tmp/pipe; }
 
 # data_from ADDRESS: L1's data. data_to ADDRESS [INPUT]: the digest of what L1 got, which is this data.
 data_from() { timeout 60 nc "$1" 7001 <>/tmp/pipe; }
 data_to() { timeout 60 nc "$1" 7002 <>"${2:-/tmp/data}" | cut -d ' ' -f 1; }
+
+# udp_errors: what the kernel has counted against datagrams.
+udp_errors() {
+    awk '$1 == "Ip:" && $2 ~ /^[0-9]/ { printf "%d reassemblies failed, ", $17 }
+        $1 == "Udp:" && $2 ~ /^[0-9]/ { printf "%d errors, %d for want of room", $4, $6 }' /proc/net/snmp
+}
 
 # interface_with ADDRESS: the interface that has this Ethernet address.
 interface_with() {

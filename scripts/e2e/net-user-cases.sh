@@ -2,6 +2,7 @@
 # shellcheck disable=SC2154 # the values come from /net-expect.sh
 # Runs in L2 after net-guest.sh: network devices that need no rights, in a machine of somebody who has none. /user-nets says which.
 
+# shellcheck disable=SC2034 # for net-guest.sh
 l1=$user_gateway
 
 # passt NAME TRANSPORT ADDRESS: it gives the guest an address, and takes connections on to L1.

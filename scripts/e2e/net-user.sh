@@ -8,5 +8,6 @@
 # shellcheck source=/dev/null
 . ./vmm.sh
 echo "RESULT user $(id -u)"
+# shellcheck disable=SC2034 # for vmm.sh
 nets=user-nets control=user/control log=user/log cmdline="$cmdline cases=net-user"
 vmm_run </dev/null

@@ -64,7 +64,7 @@ serve() { "$@" </dev/null >>servers.log 2>&1 & }
 serve_all() {
     # However long the answer takes after the question.
     serve socat -t 60 TCP-LISTEN:7000,fork,reuseaddr EXEC:"sh ./net-ask.sh"
-    serve socat -U TCP-LISTEN:7001,fork,reuseaddr OPEN:data,rdonly
+    serve socat -U TCP6-LISTEN:7001,fork,reuseaddr,ipv6only=0 OPEN:data,rdonly
     serve socat -t 60 TCP-LISTEN:7002,fork,reuseaddr SYSTEM:"head -c $data_bytes | sha256sum"
     serve socat -u TCP-LISTEN:7003,fork,reuseaddr OPEN:/dev/null
     serve socat -U TCP-LISTEN:7004,fork,reuseaddr OPEN:/dev/zero,rdonly
@@ -82,8 +82,8 @@ as_user() {
 }
 
 boot_root() {
+    # shellcheck disable=SC2034 # for vmm.sh
     nets=nets control=./control cmdline="$cmdline cases=net"
-    # shellcheck disable=SC2094
     vmm_run </dev/null 9<>"$macvtap"
 }
 

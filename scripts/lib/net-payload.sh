@@ -48,10 +48,11 @@ for line in open(folder + "/nets"):
 END
 }
 
-# net_payload FOLDER KERNEL LANE...: L1's side, and the initramfs of the guests. The VMM is there already.
+# net_payload FOLDER KERNEL "LANE..." LANE...: L1's side, and the initramfs of the guests. The first lanes are those that have all
+# cases. The VMM is there already.
 net_payload() {
-    local name tree="$1/net-tree" folder=$1 kernel=$2
-    shift 2
+    local name tree="$1/net-tree" folder=$1 kernel=$2 whole=$3
+    shift 3
     for name in ethtool ip iperf3 passt ping setpriv socat; do payload_program "$folder" "$(command -v "$name")"; done
     # What passt becomes on CPUs that have AVX2.
     if [ -x "$(command -v passt.avx2)" ]; then payload_program "$folder" "$(command -v passt.avx2)"; fi
@@ -70,7 +71,7 @@ END
     cp "$E2E/net-user-cases.sh" "$tree/cases/net-user.sh"
     cat >"$tree/net-expect.sh" <<END
 data_sha256=$(sha256sum "$folder/data" | cut -d ' ' -f 1) datagram_bytes=$NET_DATAGRAMS
-user_address=$NET_ADDRESS user_gateway=$NET_GATEWAY new_address=$NET_NEW
+user_address=$NET_ADDRESS user_gateway=$NET_GATEWAY new_address=$NET_NEW whole="$(echo "$whole" | tr '\n' ' ')"
 END
     "$LIB/initramfs" --kernel "$kernel" --modules "$NET_MODULES" --init "$E2E/net-init" --tree "$tree" "$folder/net-initramfs"
     rm -rf "$tree"
