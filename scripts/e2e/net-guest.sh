@@ -6,26 +6,14 @@ ip() { /bin/ip "$@"; }
 ping() { /bin/ping "$@"; }
 tc() { /bin/tc "$@"; }
 
-# digest: that of its input.
-digest() { sha256sum | cut -d ' ' -f 1; }
-
-# A pipe that never ends: connections end when the other side ends them. passt does not take it well when this one does so
-# first.
-[ -p /tmp/pipe ] || mkfifo /tmp/pipe
-
-# ask REQUEST [WORD...]: L1 does that (net-ask.sh), and this is its answer. $l1 is L1's address.
+# ask REQUEST [WORD...]: L1 does that (probe and net-ask.sh), and this is its answer. $l1 is L1's address.
 # shellcheck disable=SC2154
-ask() { { echo "$*" >&0 && timeout 60 nc "$l1" 7000; } <>/tmp/pipe; }
+ask() { probe ask "$l1" "$@"; }
 
-# data_from ADDRESS: L1's data. data_to ADDRESS [INPUT]: the digest of what L1 got, which is this data.
-data_from() { timeout 60 nc "$1" 7001 <>/tmp/pipe; }
-data_to() { timeout 60 nc "$1" 7002 <>"${2:-/tmp/data}" | cut -d ' ' -f 1; }
-
-# udp_errors: what the kernel has counted against datagrams.
-udp_errors() {
-    awk '$1 == "Ip:" && $2 ~ /^[0-9]/ { printf "%d reassemblies failed, ", $17 }
-        $1 == "Udp:" && $2 ~ /^[0-9]/ { printf "%d errors, %d for want of room", $4, $6 }' /proc/net/snmp
-}
+# data_from ADDRESS [FILE]: the digest of L1's data, which is kept in the file. data_to ADDRESS: that of what L1 got, which is
+# the data here.
+data_from() { probe get "$1" ${2:+--to "$2"}; }
+data_to() { probe put "$1" /tmp/data; }
 
 # interface_with ADDRESS: the interface that has this Ethernet address.
 interface_with() {
@@ -54,6 +42,9 @@ adopt() {
     interface=$(interface_with "$2") && ip link set "$interface" down && ip link set "$interface" name "$1" && ip link set "$1" up
 }
 
+# operates NAME: whether it sends what it is given. For a while after it was set up the kernel drops that.
+operates() { [ "$(cat "/sys/class/net/$1/operstate")" = up ]; }
+
 # counted NAME: frames that the driver got.
 counted() { cat "/sys/class/net/$1/statistics/rx_packets"; }
 
@@ -72,7 +63,7 @@ pings() {
 
 # identity NAME TRANSPORT ADDRESS "OPTION...": transport, Ethernet address, feature bits. The interface is called as the device.
 identity() {
-    if ! wait_for 30 adopt "$1" "$3"; then
+    if ! { wait_for 30 adopt "$1" "$3" && wait_for 10 operates "$1"; }; then
         fail "$1/address" "no interface has $3"
         return 1
     fi

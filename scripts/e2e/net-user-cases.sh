@@ -17,12 +17,10 @@ END
     succeeds "$1/dhcp" udhcpc -q -n -t 20 -T 1 -i "$1" -s /tmp/bound
     expect "$1/address" "$(ip -4 -o address show dev "$1" | awk '{ print $4 }')" "$user_address/24"
     # L1 itself is where the gateway is.
-    data_from "$user_gateway" >/tmp/data
-    expect "$1/tcp-down" "$(digest </tmp/data)" "$data_sha256"
-    cat /tmp/data >/tmp/pipe &
-    expect "$1/tcp-up" "$(data_to "$user_gateway" /tmp/pipe)" "$data_sha256"
+    expect "$1/tcp-down" "$(data_from "$user_gateway" /tmp/data)" "$data_sha256"
+    expect "$1/tcp-up" "$(data_to "$user_gateway")" "$data_sha256"
     # Connections to L1's port 2222 come here.
-    socat -t 60 TCP-LISTEN:2222 SYSTEM:"read -r line; cat /tmp/data" &
+    probe give 2222 /tmp/data --after-line &
     wait_for 10 grep -q ':08AE ' /proc/net/tcp
     expect "$1/tcp-in" "$(ask fetch 2222)" "$data_sha256"
 }
@@ -38,11 +36,11 @@ joined() {
     ip netns exec far ip address add 10.8.0.2/24 dev "$2"
     ip netns exec far ip link set "$2" up
     head -c 2000000 /dev/urandom >/tmp/random
-    ip netns exec far socat -U TCP-LISTEN:7001 OPEN:/tmp/random,rdonly &
+    ip netns exec far probe give 7001 /tmp/random &
     wait_for 10 ip netns exec far grep -q ':1B59 ' /proc/net/tcp
     pings "$1/ping" -c 3 10.8.0.2
     pings "$1/ping-fragments" -c 2 -s 20000 10.8.0.2
-    expect "$1/tcp" "$(data_from 10.8.0.2 | digest)" "$(digest </tmp/random)"
+    expect "$1/tcp" "$(data_from 10.8.0.2)" "$(sha256sum </tmp/random | cut -d ' ' -f 1)"
 }
 
 while read -r name transport network options <&3; do

@@ -1,7 +1,7 @@
 # shellcheck shell=dash
 # shellcheck disable=SC2154 # the values come from vm.conf and net.conf
 # Runs in L1 after run.sh, in namespaces of its own, which end with it: makes the networks, serves what the guests use in them, and boots
-# the guests. What a guest wants done on this side it asks net-ask.sh for.
+# the guests. What a guest wants done on this side it asks the probe for, and that net-ask.sh.
 #
 # The file "nets" has a line NAME TRANSPORT NETWORK OPTION... for each device of the first guest, "user-nets" those of the
 # second, which is booted by somebody without rights. Line N of "nets", from 0, has the subnets 10.0.N.0/24 and fd00:N::/64, on
@@ -59,16 +59,8 @@ networks() {
 # serve PROGRAM ARGUMENT...: until the end.
 serve() { "$@" </dev/null >>servers.log 2>&1 & }
 
-# By TCP: 7000 takes requests, 7001 gives the data, 7002 the digest of what it is sent, 7003 takes all, 7004 sends without end,
-# 5201 iperf3. By UDP: 9000 keeps what it is sent.
 serve_all() {
-    # However long the answer takes after the question.
-    serve socat -t 60 TCP-LISTEN:7000,fork,reuseaddr EXEC:"sh ./net-ask.sh"
-    serve socat -U TCP6-LISTEN:7001,fork,reuseaddr,ipv6only=0 OPEN:data,rdonly
-    serve socat -t 60 TCP-LISTEN:7002,fork,reuseaddr SYSTEM:"head -c $data_bytes | sha256sum"
-    serve socat -u TCP-LISTEN:7003,fork,reuseaddr OPEN:/dev/null
-    serve socat -U TCP-LISTEN:7004,fork,reuseaddr OPEN:/dev/zero,rdonly
-    serve socat -u -b 65536 UDP4-RECV:9000,rcvbuf=212992 OPEN:datagrams,creat,append
+    serve probe serve --data data --script net-ask.sh
     serve iperf3 --server
 }
 

@@ -2,7 +2,7 @@
 # Sourced after payload.sh: what the part "net" of the end-to-end tests needs.
 
 NET_MODULES="virtio_pci virtio_mmio virtio_net 8021q"
-NET_MIB=2 NET_DATAGRAMS=134400
+NET_MIB=1
 NET_ADDRESS=10.7.0.2 NET_GATEWAY=10.7.0.1 NET_NEW=52:54:00:ee:00:01
 
 # net_devices LANE...: the devices of the first guest: one to talk over, one for each lane, and one on a macvtap.
@@ -10,12 +10,15 @@ net_devices() {
     local lane number=1 options
     echo "control pci tap=control mac=52:54:00:00:00:00"
     for lane in "$@"; do
-        # Each transport has one pair of queues once and two once.
         case "$lane" in
-        mmio) options="queues=2" ;;
-        *-packed) options="packed" ;;
-        *-ordered) options="packed in-order queues=2 mtu=9000" ;;
+        *-packed) options="packed mtu=9000" ;;
+        *-ordered) options="packed in-order mtu=9000" ;;
         *) options="" ;;
+        esac
+        # With the oldest kernel MMIO has two pairs of queues, and with the others PCI: so each lane has one pair and two.
+        # shellcheck disable=SC2154 # set by whoever sources this
+        case "$role $lane" in
+        "oldest mmio"* | [!o]*" pci"*) options="$options queues=2" ;;
         esac
         echo "$lane ${lane%%-*} tap=$lane mac=52:54:00:00:00:0$number $options"
         number=$((number + 1))
@@ -49,11 +52,11 @@ END
 }
 
 # net_payload FOLDER KERNEL "LANE..." LANE...: L1's side, and the initramfs of the guests. The first lanes are those that have all
-# cases. The VMM is there already.
+# cases. The VMM is there already, and $probe the probe.
 net_payload() {
     local name tree="$1/net-tree" folder=$1 kernel=$2 whole=$3
     shift 3
-    for name in ethtool ip iperf3 passt ping setpriv socat; do payload_program "$folder" "$(command -v "$name")"; done
+    for name in ip iperf3 passt setpriv; do payload_program "$folder" "$(command -v "$name")"; done
     # What passt becomes on CPUs that have AVX2.
     if [ -x "$(command -v passt.avx2)" ]; then payload_program "$folder" "$(command -v passt.avx2)"; fi
     mkdir -p "$tree"/{bin,cases}
@@ -63,14 +66,16 @@ net_payload() {
     net_user_devices >"$folder/user-nets"
     net_frames "$folder"
     cat >"$folder/net.conf" <<END
-initramfs=net-initramfs disks='' entropy='' data_bytes=$((NET_MIB << 20)) user_address=$NET_ADDRESS user_gateway=$NET_GATEWAY
+initramfs=net-initramfs disks='' entropy='' user_address=$NET_ADDRESS user_gateway=$NET_GATEWAY
 END
-    for name in ethtool ip iperf3 ping socat taskset tc; do payload_program "$tree" "$(command -v "$name")"; done
+    for name in ethtool ip iperf3 ping taskset tc; do payload_program "$tree" "$(command -v "$name")"; done
+    install -m 755 "$probe" "$folder/bin/probe"
+    install -m 755 "$probe" "$tree/bin/probe"
     cp "$E2E/guest.sh" "$E2E/net-guest.sh" "$folder/nets" "$folder/user-nets" "$tree/"
     cp "$E2E/net-cases.sh" "$tree/cases/net.sh"
     cp "$E2E/net-user-cases.sh" "$tree/cases/net-user.sh"
     cat >"$tree/net-expect.sh" <<END
-data_sha256=$(sha256sum "$folder/data" | cut -d ' ' -f 1) datagram_bytes=$NET_DATAGRAMS
+data_sha256=$(sha256sum "$folder/data" | cut -d ' ' -f 1)
 user_address=$NET_ADDRESS user_gateway=$NET_GATEWAY new_address=$NET_NEW whole="$(echo "$whole" | tr '\n' ' ')"
 END
     "$LIB/initramfs" --kernel "$kernel" --modules "$NET_MODULES" --init "$E2E/net-init" --tree "$tree" "$folder/net-initramfs"

@@ -28,10 +28,24 @@ payload_qemu() {
     done
 }
 
-# built_vmm: builds this repository's VMM in release mode and prints the program's path.
-built_vmm() {
-    local manifest="$LIB/../../Cargo.toml"
-    cargo build --quiet --release --package microvm --manifest-path "$manifest" &&
-        cargo metadata --format-version 1 --no-deps --manifest-path "$manifest" |
-        python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"] + "/release/microvm")'
+# built PACKAGE PROGRAM [OPTION...]: builds a program of this repository in release mode and prints its path.
+built() {
+    local manifest="$LIB/../../Cargo.toml" package=$1 program=$2
+    shift 2
+    cargo build --quiet --release --package "$package" "$@" --manifest-path "$manifest" --message-format json-render-diagnostics |
+        PROGRAM="$program" python3 -c '
+import json, os, sys
+built = [json.loads(line).get("executable") for line in sys.stdin if line.startswith("{")]
+print(next(path for path in built if path and os.path.basename(path) == os.environ["PROGRAM"]))'
+}
+
+# built_vmm: this repository's VMM.
+built_vmm() { built microvm microvm; }
+
+# built_probe: what talks over networks, without the libraries of this machine.
+built_probe() {
+    local target
+    target="$(rustc -vV | sed -n 's/^host: //p')"
+    # For a target that is named, the flags do not concern what is run while building.
+    RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols" built e2e-probe probe --target "$target"
 }
