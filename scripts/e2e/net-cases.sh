@@ -158,6 +158,10 @@ settings() {
     succeeds "$1/ethtool-large-receive-on" ethtool -K "$1" rx-gro-hw on
     expect "$1/ethtool-channels" "$(ethtool -l "$1" | awk '/^Combined:/ { printf "%s ", $2 }')" "$3 $(channels_at_first "$3") "
     succeeds "$1/ethtool-statistics" sh -c "ethtool -S $1 | grep -q 'rx.*kicks: '"
+    # What the device has counted, where the driver asks for it: DEVICE_STATS is 50.
+    case " $(features_of "$(virtio_of "$1")") " in
+    *" 50 "*) succeeds "$1/ethtool-device-statistics" sh -c "ethtool -S $1 | grep -q '[rt]x_hw_packets: [1-9]'" ;;
+    esac
     rings "$1" "$2"
     [ "$3" -gt 1 ] || return 0
     for pairs in 1 "$3"; do
@@ -170,10 +174,30 @@ settings() {
             if [ "$sent" -gt 10 ]; then pass "$1/channels-$pairs-queue-$cpu" "$sent"; else fail "$1/channels-$pairs-queue-$cpu" "$sent frames"; fi
         done
     done
+    steering "$1" "$2"
 }
 # The driver takes no more pairs than there are CPUs.
 channels_at_first() { cpus=$(grep -c ^processor /proc/cpuinfo) && if [ "$1" -lt "$cpus" ]; then echo "$1"; else echo "$cpus"; fi; }
 sent_by() { tc -s qdisc show dev "$1" | awk -v queue=":$(($2 + 1))" '$4 == "parent" { ours = $5 == queue } ours && $1 == "Sent" { print $4 }'; }
+
+# steering NAME NUMBER: what comes goes to the queue that the driver's table names. RSS is 60.
+steering() {
+    case " $(features_of "$(virtio_of "$1")") " in
+    *" 60 "*) ;;
+    *)
+        refuses "$1/rss-without-feature" ethtool -X "$1" weight 0 1
+        return
+        ;;
+    esac
+    for queue in 1 0; do
+        succeeds "$1/rss-$queue" ethtool -X "$1" weight $((1 - queue)) $queue
+        before=$(received_by "$1" $((1 - queue)))
+        expect "$1/rss-$queue-tcp" "$(data_from "10.0.$2.1")" "$data_sha256"
+        expect "$1/rss-$queue-alone" $(($(received_by "$1" $((1 - queue))) - before)) 0
+    done
+    succeeds "$1/rss-equal" ethtool -X "$1" equal 2
+}
+received_by() { ethtool -S "$1" | sed -n "s/^ *rx$2_packets: //p"; }
 
 # rings NAME NUMBER: so small that they are always full, and as before. RING_RESET is 40.
 rings() {

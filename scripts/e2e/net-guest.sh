@@ -78,6 +78,7 @@ identity() {
     # RING_PACKED 34. IN_ORDER (35) is negotiated by the newest drivers only, so it is not asked for.
     ! option packed "$4" >/dev/null || bits="$bits 34"
     ! option queues "$4" >/dev/null || bits="$bits 22"
+    ! option rss "$4" >/dev/null || bits="$bits 60"
     ! option mtu "$4" >/dev/null || bits="$bits 3"
     # Where the network does it: CSUM 0, GUEST_CSUM 1, GUEST_TSO4 7, GUEST_TSO6 8, HOST_TSO4 11, HOST_TSO6 12,
     # CTRL_GUEST_OFFLOADS 2.

@@ -35,6 +35,8 @@ network() {
         ;;
     esac
     case " $4 " in *" mtu="*) mtu=${4#*mtu=} && ip link set "$near" mtu "${mtu%% *}" || return 1 ;; esac
+    # What waits for long is not to be dropped, as fq_codel does: here everything takes long at times.
+    ./bin/tc qdisc replace dev "$2" root pfifo limit 1000 || return 1
     # What the guest announces is to be learnt.
     ip link set "$2" up && ip link set "$near" up && ip address add "10.0.$1.1/24" dev "$near" &&
         ip address add "fd00:$1::1/64" dev "$near" nodad && echo 1 >"/proc/sys/net/ipv4/conf/$near/arp_accept" || return 1

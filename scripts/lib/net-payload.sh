@@ -20,6 +20,8 @@ net_devices() {
         case "$role $lane" in
         "oldest mmio"* | [!o]*" pci"*) options="$options queues=2" ;;
         esac
+        # One of those has the driver steer.
+        case "$role $lane" in "newest pci") options="$options rss" ;; esac
         echo "$lane ${lane%%-*} tap=$lane mac=52:54:00:00:00:0$number $options"
         number=$((number + 1))
     done
@@ -56,7 +58,7 @@ END
 net_payload() {
     local name tree="$1/net-tree" folder=$1 kernel=$2 whole=$3
     shift 3
-    for name in ip iperf3 passt setpriv; do payload_program "$folder" "$(command -v "$name")"; done
+    for name in ip iperf3 passt setpriv tc; do payload_program "$folder" "$(command -v "$name")"; done
     # What passt becomes on CPUs that have AVX2.
     if [ -x "$(command -v passt.avx2)" ]; then payload_program "$folder" "$(command -v passt.avx2)"; fi
     mkdir -p "$tree"/{bin,cases}
@@ -69,6 +71,7 @@ net_payload() {
 initramfs=net-initramfs disks='' entropy='' user_address=$NET_ADDRESS user_gateway=$NET_GATEWAY
 END
     for name in ethtool ip iperf3 ping taskset tc; do payload_program "$tree" "$(command -v "$name")"; done
+    # shellcheck disable=SC2154 # set by whoever sources this
     install -m 755 "$probe" "$folder/bin/probe"
     install -m 755 "$probe" "$tree/bin/probe"
     cp "$E2E/guest.sh" "$E2E/net-guest.sh" "$folder/nets" "$folder/user-nets" "$tree/"
