@@ -35,7 +35,7 @@ joined() {
     ip address add 10.8.0.1/24 dev "$1"
     ip netns exec far ip address add 10.8.0.2/24 dev "$2"
     ip netns exec far ip link set "$2" up
-    head -c 2000000 /dev/urandom >/tmp/random
+    head -c 500000 /dev/urandom >/tmp/random
     ip netns exec far probe give 7001 /tmp/random &
     wait_for 10 ip netns exec far grep -q ':1B59 ' /proc/net/tcp
     pings "$1/ping" -c 3 10.8.0.2
