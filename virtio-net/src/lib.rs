@@ -10,6 +10,7 @@ mod filter;
 mod flows;
 mod handle;
 mod header;
+mod lines;
 mod mac;
 mod net;
 mod offloads;

@@ -13,7 +13,9 @@ use virtio_core::memory::RawIoSlice;
 ///
 /// Neither Send nor Sync. No call blocks.
 pub struct Room<'a> {
-    head: &'a mut [u8],
+    /// Where a frame begins, behind `ahead` bytes.
+    own: &'a mut [u8],
+    ahead: usize,
     guest: Option<AddGuest<'a>>,
     spill: &'a mut [u8],
     scratch: &'a mut Vec<RawIoSlice>,
@@ -25,18 +27,36 @@ pub(crate) type AddGuest<'a> = &'a mut dyn FnMut(&mut Vec<RawIoSlice>);
 impl<'a> Room<'a> {
     /// `guest` adds the driver's buffers.
     pub(crate) fn new(
-        head: &'a mut [u8],
+        own: &'a mut [u8],
         guest: AddGuest<'a>,
         spill: &'a mut [u8],
         scratch: &'a mut Vec<RawIoSlice>,
     ) -> Room<'a> {
-        Room { head, guest: Some(guest), spill, scratch }
+        Room { own, ahead: 0, guest: Some(guest), spill, scratch }
     }
 
     /// Room in memory of this process, for backends around other ones. `scratch` is kept so that it is not allocated each
     /// time.
     pub fn of_bytes(buffer: &'a mut [u8], scratch: &'a mut Vec<RawIoSlice>) -> Room<'a> {
-        Room { head: buffer, guest: None, spill: &mut [], scratch }
+        Room::behind(buffer, 0, scratch)
+    }
+
+    /// The same, behind the first `ahead` bytes of `buffer`: a header can go there.
+    pub fn behind(buffer: &'a mut [u8], ahead: usize, scratch: &'a mut Vec<RawIoSlice>) -> Room<'a> {
+        Room { own: buffer, ahead, guest: None, spill: &mut [], scratch }
+    }
+
+    /// The room with `prefix` bytes directly before it, where all of that is one piece of memory: a call that reads into one
+    /// piece takes less than one that is told of several.
+    ///
+    /// What is put behind `prefix` bytes is the frame that [`Received::Filled`](super::Received::Filled) speaks of.
+    #[inline]
+    pub fn whole(&mut self, prefix: usize) -> Option<&mut [u8]> {
+        let start = self.ahead.checked_sub(prefix)?;
+        if self.guest.is_some() || !self.spill.is_empty() {
+            return None;
+        }
+        self.own.get_mut(start..)
     }
 
     /// `prefix` and the room behind it, as vectored system calls take them: to be written only, from the front, and not to
@@ -45,13 +65,13 @@ impl<'a> Room<'a> {
     /// What is put behind `prefix` is the frame that [`Received::Filled`](super::Received::Filled) speaks of. Where the call
     /// takes no room at all, none of the driver's buffers is used up.
     pub fn io_slices<'b>(&'b mut self, prefix: &'b mut [u8]) -> &'b [RawIoSlice] {
-        let Room { head, guest, spill, scratch } = self;
+        let Room { own, ahead, guest, spill, scratch } = self;
         let slice = |bytes: &mut [u8]| RawIoSlice { base: bytes.as_mut_ptr(), len: bytes.len() };
         scratch.clear();
         if !prefix.is_empty() {
             scratch.push(slice(prefix));
         }
-        scratch.push(slice(head));
+        scratch.push(slice(own.get_mut(*ahead..).unwrap_or_default()));
         if let Some(guest) = guest {
             guest(scratch);
         }

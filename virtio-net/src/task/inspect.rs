@@ -34,7 +34,6 @@ pub(super) struct Give {
 }
 
 /// Who looks, and by what.
-#[derive(Clone, Copy)]
 pub(super) struct Inspector<'a> {
     pub(super) plan: &'a Plan,
     pub(super) shared: &'a Shared,

@@ -4,7 +4,6 @@ mod check;
 mod control;
 mod gather;
 mod inspect;
-mod lines;
 mod mailbox;
 mod receive;
 mod transmit;
@@ -215,7 +214,7 @@ impl PairTask {
         let (mut frames, mut bytes, mut failure) = (0, 0, None);
         *throttled = false;
         while frames < BATCH && bytes < BATCH_BYTES {
-            if !receiver.has_room_in_run(CHAINS_PER_RUN) {
+            if !receiver.delivery.has_room_in_run(CHAINS_PER_RUN) {
                 wish.again = true;
                 break;
             }
@@ -225,16 +224,16 @@ impl PairTask {
                 *throttled = true;
                 break;
             }
-            if !receiver.is_waiting()
+            if !receiver.delivery.is_waiting()
                 && let Some(frame) = mailbox.pop()
             {
-                receiver.take_in(frame);
+                receiver.delivery.take_in(frame);
             }
-            let step = if receiver.is_waiting() {
-                receiver.go_on(by, queue.as_deref_mut())
+            let step = if receiver.delivery.is_waiting() {
+                receiver.delivery.go_on(&by, queue.as_deref_mut())
             } else {
                 let Some(engine) = engine.as_deref_mut().filter(|_| *more) else { break };
-                match receiver.receive(by, queue.as_deref_mut(), engine) {
+                match receiver.receive(&by, queue.as_deref_mut(), engine) {
                     Ok(step) => {
                         *more = step != Step::Idle;
                         step
@@ -256,7 +255,7 @@ impl PairTask {
                 Step::Idle => break,
                 Step::Blocked => {
                     counters.rx_blocked.add(1);
-                    wish.at(receiver.deadline());
+                    wish.at(receiver.delivery.deadline());
                     break;
                 }
             }
@@ -284,7 +283,7 @@ impl PairTask {
                 self.shared.connect_link(connected);
             }
             // A frame that waits for buffers is in the way of what the network wants to be looked after for.
-            if !self.receiver.is_waiting() {
+            if !self.receiver.delivery.is_waiting() {
                 wish.at(engine.deadline());
             }
         }
@@ -329,7 +328,7 @@ impl QueueTask for PairTask {
             // What is left of an earlier batch.
             engine.flush();
         }
-        self.receiver.begin_run();
+        self.receiver.delivery.begin_run();
         let mut wish = Wish::default();
         let mut sent = Sent::default();
         let mut left = BATCHES;
@@ -358,7 +357,7 @@ impl QueueTask for PairTask {
         }
         // A file that is readable stays so while there is no room for what it has. That the driver soon gives buffers is
         // likelier, and costs nothing; but not twice.
-        let blocked = self.receiver.is_waiting();
+        let blocked = self.receiver.delivery.is_waiting();
         self.stuck = blocked && (self.stuck || self.blocked && !any && cx.is_ready(RECEIVE));
         self.blocked = blocked;
         let receive = !self.stuck && !self.throttled && self.retry.is_none();
@@ -395,7 +394,7 @@ impl QueueTask for PairTask {
 
 impl Drop for PairTask {
     fn drop(&mut self) {
-        if self.receiver.abandon() {
+        if self.receiver.delivery.abandon() {
             self.count(|counters| counters.rx_abandoned.add(1));
         }
         self.shared.set_usable(self.pair, false);

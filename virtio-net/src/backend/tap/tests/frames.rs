@@ -12,13 +12,23 @@ use crate::{NetHeader, Offloads};
 
 fn frames_go_both_ways(tap: &Tap, rig: &mut Rig, name: &str) {
     let mut host = Host::new(name);
-    for (seed, len) in [14, 60, 64, 1000, 1514].into_iter().enumerate() {
-        let out = frame(len, seed as u8);
+    // No place for a header before the room, one that is too short, and more than there are headers of.
+    for ahead in [0, 9, 64] {
+        rig.set_ahead(ahead);
+        for (seed, len) in [14, 60, 64, 1000, 1514].into_iter().enumerate() {
+            let out = frame(len, seed as u8);
+            rig.send_plain(&out).expect("it is sent");
+            assert_eq!(host.next().1, out);
+            let back = frame(len, seed as u8 + 100);
+            host.send(&back);
+            assert_eq!(rig.next(), (NetHeader::default(), back));
+        }
+    }
+    // As long as what is put together before it is sent, and around that.
+    for len in 2046..=2050 {
+        let out = frame(len, len as u8);
         rig.send_plain(&out).expect("it is sent");
-        assert_eq!(host.next().1, out);
-        let back = frame(len, seed as u8 + 100);
-        host.send(&back);
-        assert_eq!(rig.next(), (NetHeader::default(), back));
+        assert_same(&host.next().1, &out);
     }
     assert_eq!(rig.receive().expect("nothing"), None);
     assert_eq!(tap.malformed(), 0);
@@ -101,12 +111,15 @@ fn a_frame_that_has_no_room_is_counted_and_not_cut() {
         let tap = Tap::open("vm0").expect("a tap");
         let mut rig = Rig::new(&tap, Offloads::NONE).with_room(1000);
         let mut host = Host::new("vm0");
-        for len in [1001, 999, 1514, 1000, 60] {
-            host.send(&frame(len, 0));
+        for (ahead, malformed) in [(0, 3), (24, 6)] {
+            rig.set_ahead(ahead);
+            for len in [1001, 999, 1514, 1000, 60] {
+                host.send(&frame(len, 0));
+            }
+            assert_eq!(rig.next().1, frame(999, 0));
+            assert_eq!(rig.next().1, frame(60, 0));
+            assert_eq!(tap.malformed(), malformed);
         }
-        assert_eq!(rig.next().1, frame(999, 0));
-        assert_eq!(rig.next().1, frame(60, 0));
-        assert_eq!(tap.malformed(), 3);
     });
 }
 
@@ -147,9 +160,9 @@ fn a_frame_in_more_pieces_than_a_call_takes_is_one_frame() {
         let memory = TestMemory::new(1 << 20);
         let mut driver = SplitDriver::new(&memory, 2048, Features::EVENT_IDX);
         let mut virtqueue = Virtqueue::new(driver.setup()).expect("a queue");
-        // With the header: as many as a call takes, one more, and one for each byte.
-        for pieces in [1023, 1024, 1514] {
-            let out = frame(1514, pieces as u8);
+        // With the header: as many as a call takes, one more, and one for each byte. The shorter frames are put together.
+        for (len, pieces) in [(1514, 1023), (1514, 1514), (3000, 1023), (3000, 1024), (3000, 1514)] {
+            let out = frame(len, pieces as u8);
             let (one_each, rest) = out.split_at(pieces - 1);
             let mut buffers: Vec<_> = one_each.chunks(1).map(|byte| Buffer::readable(memory.place(byte), 1)).collect();
             buffers.push(Buffer::readable(memory.place(rest), rest.len() as u32));

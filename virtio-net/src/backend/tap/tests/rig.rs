@@ -106,6 +106,8 @@ pub(super) fn wants(receive: Offloads, transmit: Offloads, pairs: u16) -> Config
 pub(super) struct Rig {
     pub(super) queue: TapQueue,
     buffer: Vec<u8>,
+    /// Bytes of it that are before the room.
+    ahead: usize,
     scratch: Vec<RawIoSlice>,
 }
 
@@ -119,13 +121,19 @@ impl Rig {
 
     pub(super) fn of_pair(tap: &Tap, pair: u16) -> Rig {
         let queue = TapQueue::new(Arc::clone(&tap.shared), pair).expect("a queue");
-        Rig { queue, buffer: vec![0; 70_000], scratch: Vec::new() }
+        Rig { queue, buffer: vec![0; 70_000], ahead: 0, scratch: Vec::new() }
     }
 
     /// Room for so many bytes.
     pub(super) fn with_room(mut self, bytes: usize) -> Rig {
-        self.buffer = vec![0; bytes];
+        self.buffer = vec![0; self.ahead + bytes];
         self
+    }
+
+    /// So many bytes before the room, where a header can go.
+    pub(super) fn set_ahead(&mut self, ahead: usize) {
+        self.buffer.resize(self.buffer.len() - self.ahead + ahead, 0);
+        self.ahead = ahead;
     }
 
     pub(super) fn send(&mut self, header: NetHeader, frame: &[u8]) -> Result<(), SendError> {
@@ -139,11 +147,11 @@ impl Rig {
     /// A frame of this test's, if one is there.
     pub(super) fn receive(&mut self) -> std::io::Result<Option<(NetHeader, Vec<u8>)>> {
         loop {
-            let mut room = Room::of_bytes(&mut self.buffer, &mut self.scratch);
+            let mut room = Room::behind(&mut self.buffer, self.ahead, &mut self.scratch);
             match self.queue.receive(&mut room)? {
                 Received::Nothing => return Ok(None),
-                Received::Filled { header, len } if is_ours(&self.buffer[..len]) => {
-                    return Ok(Some((header, self.buffer[..len].to_vec())));
+                Received::Filled { header, len } if is_ours(&self.buffer[self.ahead..][..len]) => {
+                    return Ok(Some((header, self.buffer[self.ahead..][..len].to_vec())));
                 }
                 Received::Filled { .. } => {}
                 Received::Lent { .. } => panic!("a tap lends nothing"),

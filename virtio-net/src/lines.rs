@@ -3,18 +3,18 @@
 use std::ops::{Deref, DerefMut, Range};
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
 /// Bytes from the start of a cache line on: processors copy faster to there than to most other places.
 #[derive(Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     memory: Box<[u8]>,
     used: Range<usize>,
 }
 
 impl Lines {
     /// So many zeros.
-    pub(super) fn new(len: usize) -> Lines {
+    pub(crate) fn new(len: usize) -> Lines {
         let memory: Box<[u8]> = vec![0; len + LINE].into();
         let start = memory.as_ptr().align_offset(LINE).min(LINE);
         Lines { memory, used: start..start + len }
