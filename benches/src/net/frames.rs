@@ -16,6 +16,8 @@ pub(super) const HEADER: u32 = 12;
 const HDR_LEN: std::ops::Range<usize> = 2..4;
 /// Where it says how many buffers a frame is spread over.
 const NUM_BUFFERS: usize = 10;
+/// Bytes of memory that Linux takes at a time, and cuts buffers to receive into from.
+const CUT: u32 = 32 << 10;
 /// Bytes of memory.
 const MEMORY: usize = 16 << 20;
 
@@ -102,7 +104,14 @@ impl Frames {
         memory.alloc(0, 0x10_000);
         let chains = match traffic.direction {
             Direction::Receive => {
-                (0..traffic.batch * traffic.spread()).map(|_| Posted::room(&memory, &traffic)).collect()
+                let buffer = |place| {
+                    if place % (CUT / traffic.room) == 0 {
+                        // What lies between them.
+                        memory.alloc(64, 64);
+                    }
+                    Posted::room(&memory, &traffic)
+                };
+                (0..traffic.batch * traffic.spread()).map(buffer).collect()
             }
             Direction::Transmit => (0..traffic.batch).map(|_| Posted::frame(&memory, &traffic)).collect(),
         };

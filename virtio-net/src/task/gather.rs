@@ -57,11 +57,12 @@ impl Gather {
             if self.chains.len() >= MOST_BUFFERS || self.buffers.io_slices().len() >= MOST_SLICES {
                 return Filled::Never;
             }
-            let whole_ring = self.chains.len() >= usize::from(queue.setup().size);
             let Some(chain) = queue.pop() else {
+                let whole_ring = self.chains.len() >= usize::from(queue.setup().size);
                 return if whole_ring { Filled::Never } else { Filled::Short };
             };
-            let room = chain.writer().remaining();
+            let writer = chain.writer();
+            let room = writer.remaining();
             let least = if self.chains.is_empty() { header_len } else { 1 };
             // DRV-NET-RX-02: nothing is written where there is something to read.
             if chain.fault().is_some() || chain.reader().remaining() > 0 || room < least {
@@ -74,7 +75,7 @@ impl Gather {
                 chain.complete_bad_request(0);
                 continue;
             }
-            match self.buffers.hold_more_writable(&chain.writer()) {
+            match self.buffers.hold_more_writable(&writer) {
                 Ok(true) => self.chains.push((chain.into_ticket(), room)),
                 Ok(false) | Err(_) => {
                     chain.put_back();
@@ -85,16 +86,22 @@ impl Gather {
         Filled::Enough
     }
 
-    /// Adds the buffers behind their first `skip` bytes, as system calls want them.
+    /// Adds the buffers behind their first `skip` bytes, as system calls want them. Drivers cut larger pieces of memory into
+    /// buffers: those that follow each other become one again, which takes the system less.
     pub(super) fn io_slices(&self, skip: usize, slices: &mut Vec<RawIoSlice>) {
         let mut skip = skip;
+        let mut last: Option<RawIoSlice> = None;
         for slice in self.buffers.io_slices() {
             let passed = skip.min(slice.len);
             skip -= passed;
-            if slice.len > passed {
-                slices.push(RawIoSlice { base: slice.base.wrapping_add(passed), len: slice.len - passed });
+            let slice = RawIoSlice { base: slice.base.wrapping_add(passed), len: slice.len - passed };
+            match &mut last {
+                Some(last) if last.base.wrapping_add(last.len) == slice.base => last.len += slice.len,
+                _ if slice.len == 0 => {}
+                _ => slices.extend(last.replace(slice)),
             }
         }
+        slices.extend(last);
     }
 
     /// Writes `data` at `offset`. Nothing that lies behind the room there is.

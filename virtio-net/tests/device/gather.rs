@@ -18,6 +18,7 @@ each_transport! {
     net_rx_03_frames_of_every_length_fill_all_buffers_but_the_last,
     net_rxbuf_02_frames_of_every_length_take_one_buffer,
     long_and_short_frames_take_turns,
+    buffers_that_follow_each_other_are_one_piece_to_the_network,
     memory_that_is_replaced_changes_nothing,
     net_rx_04_a_frame_is_seen_with_all_of_its_buffers,
 }
@@ -38,6 +39,8 @@ struct Filler<'a, P: Port> {
     arena: u64,
     len: u64,
     at: u64,
+    /// Bytes between buffers.
+    gap: u64,
     spread: bool,
     no_fit: u64,
 }
@@ -47,7 +50,7 @@ impl<'a, P: Port> Filler<'a, P> {
         let longest = sizes.iter().max().copied().unwrap_or(1) as u64;
         let len = (u64::from(driver.size()) + 2) * (longest + 16);
         let arena = rig.memory.alloc(len, 16);
-        Filler { rig, driver, sizes, turn: 0, posted: VecDeque::new(), arena, len, at: 0, spread, no_fit: 0 }
+        Filler { rig, driver, sizes, turn: 0, posted: VecDeque::new(), arena, len, at: 0, gap: 3, spread, no_fit: 0 }
     }
 
     fn fill(&mut self) {
@@ -64,7 +67,7 @@ impl<'a, P: Port> Filler<'a, P> {
             let chain = if cut < size { vec![first, second] } else { vec![first] };
             self.driver.add(&chain).expect("room in the ring");
             self.posted.push_back((place, size));
-            self.at += size as u64 + 3;
+            self.at += size as u64 + self.gap;
             self.turn += 1;
         }
         self.driver.kick(|| self.rig.port.notify(0));
@@ -168,10 +171,28 @@ fn long_and_short_frames_take_turns<P: Port>() {
             let driver = rig.live(USUAL | MRG_RXBUF).rx.remove(0);
             let mut filler = Filler::new(&rig, driver, sizes, true);
             for round in 0..60 {
+                // Now and then they follow each other.
+                filler.gap = [3, 0, 0][round % 3];
                 filler.receive(&plain(OWN, [LONGEST, 60, 9000][round % 3] - 13 * (round % 4)));
                 (0..round % 9).for_each(|more| filler.receive(&plain(BROADCAST, 200 + 20 * more)));
             }
         }
+    }
+}
+
+/// Drivers cut buffers from larger pieces of memory, which a system call is told of.
+fn buffers_that_follow_each_other_are_one_piece_to_the_network<P: Port>() {
+    for (gap, pieces) in [(0, 1), (3, 17)] {
+        let mut rig = rig::<P>(true, 64);
+        let driver = rig.live(USUAL | MRG_RXBUF).rx.remove(0);
+        let mut filler = Filler::new(&rig, driver, &[4096], true);
+        filler.gap = gap;
+        // The first one says how long frames are.
+        for len in [LONGEST, LONGEST] {
+            filler.receive(&plain(OWN, len));
+        }
+        // The device's own memory is before and behind them.
+        assert_eq!(rig.network.state().pieces, 1 + pieces + 1);
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) fills: bool,
     /// It says of such frames that they have so many bytes.
     pub(crate) claims: Option<usize>,
+    /// The pieces of the last room that a frame was put into.
+    pub(crate) pieces: usize,
 }
 
 /// One pair.
@@ -79,6 +81,7 @@ impl Network {
             opening_fails: false,
             fills: false,
             claims: None,
+            pieces: 0,
         };
         Network(Arc::new(Mutex::new(state)))
     }
@@ -190,7 +193,8 @@ impl NetQueue for End {
         }
         let Some((header, frame)) = pair.coming.pop_front() else { return Ok(Received::Nothing) };
         if fills {
-            let placed = scatter(room, &frame);
+            let (placed, pieces) = scatter(room, &frame);
+            state.pieces = pieces;
             return Ok(Received::Filled { header, len: claims.unwrap_or(placed) });
         }
         self.lent = frame;
