@@ -26,6 +26,7 @@
 //! | [`block`](mod@block) | a block device on several kinds of disks, and what is checked of it |
 //! | [`campaign`](mod@campaign) | a short campaign, for tests |
 //! | `chain` | what was seen of a chain |
+//! | `device` | what all devices have in common |
 //! | `input` | what the bytes of an input mean |
 //! | `memory` | guest memory, with a copy of what it has to contain |
 //! | `nbd` | what servers say |
@@ -40,6 +41,7 @@
 pub mod block;
 pub mod campaign;
 mod chain;
+mod device;
 mod input;
 mod memory;
 mod nbd;
@@ -53,6 +55,7 @@ mod threads;
 mod walk;
 mod zone_state;
 
+pub use device::Lifecycle;
 pub use run::Outcome;
 pub use threads::two_threads;
 pub use zone_state::ZoneOutcome;
@@ -72,8 +75,7 @@ pub fn describe(data: &[u8]) -> String {
     let mut input = input::Input::new(data);
     let header = input::Header::read(&mut input);
     let steps = std::iter::from_fn(|| input::Step::read(&mut input)).take(input::MOST_STEPS);
-    let lines = steps.map(|step| format!("{step:x?}\n"));
-    std::iter::once(format!("{header:x?}\n")).chain(lines).collect()
+    lines(&header, steps)
 }
 
 /// Runs `data` on a block device.
@@ -90,9 +92,8 @@ pub fn net(data: &[u8]) -> net::Outcome {
 pub fn describe_net(data: &[u8]) -> String {
     let mut input = input::Input::new(data);
     let header = net::input::Header::read(&mut input);
-    let steps = std::iter::from_fn(|| net::input::Step::read(&mut input)).take(net::input::MOST_STEPS);
-    let lines = steps.map(|step| format!("{step:x?}\n"));
-    std::iter::once(format!("{header:x?}\n")).chain(lines).collect()
+    let steps = std::iter::from_fn(|| net::step::Step::read(&mut input)).take(net::input::MOST_STEPS);
+    lines(&header, steps)
 }
 
 /// Gives `data` to a client of an NBD server, as what the server says.
@@ -123,6 +124,10 @@ pub fn describe_zone_state(data: &[u8]) -> String {
 fn describe_program(input: &mut input::Input<'_>) -> String {
     let header = block::input::Header::read(input);
     let steps = std::iter::from_fn(|| block::input::Step::read(input)).take(block::input::MOST_STEPS);
-    let lines = steps.map(|step| format!("{step:x?}\n"));
-    std::iter::once(format!("{header:x?}\n")).chain(lines).collect()
+    lines(&header, steps)
+}
+
+fn lines(header: &impl std::fmt::Debug, steps: impl Iterator<Item = impl std::fmt::Debug>) -> String {
+    let steps = steps.map(|step| format!("{step:x?}\n"));
+    std::iter::once(format!("{header:x?}\n")).chain(steps).collect()
 }

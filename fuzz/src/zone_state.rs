@@ -19,6 +19,7 @@ use virtio_blk::backend::{ZonedBackend, ZonedError};
 use crate::block::disk::{Disk, SIZE, ZONE_LEN, check_zones};
 use crate::block::input::Header;
 use crate::block::{self, Outcome, seeds};
+use crate::device::Rings;
 use crate::input::Input;
 use crate::seeds::Seed;
 
@@ -207,7 +208,7 @@ pub(crate) fn seeds() -> Vec<Seed> {
         ("damaged", 4, vec![change(0, closed, 1)]),
         ("damaged", 0, vec![change(1, 2, 1)]),
     ];
-    let header = Header { rings: 0xc0 | Header::INDIRECT_DESC, features: u32::MAX, ..Header::default() };
+    let header = Header { rings: Rings(0xc0 | Rings::INDIRECT_DESC), features: u32::MAX, ..Header::default() };
     let program = seeds::bytes(&header, &[seeds::zones(), seeds::plain()].concat());
     let seed = |(name, shape, changes): (&'static str, u8, Vec<Change>)| {
         let mut bytes = vec![shape, changes.len() as u8];

@@ -11,16 +11,16 @@ fn good_programs_of_a_block_device() {
     let outcomes = |name| named(seeds::block(), name, virtio_fuzz::block);
     for outcome in outcomes("plain") {
         // The plain read at the end is one more.
-        assert_eq!((outcome.sent, outcome.answered, outcome.broken), (10, 10, false));
+        assert_eq!((outcome.sent, outcome.answered, outcome.lifecycle.broken), (10, 10, false));
     }
     assert!(outcomes("plain").iter().any(|outcome| outcome.succeeded == 9));
     for outcome in outcomes("cuts") {
         assert_eq!((outcome.answered, outcome.succeeded), (7, 6));
     }
-    assert!(outcomes("managed").iter().all(|outcome| outcome.moved == 1 && outcome.paused == 2));
+    assert!(outcomes("managed").iter().all(|outcome| outcome.lifecycle.moved == 1 && outcome.lifecycle.paused == 2));
     assert!(outcomes("managed").iter().any(|outcome| outcome.stopped));
-    assert!(outcomes("broken").iter().all(|outcome| outcome.broken && outcome.resets >= 2));
-    assert!(outcomes("slow").iter().any(|outcome| outcome.queue_resets == 1));
+    assert!(outcomes("broken").iter().all(|outcome| outcome.lifecycle.broken && outcome.lifecycle.resets >= 2));
+    assert!(outcomes("slow").iter().any(|outcome| outcome.lifecycle.queue_resets == 1));
     assert!(outcomes("slow").iter().any(|outcome| outcome.stopped));
     assert!(outcomes("zones").iter().all(|outcome| outcome.succeeded >= 5));
 }

@@ -10,14 +10,16 @@ use virtio_fuzz::seeds;
 fn good_programs_of_a_network_device() {
     let outcomes = |name| named(seeds::net(), name, virtio_fuzz::net);
     // A frame in each direction is added at the end.
-    assert!(outcomes("plain").iter().all(|outcome| outcome.sent == 4 && outcome.received >= 4 && !outcome.broken));
+    assert!(
+        outcomes("plain").iter().all(|outcome| outcome.sent == 4 && outcome.received >= 4 && !outcome.lifecycle.broken)
+    );
     assert!(outcomes("plain").iter().any(|outcome| outcome.received == 6));
     assert!(outcomes("offloads").iter().any(|outcome| outcome.sent >= 7));
     assert!(outcomes("offloads").iter().any(|outcome| outcome.received > 20), "frames are cut");
     assert!(outcomes("commands").iter().any(|outcome| outcome.commands >= 15 && outcome.refused >= 2));
-    assert!(outcomes("pairs").iter().any(|outcome| outcome.queue_resets >= 3 && outcome.received >= 8));
-    assert!(outcomes("managed").iter().all(|outcome| outcome.moved == 1 && outcome.paused >= 1));
-    assert!(outcomes("bad").iter().all(|outcome| outcome.broken && outcome.empty > 0));
+    assert!(outcomes("pairs").iter().any(|outcome| outcome.lifecycle.queue_resets >= 3 && outcome.received >= 8));
+    assert!(outcomes("managed").iter().all(|outcome| outcome.lifecycle.moved == 1 && outcome.lifecycle.paused >= 1));
+    assert!(outcomes("bad").iter().all(|outcome| outcome.lifecycle.broken && outcome.empty > 0));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! What the bytes of an input mean. Numbers are little-endian; what is missing at the end is zero.
 
-use virtio_core::Features;
-
+use crate::device::{Raw, Rings};
 use crate::input::Input;
 
 /// At most so many steps are run.
@@ -12,8 +11,7 @@ pub(crate) const MOST_STEPS: usize = 64;
 pub(crate) struct Header {
     /// See [`super::disk::Disk::new`].
     pub(crate) disk: u8,
-    /// See [`Header::ring`] and what follows it.
-    pub(crate) rings: u8,
+    pub(crate) rings: Rings,
     /// The features of a block device that the driver takes, of those offered.
     pub(crate) features: u32,
     /// What to do about errors of the storage, and when: see [`super::device`].
@@ -22,50 +20,24 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    pub(crate) const PACKED: u8 = 1;
-    pub(crate) const EVENT_IDX: u8 = 2;
-    pub(crate) const INDIRECT_DESC: u8 = 4;
-    pub(crate) const IN_ORDER: u8 = 8;
-    pub(crate) const RING_RESET: u8 = 16;
-    pub(crate) const TWO_QUEUES: u8 = 32;
-
     pub(crate) fn read(input: &mut Input<'_>) -> Header {
         Header {
             disk: input.u8(),
-            rings: input.u8(),
+            rings: Rings::read(input),
             features: u32::from_le_bytes(input.array()),
             policies: input.u8(),
             limits: input.u8(),
         }
     }
 
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.disk & 128 != 0
+    }
+
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.extend([self.disk, self.rings]);
+        bytes.extend([self.disk, self.rings.0]);
         bytes.extend(self.features.to_le_bytes());
         bytes.extend([self.policies, self.limits]);
-    }
-
-    pub(crate) fn is_packed(&self) -> bool {
-        self.rings & Header::PACKED != 0
-    }
-
-    pub(crate) fn queues(&self) -> u16 {
-        1 + u16::from(self.rings & Header::TWO_QUEUES != 0)
-    }
-
-    pub(crate) fn queue_size(&self) -> u16 {
-        [4, 8, 16, 64][usize::from(self.rings >> 6)]
-    }
-
-    /// The features of rings that the driver takes.
-    pub(crate) fn ring(&self) -> Features {
-        let pick = |bit, feature| if self.rings & bit != 0 { feature } else { Features::NONE };
-        Features::VERSION_1
-            | pick(Header::PACKED, Features::RING_PACKED)
-            | pick(Header::EVENT_IDX, Features::EVENT_IDX)
-            | pick(Header::INDIRECT_DESC, Features::INDIRECT_DESC)
-            | pick(Header::IN_ORDER, Features::IN_ORDER)
-            | pick(Header::RING_RESET, Features::RING_RESET)
     }
 }
 
@@ -144,11 +116,7 @@ impl Ask {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Ask(Ask),
-    /// A chain of any buffers: place and length of each.
-    Raw {
-        how: u8,
-        buffers: Vec<(u8, u16)>,
-    },
+    Raw(Raw),
     /// Shows the device what was added, and lets it work.
     Kick {
         lane: u8,
@@ -205,10 +173,7 @@ impl Step {
             return None;
         }
         Some(match input.u8() % 32 {
-            1 => {
-                let (how, count) = (input.u8(), input.u8() % 5 + 1);
-                Step::Raw { how, buffers: (0..count).map(|_| (input.u8(), input.u16())).collect() }
-            }
+            1 => Step::Raw(Raw::read(input)),
             2 | 16..18 => Step::Kick { lane: input.u8() % 2 },
             3 | 18..22 => Step::Finish { which: input.u8(), how: input.u8() },
             4 => Step::Reset { features: u32::from_le_bytes(input.array()) },
@@ -247,12 +212,9 @@ impl Step {
                 out.extend([0, ask.how, ask.kind, ask.sector, ask.len, ask.cuts[0], ask.cuts[1]]);
                 out.extend(ask.segments.iter().flat_map(|each| [each.sector, each.sectors, each.flags]));
             }
-            Step::Raw { how, buffers } => {
-                out.extend([1, *how, buffers.len() as u8 - 1]);
-                for (place, len) in buffers {
-                    out.push(*place);
-                    out.extend(len.to_le_bytes());
-                }
+            Step::Raw(raw) => {
+                out.push(1);
+                raw.write(out);
             }
             Step::Kick { lane } => out.extend([2, *lane]),
             Step::Finish { which, how } => out.extend([3, *which, *how]),

@@ -19,6 +19,7 @@ mod run;
 pub(crate) mod seeds;
 mod slow;
 
+use crate::device::Lifecycle;
 pub(crate) use run::{run, run_on};
 
 /// What became of an input: so that a test can see that inputs get somewhere.
@@ -31,16 +32,8 @@ pub struct Outcome {
     pub answered: u64,
     /// Those that it answered with success.
     pub succeeded: u64,
-    /// Resets of the device.
-    pub resets: u64,
-    /// Resets of a queue.
-    pub queue_resets: u64,
-    /// Times that it was paused.
-    pub paused: u64,
-    /// Times that another device took over.
-    pub moved: u64,
-    /// Whether a ring broke.
-    pub broken: bool,
+    /// What happened to the device.
+    pub lifecycle: Lifecycle,
     /// Whether it stopped for an error of the storage.
     pub stopped: bool,
 }

@@ -6,6 +6,7 @@ use virtio_core::{Buffer, Features};
 use super::device::{LIFETIME, SERIAL, ZONED};
 use super::input::Ask;
 use super::model::Model;
+use crate::device;
 
 /// What the driver puts where the status will be.
 const UNTOUCHED: u8 = 0xee;
@@ -163,12 +164,13 @@ fn pieces(len: usize, first: usize, further: bool) -> Vec<std::ops::Range<usize>
     pieces
 }
 
-impl Sent {
-    /// Bytes that the device may write.
-    pub(crate) fn room(&self) -> u64 {
-        self.writable.iter().map(|(_, len)| u64::from(*len)).sum()
+impl device::Sent for Sent {
+    fn writable(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.writable.iter().copied()
     }
+}
 
+impl Sent {
     fn written(&self, memory: &TestMemory) -> Vec<u8> {
         self.writable.iter().flat_map(|(address, len)| memory.bytes(*address, *len as usize)).collect()
     }

@@ -1,6 +1,7 @@
 //! Programs made by hand: good drivers, on every kind of disk.
 
 use super::input::{Ask, Header, Segment, Step};
+use crate::device::{Raw, Rings};
 use crate::seeds::Seed;
 
 /// Types of requests, by their numbers in an input.
@@ -111,7 +112,7 @@ fn bad() -> Vec<Step> {
         ranges(ZEROES, &[(3, 255, 0)]),
         ranges(DISCARD, &[(255, 1, 0), (1, 1, 2)]),
         asks(IN, 63, 2),
-        Step::Raw { how: Ask::INDIRECT, buffers: vec![(0x18, 16), (0x19, 512), (0x11, 1)] },
+        Step::Raw(Raw { how: Ask::INDIRECT, buffers: vec![(0x18, 16), (0x19, 512), (0x11, 1)] }),
     ]
 }
 
@@ -202,10 +203,10 @@ pub(crate) fn zones() -> Vec<Step> {
 /// All of them, on disks and rings that suit them.
 pub(crate) fn all() -> Vec<Seed> {
     let every_ring = [
-        Header::INDIRECT_DESC,
-        Header::INDIRECT_DESC | Header::EVENT_IDX | Header::RING_RESET,
-        Header::INDIRECT_DESC | Header::PACKED | Header::RING_RESET,
-        Header::INDIRECT_DESC | Header::PACKED | Header::EVENT_IDX | Header::IN_ORDER,
+        Rings::INDIRECT_DESC,
+        Rings::INDIRECT_DESC | Rings::EVENT_IDX | Rings::RING_RESET,
+        Rings::INDIRECT_DESC | Rings::PACKED | Rings::RING_RESET,
+        Rings::INDIRECT_DESC | Rings::PACKED | Rings::EVENT_IDX | Rings::IN_ORDER,
     ];
     let zoned = ZONED | 0x40;
     let programs: [(&'static str, Vec<Step>, &[u8]); 8] = [
@@ -224,7 +225,7 @@ pub(crate) fn all() -> Vec<Seed> {
             // Each policy and limit somewhere; the first ones without.
             let policies = [0, 0x45, 0x40, 0x4a, 0x10, 0x4f][number % 6];
             let limits = [0, 0, 0b0001, 0b0010, 0b0100][number % 5];
-            let header = Header { disk, rings: ring | 0xc0, features: u32::MAX, policies, limits };
+            let header = Header { disk, rings: Rings(ring | 0xc0), features: u32::MAX, policies, limits };
             seeds.push((*name, bytes(&header, program)));
         }
     }

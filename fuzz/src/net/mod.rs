@@ -15,11 +15,15 @@
 
 mod check;
 mod device;
+mod frame;
 pub(crate) mod input;
+mod look;
 mod network;
 mod run;
 pub(crate) mod seeds;
+pub(crate) mod step;
 
+use crate::device::Lifecycle;
 pub(crate) use run::run;
 
 /// What became of an input: so that a test can see that inputs get somewhere.
@@ -36,14 +40,6 @@ pub struct Outcome {
     pub refused: u64,
     /// Chains that came back with nothing in them where something could have been.
     pub empty: u64,
-    /// Resets of the device.
-    pub resets: u64,
-    /// Resets of a queue.
-    pub queue_resets: u64,
-    /// Times that it was paused.
-    pub paused: u64,
-    /// Times that another device took over.
-    pub moved: u64,
-    /// Whether a ring broke.
-    pub broken: bool,
+    /// What happened to the device.
+    pub lifecycle: Lifecycle,
 }

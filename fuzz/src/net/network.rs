@@ -82,7 +82,7 @@ impl NetBackend for Network {
     fn capabilities(&self) -> Capabilities {
         let header = self.state().header;
         let mut can = Capabilities::default();
-        (can.pairs, can.steers) = (header.pairs(), header.has(Header::STEERS));
+        (can.pairs, can.steers) = (header.rings.queues(), header.has(Header::STEERS));
         if !header.has(Header::PLAIN) {
             (can.transmit, can.receive) = (Offloads::ALL, Offloads::ALL);
         }
@@ -93,7 +93,7 @@ impl NetBackend for Network {
         let mut state = self.state();
         let nothing = *configuration == Configuration::default();
         assert!(!nothing || !state.is_open(), "the network is brought back when all queues are closed");
-        assert!(nothing || (1..=state.header.pairs()).contains(&configuration.pairs));
+        assert!(nothing || (1..=state.header.rings.queues()).contains(&configuration.pairs));
         state.configuration = *configuration;
         Ok(())
     }

@@ -8,7 +8,10 @@ use virtio_net::NetHeader;
 
 use super::Outcome;
 use super::device::{Device, Sent};
-use super::input::{Frame, Header, MOST_STEPS, Step};
+use super::frame::Frame;
+use super::input::{Header, MOST_STEPS};
+use super::step::Step;
+use crate::device::{Raw, Subject};
 use crate::input::Input;
 
 /// Bytes of the longest buffer of the driver.
@@ -18,7 +21,7 @@ const LONGEST: u16 = 4096;
 pub(crate) fn run(data: &[u8]) -> Outcome {
     let mut input = Input::new(data);
     let header = Header::read(&mut input);
-    match header.is_packed() {
+    match header.rings.is_packed() {
         true => program(Device::<PackedDriver>::new(header), &mut input),
         false => program(Device::<SplitDriver>::new(header), &mut input),
     }
@@ -26,9 +29,9 @@ pub(crate) fn run(data: &[u8]) -> Outcome {
 
 fn program<R: RingDriver>(mut device: Device<R>, input: &mut Input<'_>) -> Outcome {
     for _ in 0..MOST_STEPS {
-        let Some(step) = Step::read(input).filter(|_| device.has_room()) else { break };
+        let Some(step) = Step::read(input).filter(|_| device.stage.has_room()) else { break };
         device.step(step);
-        device.outcome.broken |= device.is_broken();
+        device.stage.lifecycle.broken |= device.stage.is_broken();
     }
     device.rest();
     // The driver may have asked for anything, and rings may be full.
@@ -38,7 +41,7 @@ fn program<R: RingDriver>(mut device: Device<R>, input: &mut Input<'_>) -> Outco
     device.reset([0; 7]);
     device.plain_frames();
     device.reset([0; 7]);
-    device.outcome
+    device.outcome()
 }
 
 impl<R: RingDriver> Device<R> {
@@ -58,22 +61,15 @@ impl<R: RingDriver> Device<R> {
                 bytes.extend(data);
                 self.command(how, &bytes, room);
             }
-            Step::Raw { how, buffers } => self.raw(how, &buffers),
+            Step::Raw(raw) => self.raw(&raw),
             Step::Kick { lane } => self.kick(usize::from(lane % 5)),
             Step::Reset { features } => self.reset(features),
             Step::QueueReset { lane } => self.reset_queue(usize::from(lane % 5)),
             Step::Pause => _ = self.pause(),
             Step::Unpause => self.unpause(),
             Step::Break { lane } => self.break_ring(usize::from(lane % 5)),
-            Step::Poke { address, bytes } => {
-                let address = u64::from(address) % self.top();
-                self.memory.write(address, &bytes);
-                (self.wild, self.hostile) = (true, true);
-                self.work(|_| {});
-            }
-            Step::Replace => self.work(|device| {
-                device.memory.ram().replace_with(device.memory.ram()).on_complete(|| {});
-            }),
+            Step::Poke { address, bytes } => self.poke(address, bytes),
+            Step::Replace => self.replace_memory(),
             Step::Link { up } => self.work(|device| {
                 device.network.state().connected = up & 2 != 0;
                 device.handle.set_link(up & 1 != 0);
@@ -114,7 +110,7 @@ impl<R: RingDriver> Device<R> {
         if how & Step::SHORT != 0 {
             bytes.truncate(usize::from(how >> 4) * 3);
         }
-        let at = self.memory.place(&bytes);
+        let at = self.stage.memory.place(&bytes);
         let mut ends: Vec<usize> = cuts.iter().map(|cut| usize::from(*cut)).filter(|cut| *cut > 0).collect();
         ends.push(bytes.len());
         ends.sort_unstable();
@@ -156,7 +152,7 @@ impl<R: RingDriver> Device<R> {
 
     fn command(&mut self, how: u8, bytes: &[u8], room: u8) {
         let Some(lane) = self.control() else { return };
-        let (at, answer) = (self.memory.place(bytes), self.untouched(room.into()));
+        let (at, answer) = (self.stage.memory.place(bytes), self.untouched(room.into()));
         let cut = if how & Step::SHORT != 0 { 1 } else { 0 };
         let pieces = [(at, cut), (at + u64::from(cut), bytes.len() as u32 - cut)];
         let readable = pieces.into_iter().filter(|(_, len)| *len > 0).map(|(at, len)| Buffer::readable(at, len));
@@ -170,24 +166,11 @@ impl<R: RingDriver> Device<R> {
         }
     }
 
-    /// A chain of buffers that may be anywhere, but not in the way of what is used.
-    fn raw(&mut self, how: u8, buffers: &[(u8, u16)]) {
-        let scratch = self.memory.alloc(1024, 16);
-        let end = self.memory.ram().regions().last().map_or(0, |(start, len)| start + len);
-        let place = |(place, len): &(u8, u16)| {
-            let (address, len) = match place >> 1 & 7 {
-                0 => (end - u64::from(len % 64), u32::from(*len)),
-                1 => (u64::MAX - u64::from(*len), u32::from(*len) + u32::from(place >> 4)),
-                2 => (1 << 40, u32::MAX - u32::from(*len)),
-                3 => (scratch, 0),
-                _ => (scratch + u64::from(place >> 4) * 32, u32::from(len % 512)),
-            };
-            Buffer { address, len, writable: place & 1 != 0 }
-        };
-        let chain: Vec<_> = buffers.iter().map(place).collect();
+    fn raw(&mut self, raw: &Raw) {
+        let chain = raw.chain(&self.stage.memory);
         self.murky = true;
-        let lane = usize::from(how >> 4) % 5;
-        if self.add(lane, how & Step::INDIRECT != 0, Sent { chain, frame: Vec::new() }, true) {
+        let lane = usize::from(raw.how >> 4) % 5;
+        if self.add(lane, raw.how & Step::INDIRECT != 0, Sent { chain, frame: Vec::new() }, true) {
             self.kick(lane);
         }
     }
@@ -204,6 +187,6 @@ impl<R: RingDriver> Device<R> {
             assert!(Instant::now() < until, "frames do not get through: {:?}", self.handle.counts());
             self.work(|_| {});
         }
-        assert!(!self.is_broken() && !self.negotiated.contains(Features::bit(17)));
+        assert!(!self.stage.is_broken() && !self.stage.negotiated.contains(Features::bit(17)));
     }
 }

@@ -1,7 +1,9 @@
 //! Programs made by hand: good drivers, on every kind of network, and some that are not.
 
-use super::input::{Frame, Header, Step};
-use crate::block::input::Header as Rings;
+use super::frame::Frame;
+use super::input::Header;
+use super::step::Step;
+use crate::device::{Raw, Rings};
 use crate::seeds::Seed;
 
 const USUAL: [u8; 6] = [54, 100, 34, 16, 0, 0];
@@ -169,12 +171,12 @@ fn bad() -> Vec<Step> {
         Step::Arrive { how: Step::SHORT | 0x50, frame: frame(TCP4, 9) },
         post(5, 2),
         post(300, 2),
-        Step::Raw { how: 0, buffers: vec![(0x18, 100), (0x19, 100)] },
+        Step::Raw(Raw { how: 0, buffers: vec![(0x18, 100), (0x19, 100)] }),
         arrive(frame(TCP4, 3000)),
         post(2000, 4),
-        Step::Raw { how: 0x10, buffers: vec![(0, 100)] },
-        Step::Raw { how: 0x10 | Step::INDIRECT, buffers: vec![(0x18, 12), (4, 100)] },
-        Step::Raw { how: 0x20, buffers: vec![(0x18, 2), (5, 100)] },
+        Step::Raw(Raw { how: 0x10, buffers: vec![(0, 100)] }),
+        Step::Raw(Raw { how: 0x10 | Step::INDIRECT, buffers: vec![(0x18, 12), (4, 100)] }),
+        Step::Raw(Raw { how: 0x20, buffers: vec![(0x18, 2), (5, 100)] }),
         Step::Break { lane: 1 },
         arrive(frame(TCP4, 30)),
         Step::Reset { features: [0xff; 7] },
@@ -210,7 +212,7 @@ pub(crate) fn all() -> Vec<Seed> {
             // All features; all but that frames are spread, and that are hashed; few.
             let features =
                 [[0xff; 7], [0xff, 0x7f, 0xff, 0x7f, 0xf8, 0xff, 0xff], [0, 0x80, 2, 0, 0, 0, 0]][number % 3];
-            let header = Header { network, rings: ring | 0x80 | (number as u8 & 1) << 6, features };
+            let header = Header { network, rings: Rings(ring | 0x80 | (number as u8 & 1) << 6), features };
             let mut bytes = Vec::new();
             header.write(&mut bytes);
             program.iter().for_each(|step| step.write(&mut bytes));
