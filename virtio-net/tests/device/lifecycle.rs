@@ -5,12 +5,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use virtio_core::testing::{Buffer, RingDriver, TestMemory};
-use virtio_core::{DeviceHost, InlineRuntime, ThreadRuntime};
-use virtio_net::{GsoType, Loopback, MacAddress, Net, NetHeader, Offloads};
+use virtio_core::ThreadRuntime;
+use virtio_net::{GsoType, Loopback, MacAddress, NetHeader, Offloads};
 
 use crate::frames::{BROADCAST, OTHER, OWN, plain, tcp4};
 use crate::network::Network;
 use crate::rig::*;
+use crate::traffic::on_threads;
 
 each_transport! {
     basic_reset_02_a_reset_ends_all_traffic,
@@ -207,13 +208,8 @@ fn wait<D: RingDriver>(driver: &mut D) -> virtio_core::testing::Used {
 }
 
 fn pairs_on_threads_of_their_own<P: Port + Sync>() {
-    let builder = Net::builder(Loopback::new()).mac(MacAddress(OWN)).pairs(4).queue_size(16);
-    let net = builder.build().expect("a device");
-    let (handle, memory) = (net.handle(), TestMemory::new(32 << 20));
-    let host = DeviceHost::builder(net, memory.ram().clone(), Arc::new(ThreadRuntime::new()));
-    let port = P::connect(host.reset_wait(Duration::from_secs(20)));
-    let (runtime, network) = (InlineRuntime::new(), Network::new(1));
-    let mut rig = Rig { port, handle, memory, runtime, network, header_len: 12 };
+    let (memory, runtime) = (TestMemory::new(32 << 20), Arc::new(ThreadRuntime::new()));
+    let mut rig = on_threads::<P>(Loopback::new(), |builder| builder.pairs(4), memory, runtime);
     for round in 1..=2 {
         let Queues { rx, tx, control } = rig.live(USUAL | MQ | CTRL_VQ);
         let mut control = control.expect("a control queue");
