@@ -2,13 +2,10 @@
 //! driver's buffers.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use virtio_core::testing::{Buffer, RingDriver, TestMemory};
-use virtio_core::{DeviceHost, Features, InlineRuntime, ThreadRuntime};
-use virtio_net::{MacAddress, Net, NetHeader};
+use virtio_core::Features;
+use virtio_core::testing::{Buffer, RingDriver};
+use virtio_net::NetHeader;
 
 use crate::frames::{BROADCAST, OWN, plain};
 use crate::network::Network;
@@ -20,7 +17,6 @@ each_transport! {
     long_and_short_frames_take_turns,
     buffers_that_follow_each_other_are_one_piece_to_the_network,
     memory_that_is_replaced_changes_nothing,
-    net_rx_04_a_frame_is_seen_with_all_of_its_buffers,
 }
 
 /// Buffers that a frame can be spread over.
@@ -208,61 +204,4 @@ fn memory_that_is_replaced_changes_nothing<P: Port>() {
             assert!(barrier.is_complete());
         }
     }
-}
-
-/// The driver looks all the time, and never sees the first buffer of a frame without the others.
-fn net_rx_04_a_frame_is_seen_with_all_of_its_buffers<P: Port + Sync>() {
-    const FRAMES: usize = 200;
-    let network = Network::new(1);
-    network.state().fills = true;
-    let builder = Net::builder(network.clone()).mac(MacAddress(OWN)).queue_size(64);
-    let net = builder.build().expect("a device");
-    let (handle, memory) = (net.handle(), TestMemory::new(32 << 20));
-    let host = DeviceHost::builder(net, memory.ram().clone(), Arc::new(ThreadRuntime::new()));
-    let port = P::connect(host.reset_wait(Duration::from_secs(20)));
-    let mut rig = Rig { port, handle, memory, runtime: InlineRuntime::new(), network, header_len: 12 };
-    let mut driver = rig.live(USUAL | MRG_RXBUF).rx.remove(0);
-    let arena = rig.memory.alloc(64 * 128, 16);
-    let mut posted = VecDeque::new();
-    let mut next = 0;
-    let mut post = |driver: &mut P::Driver, posted: &mut VecDeque<u64>| {
-        while driver.free() > 0 {
-            let place = arena + 128 * (next % 64);
-            driver.add(&[Buffer::writable(place, 128)]).expect("room");
-            posted.push_back(place);
-            next += 1;
-        }
-        driver.kick(|| rig.port.notify(0));
-    };
-    post(&mut driver, &mut posted);
-    let network = rig.network.clone();
-    let sender = thread::spawn(move || {
-        for number in 0..FRAMES {
-            network.inject(0, NetHeader::default(), &plain(OWN, 60 + number * 37 % 3000));
-            thread::yield_now();
-        }
-    });
-    let deadline = Instant::now() + Duration::from_secs(60);
-    for number in 0..FRAMES {
-        let frame = plain(OWN, 60 + number * 37 % 3000);
-        let first = loop {
-            match driver.used() {
-                Some(used) => break used,
-                None => assert!(Instant::now() < deadline, "frame {number} does not come"),
-            }
-            thread::yield_now();
-        };
-        let mut bytes = rig.memory.bytes(posted.pop_front().unwrap(), first.len as usize);
-        let buffers = u16::from_le_bytes([bytes[10], bytes[11]]);
-        assert_eq!(usize::from(buffers), (12 + frame.len()).div_ceil(128));
-        for _ in 1..buffers {
-            let used = driver.used().expect("the others are seen with the first");
-            bytes.extend(rig.memory.bytes(posted.pop_front().unwrap(), used.len as usize));
-        }
-        assert!(bytes[12..] == frame, "frame {number}");
-        post(&mut driver, &mut posted);
-    }
-    sender.join().unwrap();
-    rig.port.set_status(0);
-    assert_eq!(rig.port.status(), 0);
 }

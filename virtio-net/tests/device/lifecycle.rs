@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use virtio_core::testing::{Buffer, RingDriver, TestMemory};
 use virtio_core::ThreadRuntime;
+use virtio_core::testing::{Buffer, RingDriver, TestMemory};
 use virtio_net::{GsoType, Loopback, MacAddress, NetHeader, Offloads};
 
 use crate::frames::{BROADCAST, OTHER, OWN, plain, tcp4};

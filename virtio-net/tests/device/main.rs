@@ -65,3 +65,4 @@ mod tiny;
 mod traffic;
 mod transmit;
 mod tunnels;
+mod visible;

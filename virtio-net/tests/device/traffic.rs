@@ -38,7 +38,7 @@ pub(crate) fn on_threads<P: Port>(
 }
 
 /// Ends the other threads, also where this one fails.
-pub(crate) struct Done<'a>(pub(crate) &'a AtomicBool);
+struct Done<'a>(&'a AtomicBool);
 
 impl Drop for Done<'_> {
     fn drop(&mut self) {
