@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use virtio_core::{Event, Source, Sources};
 use virtio_net::backend::{Interest, Packet, RECEIVE, Received, Room, SEND, SendError};
@@ -48,6 +50,8 @@ pub(crate) struct Pair {
     pub(crate) flushes: usize,
     /// Times that the device asked for a frame.
     pub(crate) asked: usize,
+    /// Whoever asks next says so, and waits.
+    hold: Option<(Sender<()>, Receiver<()>)>,
     arrival: Event,
     space: Event,
 }
@@ -69,6 +73,7 @@ impl Network {
             connected: true,
             flushes: 0,
             asked: 0,
+            hold: None,
             arrival: Event::new().unwrap(),
             space: Event::new().unwrap(),
         };
@@ -95,6 +100,13 @@ impl Network {
         let mut state = self.state();
         state.pairs[pair].coming.push_back((header, frame.to_vec()));
         state.pairs[pair].arrival.signal();
+    }
+
+    /// Holds the task that asks a pair for a frame next, until something is sent: the first end says when it does.
+    pub(crate) fn hold(&self, pair: usize) -> (Receiver<()>, Sender<()>) {
+        let ((entered, is_held), (release, released)) = (channel(), channel());
+        self.state().pairs[pair].hold = Some((entered, released));
+        (is_held, release)
     }
 
     /// There is room for so many frames more.
@@ -184,6 +196,12 @@ impl NetQueue for End {
     }
 
     fn receive<'a>(&'a mut self, room: &mut Room<'_>) -> io::Result<Received<'a>> {
+        let hold = { self.network.state().pairs[usize::from(self.pair)].hold.take() };
+        if let Some((entered, released)) = hold {
+            // A test that has failed waits for nothing.
+            let _ = entered.send(());
+            let _ = released.recv_timeout(Duration::from_secs(60));
+        }
         let mut state = self.network.state();
         let (fills, claims) = (state.fills, state.claims);
         let pair = &mut state.pairs[usize::from(self.pair)];

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::thread;
 
 use virtio_core::testing::TestMemory;
 use virtio_core::{Features, Runtime, SharedRuntime, ThreadRuntime};
@@ -13,13 +14,14 @@ use crate::frames::{GROUP, OTHER, OWN, plain, tcp4, tcp4_is_complete};
 use crate::network::Network;
 use crate::pairs::PAIRS;
 use crate::rig::*;
-use crate::traffic::{Traffic, on_threads, under_traffic};
+use crate::traffic::{Given, LIMIT, Patience, Traffic, on_threads, under_traffic};
 
 each_transport! {
     net_mq_02_threads_leave_pairs_alone_that_are_given_up,
     net_rss_01_threads_go_by_the_new_table,
     net_ctrl_mac_02_threads_go_by_the_new_addresses,
     net_ctrl_offl_01_threads_go_by_the_new_offloads,
+    net_ctrl_mac_02_nothing_is_answered_before_all_threads_know,
 }
 
 /// Commands to each device.
@@ -178,4 +180,57 @@ fn net_ctrl_offl_01_threads_go_by_the_new_offloads<P: Port + Sync>() {
             },
         );
     });
+}
+
+/// What shows that a command was executed.
+type Shows<P> = fn(&Rig<P>) -> bool;
+
+/// One of the threads is in the middle of its work, which goes by what was before, when a command comes.
+// spec: NET-CTRL-MAC-03 NET-MQ-02 NET-CTRL-OFFL-01
+fn net_ctrl_mac_02_nothing_is_answered_before_all_threads_know<P: Port>() {
+    let features = PAIRS | RSS | CTRL_MAC_ADDR | GUEST_CSUM | CTRL_GUEST_OFFLOADS;
+    let commands: [(Command, Vec<u8>, Shows<P>); 4] = [
+        (OFFLOADS_SET, vec![0; 8], |rig| rig.network.configuration().receive == Offloads::NONE),
+        (MAC_ADDR_SET, OTHER.to_vec(), |rig| rig.config(0) == OTHER),
+        (RSS_CONFIG, rss(1 << 1, &[0, 0], 0, 1, &[0x6d; 40]), |rig| rig.handle.pairs() == 1),
+        (PAIRS_SET, vec![1, 0], |rig| rig.handle.pairs() == 1),
+    ];
+    for held in 0..2 {
+        let network = Network::new(2);
+        let (memory, runtime) = (TestMemory::new(32 << 20), Arc::new(ThreadRuntime::new()));
+        let on = on_threads::<P>(network.clone(), |builder| builder.pairs(2).rss(true), memory, runtime);
+        let mut rig = Rig { network, ..on };
+        let mut queues = rig.live(features);
+        // A frame for each command, by whichever pair it goes.
+        (0..8).for_each(|buffer| _ = rig.post(&mut queues, buffer % 2, 512));
+        let mut control = queues.control.take().expect("a control queue");
+        let answered = |given: &Given, control: &mut P::Driver| {
+            let patience = Patience::new();
+            while !given.is_answered(&rig, control) {
+                patience.wait("a command is not answered");
+            }
+        };
+        for (command, data, shows) in &commands {
+            // Both pairs are in use.
+            let given = Given::new(&rig, &mut control, 2, PAIRS_SET, &all_of(2));
+            answered(&given, &mut control);
+            let (is_held, release) = rig.network.hold(held);
+            rig.network.inject(held, NetHeader::default(), &segment(OWN, 0));
+            is_held.recv_timeout(LIMIT).expect("the device asks for frames");
+            let given = Given::new(&rig, &mut control, 2, *command, data);
+            let patience = Patience::new();
+            while !shows(&rig) {
+                patience.wait("a command is not executed");
+            }
+            for _ in 0..200 {
+                assert!(
+                    !given.is_answered(&rig, &mut control),
+                    "{command:?} is answered, and pair {held} knows nothing"
+                );
+                thread::yield_now();
+            }
+            release.send(()).unwrap();
+            answered(&given, &mut control);
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::network::Network;
 use crate::rig::*;
 
 /// For what has to happen.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// Frames that are on their way at most. Fewer than the device holds for a pair that has no buffers.
 const MOST: u64 = 200;
 /// Bytes of a buffer.
@@ -72,6 +72,35 @@ pub(crate) struct Got {
 
 /// The frame of each number. The number is its last eight bytes.
 pub(crate) type Make<'a> = dyn Fn(u64) -> (NetHeader, Vec<u8>) + Sync + 'a;
+
+/// A command that was given.
+pub(crate) struct Given {
+    answer: u64,
+}
+
+impl Given {
+    pub(crate) fn new<P: Port>(
+        rig: &Rig<P>,
+        control: &mut P::Driver,
+        pairs: u16,
+        (class, command): Command,
+        data: &[u8],
+    ) -> Given {
+        let bytes = [&[class, command], data].concat();
+        let (at, answer) = (rig.memory.place(&bytes), rig.memory.place(&[UNTOUCHED]));
+        let buffers = [Buffer::readable(at, bytes.len() as u32), Buffer::writable(answer, 1)];
+        control.add(&buffers).expect("room in the ring");
+        control.kick(|| rig.port.notify(2 * pairs));
+        Given { answer }
+    }
+
+    /// Whether there is an answer, which has to be one of success.
+    pub(crate) fn is_answered<P: Port>(&self, rig: &Rig<P>, control: &mut P::Driver) -> bool {
+        let Some(used) = control.used() else { return false };
+        assert_eq!((used.len, rig.memory.bytes(self.answer, 1)), (1, vec![OK]));
+        true
+    }
+}
 
 pub(crate) struct Traffic<'a, P: Port> {
     rig: &'a Rig<P>,
@@ -173,17 +202,13 @@ impl<P: Port> Traffic<'_, P> {
 
     /// Gives a command, and takes what comes until it is answered with success. The numbers of frames that come to the network
     /// later are not less than what is returned.
-    pub(crate) fn command(&mut self, (class, command): Command, data: &[u8]) -> u64 {
-        let bytes = [&[class, command], data].concat();
-        let (at, answer) = (self.rig.memory.place(&bytes), self.rig.memory.place(&[UNTOUCHED]));
-        let index = 2 * self.queues.rx.len() as u16;
-        let driver = self.queues.control.as_mut().expect("a control queue");
-        driver.add(&[Buffer::readable(at, bytes.len() as u32), Buffer::writable(answer, 1)]).expect("room in the ring");
-        driver.kick(|| self.rig.port.notify(index));
+    pub(crate) fn command(&mut self, command: Command, data: &[u8]) -> u64 {
+        let pairs = self.queues.rx.len() as u16;
+        let control = self.queues.control.as_mut().expect("a control queue");
+        let given = Given::new(self.rig, control, pairs, command, data);
         let patience = Patience::new();
         loop {
-            if let Some(used) = self.queues.control.as_mut().and_then(RingDriver::used) {
-                assert_eq!((used.len, self.rig.memory.bytes(answer, 1)), (1, vec![OK]));
+            if given.is_answered(self.rig, self.queues.control.as_mut().expect("a control queue")) {
                 return self.next.load(Ordering::SeqCst);
             }
             patience.wait("a command is not answered");
