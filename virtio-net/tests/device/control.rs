@@ -12,6 +12,7 @@ each_transport! {
     net_ctrl_01_every_command_is_answered,
     each_command_needs_its_feature,
     commands_and_answers_are_cut_anywhere,
+    net_ctrl_01_results_are_behind_the_ack,
     commands_are_served_one_after_the_other,
     drv_net_ctrl_16_without_room_for_an_ack_nothing_happens,
     drv_net_ctrl_16_commands_that_are_no_commands_fail,
@@ -152,6 +153,28 @@ fn commands_and_answers_are_cut_anywhere<P: Port>() {
         let (used, answer) = pieces(&rig, &mut queues, &bytes, &each, &vec![1; len]);
         assert_eq!((used as usize, answer[0], answer[len]), (len, OK, UNTOUCHED), "{class}.{command} in bytes");
     }
+}
+
+/// As Linux has them: class and number, data, ack and result are in buffers of their own.
+// spec: NET-COAL-02 NET-COAL-04 NET-STATS-01
+fn net_ctrl_01_results_are_behind_the_ack<P: Port>() {
+    let mut rig = rig::<P>();
+    let mut queues = rig.live(ALL);
+    assert_eq!(rig.order(&mut queues, COAL_VQ_SET, &queue_delay(1, 0x0403_0201, 0x0807_0605)), OK);
+    // What is reserved behind the index may be missing.
+    for data in [&[1, 0][..], &[1, 0, 0xaa, 0xbb]] {
+        let bytes = [&[COAL_VQ_GET.0, COAL_VQ_GET.1], data].concat();
+        let answered = pieces(&rig, &mut queues, &bytes, &[2], &[1, 8]);
+        assert_eq!(answered, (9, vec![OK, 1, 2, 3, 4, 5, 6, 7, 8, UNTOUCHED]));
+    }
+    // The control queue has no delay: an error has no result.
+    let answered = pieces(&rig, &mut queues, &[COAL_VQ_GET.0, COAL_VQ_GET.1, 4, 0], &[2], &[1, 8]);
+    assert_eq!(answered, (1, [&[ERR][..], &[UNTOUCHED; 9]].concat()));
+    let (used, answer) = pieces(&rig, &mut queues, &[STATS_QUERY.0, STATS_QUERY.1], &[], &[1, 8]);
+    assert_eq!((used, answer[0], answer[9]), (9, OK, UNTOUCHED));
+    // Statistics of the control queue, and basic ones of both directions, are always there.
+    let kinds = u64::from_le_bytes(answer[1..9].try_into().unwrap());
+    assert_eq!(kinds & (1 << 32 | 1 << 16 | 1), 1 << 32 | 1 << 16 | 1);
 }
 
 fn commands_are_served_one_after_the_other<P: Port>() {
