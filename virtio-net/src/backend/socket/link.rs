@@ -1,5 +1,6 @@
-//! When to connect again.
+//! When to connect again, and who has the connection.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long to wait before another attempt: twice as long each time, from the first of these to the second.
@@ -42,5 +43,30 @@ impl Attempts {
 
     pub(super) fn next(&self) -> Option<Instant> {
         self.next
+    }
+}
+
+/// What goes on from one queue to the next: the connection that none has now.
+#[derive(Debug)]
+pub(super) struct Spare<T>(Mutex<Option<T>>);
+
+impl<T> Spare<T> {
+    pub(super) fn new(connection: Option<T>) -> Spare<T> {
+        Spare(Mutex::new(connection))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn put(&self, connection: Option<T>) {
+        *self.lock() = connection;
+    }
+
+    /// Takes it for a queue. Where there is none, and `again` says that one can be made, that is to be tried now.
+    pub(super) fn take(&self, again: bool) -> (Option<T>, Attempts) {
+        let connection = self.lock().take();
+        let attempts = if connection.is_none() && again { Attempts::now() } else { Attempts::default() };
+        (connection, attempts)
     }
 }

@@ -5,7 +5,7 @@
 //! | `stream` | a stream, each frame with its length before it |
 //! | `datagram` | a frame in each datagram |
 //! | `incoming`, `outgoing` | frames that are there in part, and frames that did not go yet |
-//! | `link` | connecting, again and again |
+//! | `link` | connecting, again and again, and who has the connection |
 
 mod datagram;
 mod error;
@@ -49,6 +49,11 @@ impl Account {
         self.lost.fetch_add(frames as u64, Relaxed);
         self.log.log(log::Level::Info, format_args!("the network's socket is disconnected: {reason}"));
     }
+}
+
+/// There is one pair.
+fn only_pair(pair: u16) -> io::Result<()> {
+    if pair == 0 { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 /// The address of the socket at `path`.

@@ -6,8 +6,8 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use socket2::{SockAddr, Socket, Type};
 
@@ -15,9 +15,10 @@ pub(super) use self::queue::DatagramQueue;
 use super::super::sys;
 use super::super::{Capabilities, NetBackend, NetQueue};
 use super::error::SocketError;
+use super::link::Spare;
 use super::outgoing::Outgoing;
 use super::own_path::{Made, OwnPath};
-use super::{Account, address, new_socket, passed};
+use super::{Account, address, new_socket, only_pair, passed};
 
 /// Bytes that may wait in the socket, each way: systems where that is less than a frame need to be told.
 const SEND_BUFFER: usize = 1 << 20;
@@ -61,7 +62,7 @@ pub(super) struct Shared {
     address: Option<SockAddr>,
     greeting: Vec<u8>,
     /// What the queue that was had left, if it had a connection.
-    spare: Mutex<Option<Outgoing>>,
+    spare: Spare<Outgoing>,
     account: Account,
     _own: Option<Made>,
 }
@@ -88,7 +89,7 @@ impl UnixDgramBuilder {
         let path = self.peer.clone();
         let network = self.connect_later()?;
         network.shared.connect().map_err(|source| SocketError::Connect { path, source })?;
-        *network.shared.spare() = Some(Outgoing::default());
+        network.shared.spare.put(Some(Outgoing::default()));
         Ok(network)
     }
 
@@ -135,12 +136,12 @@ impl UnixDgram {
         let socket = passed(socket.into(), Type::DGRAM)?;
         set_buffers(&socket);
         let network = UnixDgram::new(socket, None, Vec::new(), None);
-        *network.shared.spare() = Some(Outgoing::default());
+        network.shared.spare.put(Some(Outgoing::default()));
         Ok(network)
     }
 
     fn new(socket: Socket, address: Option<SockAddr>, greeting: Vec<u8>, own: Option<Made>) -> UnixDgram {
-        let (socket, spare, account) = (Arc::new(socket), Mutex::new(None), Account::default());
+        let (socket, spare, account) = (Arc::new(socket), Spare::new(None), Account::default());
         UnixDgram { shared: Arc::new(Shared { socket, address, greeting, spare, account, _own: own }) }
     }
 
@@ -167,10 +168,6 @@ fn set_buffers(socket: &Socket) {
 }
 
 impl Shared {
-    fn spare(&self) -> std::sync::MutexGuard<'_, Option<Outgoing>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn connect(&self) -> io::Result<()> {
         let address = self.address.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         self.socket.connect(address)?;
@@ -187,9 +184,7 @@ impl NetBackend for UnixDgram {
     }
 
     fn open_queue(&self, pair: u16) -> io::Result<Box<dyn NetQueue>> {
-        if pair != 0 {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
+        only_pair(pair)?;
         Ok(Box::new(DatagramQueue::new(Arc::clone(&self.shared))))
     }
 }

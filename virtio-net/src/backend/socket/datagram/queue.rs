@@ -41,11 +41,7 @@ pub(in super::super) struct DatagramQueue {
 
 impl DatagramQueue {
     pub(in super::super) fn new(shared: Arc<Shared>) -> DatagramQueue {
-        let outgoing = shared.spare().take();
-        let attempts = match (&outgoing, &shared.address) {
-            (None, Some(_)) => Attempts::now(),
-            _ => Attempts::default(),
-        };
+        let (outgoing, attempts) = shared.spare.take(shared.address.is_some());
         DatagramQueue {
             shared,
             outgoing,
@@ -244,6 +240,6 @@ impl Drop for DatagramQueue {
     /// The next queue goes on with the connection.
     fn drop(&mut self) {
         self.push();
-        *self.shared.spare() = self.outgoing.take();
+        self.shared.spare.put(self.outgoing.take());
     }
 }

@@ -7,8 +7,8 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use socket2::{SockAddr, Socket, Type};
 
@@ -16,7 +16,8 @@ use self::connection::Connection;
 pub(super) use self::queue::StreamQueue;
 use super::super::{Capabilities, NetBackend, NetQueue};
 use super::error::SocketError;
-use super::{Account, address, new_socket, passed};
+use super::link::Spare;
+use super::{Account, address, new_socket, only_pair, passed};
 
 /// A network that another process has, behind a Unix stream socket: each frame with its length before it, in 4 bytes, the
 /// highest one first. QEMU has it as `-netdev stream`, and passt speaks it.
@@ -43,13 +44,13 @@ pub(super) struct Shared {
     /// Where to connect to again.
     address: Option<SockAddr>,
     /// The connection that no queue has now.
-    spare: Mutex<Option<Connection>>,
+    spare: Spare<Connection>,
     account: Account,
 }
 
 impl UnixStream {
     fn new(address: Option<SockAddr>, socket: Option<Socket>) -> UnixStream {
-        let spare = Mutex::new(socket.map(Connection::new));
+        let spare = Spare::new(socket.map(Connection::new));
         UnixStream { shared: Arc::new(Shared { address, spare, account: Account::default() }) }
     }
 
@@ -102,21 +103,13 @@ fn connect(address: &SockAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-impl Shared {
-    fn spare(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl NetBackend for UnixStream {
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
 
     fn open_queue(&self, pair: u16) -> io::Result<Box<dyn NetQueue>> {
-        if pair != 0 {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
+        only_pair(pair)?;
         Ok(Box::new(StreamQueue::new(Arc::clone(&self.shared))))
     }
 }

@@ -28,11 +28,7 @@ pub(in super::super) struct StreamQueue {
 
 impl StreamQueue {
     pub(in super::super) fn new(shared: Arc<Shared>) -> StreamQueue {
-        let connection = shared.spare().take();
-        let attempts = match (&connection, &shared.address) {
-            (None, Some(_)) => Attempts::now(),
-            _ => Attempts::default(),
-        };
+        let (connection, attempts) = shared.spare.take(shared.address.is_some());
         StreamQueue { shared, connection, attempts, version: 0 }
     }
 
@@ -107,6 +103,7 @@ impl StreamQueue {
             }
         }
     }
+
     /// Names what is waited for.
     pub(in super::super) fn watch(&self, interest: Interest, mut add: impl FnMut(Source, u8)) {
         let Some(connection) = &self.connection else {
@@ -187,6 +184,6 @@ impl Drop for StreamQueue {
     /// The next queue goes on with the connection.
     fn drop(&mut self) {
         self.push();
-        *self.shared.spare() = self.connection.take();
+        self.shared.spare.put(self.connection.take());
     }
 }
