@@ -61,8 +61,8 @@ pub(in crate::backend) fn read_packet(file: &File, prefix: &mut [u8], room: &mut
     let count = libc::c_int::try_from(pieces.len()).map_err(io::Error::other)?;
     // SAFETY: the array has `count` entries of the right layout (asserted above). What they point at is `prefix`, lent for
     // writing, or memory that the room borrows, which keeps it mapped for the whole call and has nothing in it but the
-    // device's own buffers and what the driver gave to be written. No reference into guest memory exists: a driver that
-    // writes it meanwhile changes bytes, no more.
+    // device's own buffers and what the driver gave to be written: a piece is one of these, or several that follow each
+    // other without a gap. No reference into guest memory exists: a driver that writes it meanwhile changes bytes, no more.
     let read = unsafe { libc::readv(file.as_raw_fd(), vectors, count) };
     let len = usize::try_from(read).map_err(|_| io::Error::last_os_error())?;
     let mut left = len;
