@@ -166,12 +166,12 @@ settings() {
     [ "$3" -gt 1 ] || return 0
     for pairs in 1 "$3"; do
         succeeds "$1/channels-$pairs" ethtool -L "$1" combined "$pairs"
-        # Each CPU sends by a queue of its own.
+        # Each CPU sends by a queue of its own; where it is another one that hears of what has arrived, some by that one's.
         for cpu in $(seq 0 $((pairs - 1))); do
             before=$(sent_by "$1" "$cpu")
             succeeds "$1/channels-$pairs-cpu-$cpu-tcp" taskset -c "$cpu" sh -c ". /net-guest.sh; data_to 10.0.$2.1 | grep -q $data_sha256"
             sent=$(($(sent_by "$1" "$cpu") - before))
-            if [ "$sent" -gt 10 ]; then pass "$1/channels-$pairs-queue-$cpu" "$sent"; else fail "$1/channels-$pairs-queue-$cpu" "$sent frames"; fi
+            if [ "$sent" -gt 3 ]; then pass "$1/channels-$pairs-queue-$cpu" "$sent"; else fail "$1/channels-$pairs-queue-$cpu" "$sent frames"; fi
         done
     done
     steering "$1" "$2"
