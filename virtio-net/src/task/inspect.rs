@@ -134,6 +134,9 @@ impl Inspector<'_> {
         let counters = self.counters;
         counters.rx_frames.add(1);
         counters.rx_bytes.add(len as u64);
+        if let Some(limit) = &self.shared.options.rx_rate {
+            limit.take(len as u64);
+        }
         let [flags, gso_type, ..] = give.words[0].to_le_bytes();
         if flags != 0 {
             self.count_work(NetHeader { flags, gso_type, ..NetHeader::default() }, len);

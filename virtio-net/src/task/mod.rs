@@ -246,9 +246,6 @@ impl PairTask {
             };
             match step {
                 Step::Frame { len } => {
-                    if let Some(limit) = limit {
-                        limit.take(len as u64);
-                    }
                     frames += 1;
                     bytes += len;
                 }

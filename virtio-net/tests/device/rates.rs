@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use virtio_core::testing::{Buffer, RingDriver};
 use virtio_net::{NetHeader, Rate, RateLimit};
 
-use crate::frames::{BROADCAST, OWN, plain};
+use crate::commands::{OK, RSS_CONFIG, rss};
+use crate::frames::{BROADCAST, GROUP, OWN, plain, tcp4};
+use crate::lifecycle::{LONG, long};
 use crate::network::Network;
 use crate::rig::*;
 
@@ -15,6 +17,10 @@ each_transport! {
     each_direction_has_its_own_limit,
     what_is_held_back_goes_on_by_itself,
     resets_and_pauses_do_not_wait_for_the_limit,
+    a_frame_for_another_pair_is_one_frame,
+    the_pieces_of_a_frame_are_what_the_driver_is_given,
+    a_frame_that_is_worked_on_is_one_frame,
+    what_the_driver_is_not_given_does_not_count,
 }
 
 /// None of these tests takes that long to fill a bucket by one.
@@ -118,4 +124,79 @@ fn resets_and_pauses_do_not_wait_for_the_limit<P: Port>() {
     rig.port.set_status(0);
     rig.runtime.poll();
     assert_eq!(rig.port.status(), 0);
+}
+
+/// Frames that the driver was given by pair 0, or by another, with the limit used up; and whether the limit has grown since `start`.
+fn given<P: Port>(queues: &Queues<P::Driver>, pair: usize, start: Instant) -> (usize, bool) {
+    (queues.rx[pair].waiting(), start.elapsed() > Duration::from_millis(900))
+}
+
+fn a_frame_for_another_pair_is_one_frame<P: Port>() {
+    let start = Instant::now();
+    for limit in [slow(6), RateLimit::new(None, Some(Rate { per_second: 1, burst: 550 }))] {
+        let mut rig = Rig::<P>::with(Network::new(2), |builder| builder.rss(true).receive_limit(limit));
+        let mut queues = rig.live(USUAL | CTRL_VQ | MQ | RSS);
+        assert_eq!(rig.order(&mut queues, RSS_CONFIG, &rss(0, &[0], 1, 2, &[])), OK);
+        (0..10).for_each(|_| _ = rig.post(&mut queues, 1, 2048));
+        for _ in 0..10 {
+            rig.arrive(0, NetHeader::default(), &plain(OWN, 100));
+        }
+        // 550 bytes are more than five frames and less than six.
+        let (given, late) = given::<P>(&queues, 1, start);
+        assert!(given == 6 || late, "{given} at once");
+        assert!(rig.network.state().pairs[0].coming.len() == 4 || late, "the others are not taken");
+    }
+}
+
+fn the_pieces_of_a_frame_are_what_the_driver_is_given<P: Port>() {
+    let start = Instant::now();
+    // Seven pieces, each with 54 bytes of headers; and one byte that a short frame may begin with.
+    for limit in [slow(8), RateLimit::new(None, Some(Rate { per_second: 1, burst: 7 * 54 + 10001 }))] {
+        let mut rig = Rig::<P>::with(Network::new(1), |builder| builder.receive_limit(limit));
+        let mut queues = rig.live(USUAL | GUEST_CSUM);
+        (0..12).for_each(|_| _ = rig.post(&mut queues, 0, 2048));
+        rig.arrive(0, LONG, &long());
+        for _ in 0..3 {
+            rig.arrive(0, NetHeader::default(), &plain(OWN, 100));
+        }
+        let (given, late) = given::<P>(&queues, 0, start);
+        assert!(given == 8 || late, "{given} at once");
+        assert_eq!(rig.handle.counts().rx_segmented, 7);
+    }
+}
+
+fn a_frame_that_is_worked_on_is_one_frame<P: Port>() {
+    let start = Instant::now();
+    let mut rig = Rig::<P>::with(Network::new(1), |builder| builder.receive_limit(slow(4)));
+    let mut queues = rig.live(USUAL);
+    (0..8).for_each(|_| _ = rig.post(&mut queues, 0, 2048));
+    let header = NetHeader { gso_type: 0, gso_size: 0, ..LONG };
+    for _ in 0..8 {
+        rig.arrive(0, header, &tcp4(OWN, 1000, &[7; 100]));
+    }
+    let (given, late) = given::<P>(&queues, 0, start);
+    assert!(given == 4 || late, "{given} at once");
+    assert!(rig.handle.counts().rx_csum_completed == 4 || late);
+}
+
+fn what_the_driver_is_not_given_does_not_count<P: Port>() {
+    let start = Instant::now();
+    let mut rig = Rig::<P>::with(Network::new(1), |builder| builder.receive_limit(slow(2)));
+    let mut queues = rig.live(USUAL | CTRL_VQ | CTRL_RX);
+    (0..8).for_each(|_| _ = rig.post(&mut queues, 0, 2048));
+    for _ in 0..50 {
+        rig.arrive(0, NetHeader::default(), &plain(GROUP, 100));
+    }
+    rig.handle.set_link(false);
+    for _ in 0..50 {
+        rig.arrive(0, NetHeader::default(), &plain(OWN, 100));
+    }
+    rig.handle.set_link(true);
+    for _ in 0..8 {
+        rig.arrive(0, NetHeader::default(), &plain(OWN, 100));
+    }
+    let counts = rig.handle.counts();
+    assert_eq!((counts.rx_filtered_mac, counts.rx_link_down), (50, 50));
+    let (given, late) = given::<P>(&queues, 0, start);
+    assert!(given == 2 || late, "{given} at once");
 }
