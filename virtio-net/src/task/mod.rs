@@ -378,6 +378,7 @@ impl QueueTask for PairTask {
             // NET-MQ-03: what waits for its buffers goes elsewhere.
             wake.signal();
         }
+        self.receiver.delivery.rest();
         self.adopted = false;
         self.shared.rest(self.pair);
         Next::Done

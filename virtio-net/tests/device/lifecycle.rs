@@ -20,6 +20,7 @@ each_transport! {
     removal_ends_all_traffic,
     a_paused_device_moves_nothing_and_loses_nothing,
     a_frame_that_is_half_given_goes_on_after_a_pause,
+    a_driver_is_not_waited_for_while_it_is_paused,
     memory_is_changed_at_once_whatever_waits,
     pairs_on_threads_of_their_own,
 }
@@ -176,6 +177,28 @@ fn a_frame_that_is_half_given_goes_on_after_a_pause<P: Port>() {
         payload.extend(&rig.got(&mut queues, 0, place).expect("a piece").1[54..]);
     }
     assert_eq!(payload, long()[54..]);
+}
+
+fn a_driver_is_not_waited_for_while_it_is_paused<P: Port>() {
+    let mut rig = Rig::<P>::new();
+    let mut queues = rig.live(USUAL | MRG_RXBUF);
+    rig.post(&mut queues, 0, 100);
+    let start = Instant::now();
+    let frame = plain(OWN, 600);
+    rig.arrive(0, NetHeader::default(), &frame);
+    rig.port.host().pause(Duration::from_secs(1)).expect("nothing is in flight");
+    // Longer than a frame waits for a driver that runs.
+    while start.elapsed() < Duration::from_millis(1100) {
+        thread::yield_now();
+    }
+    let end = Instant::now();
+    rig.port.host().resume();
+    rig.runtime.poll();
+    let late = end.elapsed() > Duration::from_millis(900);
+    assert!(rig.handle.counts().rx_no_fit == 0 || late, "it is given up");
+    rig.post(&mut queues, 0, 1000);
+    let late = end.elapsed() > Duration::from_millis(900);
+    assert!(queues.rx[0].waiting() == 2 || late, "it is given to the driver");
 }
 
 fn memory_is_changed_at_once_whatever_waits<P: Port>() {

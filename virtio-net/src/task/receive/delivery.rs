@@ -52,6 +52,11 @@ impl Delivery {
         !matches!(std::mem::take(&mut self.waiting), Waiting::Nothing)
     }
 
+    /// The task rests for a while, which does not count as waiting for the driver.
+    pub(in crate::task) fn rest(&mut self) {
+        self.since = None;
+    }
+
     pub(in crate::task) fn begin_run(&mut self) {
         self.used = 0;
     }
