@@ -54,7 +54,7 @@ virtio_core::counters! {
     rx_short,
     /// Frames from the network that are longer than the MTU.
     rx_oversize,
-    /// Frames that fit no buffer, or not all of the ring's.
+    /// Frames that fit no buffer, or not all of the ring's; or for which there were some buffers, and for a second no more.
     rx_no_fit,
     /// Frames that are not for the driver, by its addresses.
     rx_filtered_mac,
@@ -64,13 +64,14 @@ virtio_core::counters! {
     rx_link_down,
     /// Frames for queues that are not there, or are being reset.
     rx_no_queue,
-    /// Frames for another pair, whose task did not take them in time.
+    /// Frames for another pair that has far too many already. Who receives for it waits before that, unless the frames are those of
+    /// pairs that the driver has just disabled.
     rx_steering_full,
     /// Buffers for frames that could not be used: too small, not to be written, or no memory.
     rx_bad_buffer,
     /// Times that receiving failed.
     rx_failed,
-    /// Times that receiving waited for buffers.
+    /// Times that receiving waited for buffers: of the pair itself, or of one that it had received enough frames for.
     rx_blocked,
     /// Times that receiving waited for the rate limit.
     rx_throttled,

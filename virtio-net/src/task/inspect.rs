@@ -1,6 +1,8 @@
 //! What becomes of a frame from the network.
 
-use super::mailbox::OwnedFrame;
+use std::cell::Cell;
+
+use super::mailbox::{Mailbox, OwnedFrame, Pushed};
 use crate::NetHeader;
 use crate::counters::Counters;
 use crate::filter::Refusal;
@@ -45,6 +47,8 @@ pub(super) struct Inspector<'a> {
     pub(super) link_up: bool,
     /// All frames that come by this pair are for its own queue: see [`Plan::is_steered`].
     pub(super) own: bool,
+    /// The pair that was handed enough frames for now.
+    pub(super) crowded: &'a Cell<Option<u16>>,
 }
 
 impl Inspector<'_> {
@@ -160,9 +164,22 @@ impl Inspector<'_> {
     /// Hands a frame to another pair's task.
     pub(super) fn hand_over(&self, pair: u16, frame: OwnedFrame) {
         let mailbox = self.shared.mailboxes.get(usize::from(pair));
-        if !mailbox.is_some_and(|mailbox| mailbox.push(frame)) {
-            self.counters.rx_steering_full.add(1);
+        let wake = self.shared.wakes.get(usize::from(self.pair));
+        match mailbox.zip(wake).map(|(mailbox, wake)| mailbox.push(frame, self.pair, wake)) {
+            Some(Pushed::Taken) => {}
+            Some(Pushed::Enough) => self.crowded.set(Some(pair)),
+            Some(Pushed::Refused) | None => self.counters.rx_steering_full.add(1),
         }
+    }
+
+    /// Whether the pair that was handed enough still has that. This task is woken when it has not.
+    pub(super) fn is_crowded(&self) -> bool {
+        let full = |pair| self.shared.mailboxes.get(usize::from(pair)).is_some_and(Mailbox::is_full);
+        let crowded = self.crowded.get().is_some_and(full);
+        if !crowded {
+            self.crowded.set(None);
+        }
+        crowded
     }
 
     /// The pair whose receive queue a frame is for; none where that takes none.

@@ -1,6 +1,12 @@
 //! Frames that one pair's task hands to another's.
+//!
+//! A task that has handed over enough of them takes no more from the network until there is room. It goes on with those that
+//! others have handed to it: so two that wait for each other both get on.
 
-use std::collections::VecDeque;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,10 +14,12 @@ use virtio_core::Event;
 
 use crate::NetHeader;
 
-/// Frames that wait for one task; more than these are dropped.
+/// Frames that wait for one task, before those who hand them over are to wait themselves.
 const MOST_FRAMES: usize = 1024;
 /// Bytes of them.
 const MOST_BYTES: usize = 4 << 20;
+/// So many times as much is dropped.
+const TOO_MUCH: usize = 2;
 
 /// A frame in memory of the device's own.
 #[derive(Debug, Default)]
@@ -34,6 +42,25 @@ struct State {
     bytes: usize,
     /// Wakes the task, while there is one.
     wake: Option<Event>,
+    /// The tasks of these pairs wait for room, and are woken by these.
+    waiting: BTreeMap<u16, Event>,
+}
+
+/// What became of a frame that was handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It is there.
+    Taken,
+    /// So it is, and it was enough: who handed it over is woken when there is room for more.
+    Enough,
+    /// It is lost: there is far too much, or no task.
+    Refused,
+}
+
+impl State {
+    fn has(&self, frames: usize, bytes: usize) -> bool {
+        self.frames.len() >= frames || self.bytes >= bytes
+    }
 }
 
 impl Mailbox {
@@ -51,22 +78,32 @@ impl Mailbox {
         std::mem::take(&mut *self.state()).frames.len()
     }
 
-    /// Hands over a frame; whether there was room.
-    pub(crate) fn push(&self, frame: OwnedFrame) -> bool {
+    /// Takes a frame from the task of pair `from`, which is woken by `waker` when it has to wait.
+    pub(crate) fn push(&self, frame: OwnedFrame, from: u16, waker: &Event) -> Pushed {
         let mut state = self.state();
-        let Some(wake) = state.wake.clone() else { return false };
-        if state.frames.len() >= MOST_FRAMES || state.bytes + frame.bytes.len() > MOST_BYTES {
-            return false;
+        let Some(wake) = state.wake.clone() else { return Pushed::Refused };
+        if state.has(TOO_MUCH * MOST_FRAMES, TOO_MUCH * MOST_BYTES) {
+            return Pushed::Refused;
         }
         let was_empty = state.frames.is_empty();
         self.any.store(true, Ordering::Release);
         state.bytes += frame.bytes.len();
         state.frames.push_back(frame);
+        let enough = state.has(MOST_FRAMES, MOST_BYTES);
+        if enough {
+            state.waiting.insert(from, waker.clone());
+        }
         drop(state);
         if was_empty {
             wake.signal();
         }
-        true
+        if enough { Pushed::Enough } else { Pushed::Taken }
+    }
+
+    /// Whether there is enough for now.
+    pub(crate) fn is_full(&self) -> bool {
+        let state = self.state();
+        state.wake.is_some() && state.has(MOST_FRAMES, MOST_BYTES)
     }
 
     #[inline]
@@ -81,6 +118,11 @@ impl Mailbox {
             return None;
         };
         state.bytes -= frame.bytes.len();
+        if !state.waiting.is_empty() && !state.has(MOST_FRAMES / 2, MOST_BYTES / 2) {
+            let waiting = std::mem::take(&mut state.waiting);
+            drop(state);
+            waiting.values().for_each(Event::signal);
+        }
         Some(frame)
     }
 }

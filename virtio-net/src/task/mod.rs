@@ -8,6 +8,7 @@ mod mailbox;
 mod receive;
 mod transmit;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,8 @@ pub(crate) struct PairTask {
     more: bool,
     /// The rate limit holds back what the network may have.
     throttled: bool,
+    /// A pair has been handed so many frames that it has to take some first.
+    crowded: Cell<Option<u16>>,
     /// When a network that has failed is tried again.
     retry: Option<Instant>,
     /// What the link was told last of whether somebody is at the network's other end.
@@ -112,6 +115,7 @@ impl PairTask {
             receiver: Receiver::new(),
             more: true,
             throttled: false,
+            crowded: Cell::new(None),
             retry: None,
             connected: None,
             blocked: false,
@@ -201,13 +205,13 @@ impl PairTask {
     /// then what the network has. Where frames are left, `wish` says what for.
     fn receive(&mut self, wish: &mut Wish) -> u32 {
         let usable = self.receives();
-        let PairTask { shared, plan, pair, queues, rx, engine, receiver, more, throttled, retry, .. } = self;
+        let PairTask { shared, plan, pair, queues, rx, engine, receiver, more, throttled, crowded, retry, .. } = self;
         let place = usize::from(*pair);
         let (Some(counters), Some(mailbox)) = (shared.counters.get(place), shared.mailboxes.get(place)) else {
             return 0;
         };
         let own = usable && *pair < plan.pairs && plan.is_steered(shared.network_steers);
-        let by = Inspector { plan, shared, counters, pair: *pair, usable, own, link_up: shared.is_link_up() };
+        let by = Inspector { plan, shared, counters, pair: *pair, usable, own, link_up: shared.is_link_up(), crowded };
         let mut queue = rx.and_then(|rx| queues.get_mut(rx)).filter(|_| usable);
         let mut engine = engine.as_deref_mut().filter(|_| retry.is_none());
         let limit = shared.options.rx_rate.as_ref();
@@ -232,6 +236,10 @@ impl PairTask {
             let step = if receiver.delivery.is_waiting() {
                 receiver.delivery.go_on(&by, queue.as_deref_mut())
             } else {
+                if by.is_crowded() {
+                    counters.rx_blocked.add(1);
+                    break;
+                }
                 let Some(engine) = engine.as_deref_mut().filter(|_| *more) else { break };
                 match receiver.receive(&by, queue.as_deref_mut(), engine) {
                     Ok(step) => {
@@ -279,12 +287,18 @@ impl PairTask {
                 self.connected = Some(connected);
                 self.shared.connect_link(connected);
             }
-            // A frame that waits for buffers is in the way of what the network wants to be looked after for.
-            if !self.receiver.delivery.is_waiting() {
+            // A frame that waits for buffers is in the way of what the network wants to be looked after for, as is all that
+            // it is not asked for.
+            if !self.receiver.delivery.is_waiting() && !self.is_held() {
                 wish.at(engine.deadline());
             }
         }
         wish.at(self.retry);
+    }
+
+    /// Whether the network is left alone for now, whatever it has.
+    fn is_held(&self) -> bool {
+        self.throttled || self.crowded.get().is_some() || self.retry.is_some()
     }
 
     /// Says what to wait for, if that has changed.
@@ -357,8 +371,7 @@ impl QueueTask for PairTask {
         let blocked = self.receiver.delivery.is_waiting();
         self.stuck = blocked && (self.stuck || self.blocked && !any && cx.is_ready(RECEIVE));
         self.blocked = blocked;
-        let receive = !self.stuck && !self.throttled && self.retry.is_none();
-        let interest = Interest { receive, send: sent.full };
+        let interest = Interest { receive: !self.stuck && !self.is_held(), send: sent.full };
         self.wait_for(interest, cx);
         match wish {
             Wish { again: true, .. } => Next::Again,

@@ -39,6 +39,7 @@ mod coalescing;
 mod commands;
 mod config;
 mod control;
+mod crowds;
 mod faults;
 mod filters;
 mod frames;

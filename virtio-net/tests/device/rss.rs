@@ -26,21 +26,21 @@ each_transport! {
 }
 
 /// The key that published examples are made with.
-const KEY: [u8; 40] = [
+pub(crate) const KEY: [u8; 40] = [
     0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b,
     0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac,
     0x01, 0xfa,
 ];
 const ALL_TYPES: u32 = 0x1ff;
 const IPV4: u32 = 1;
-const TCPV4: u32 = 2;
+pub(crate) const TCPV4: u32 = 2;
 
 const HASHES: Features = Features::from_bits(USUAL.bits() | CTRL_VQ.bits() | HASH_REPORT.bits());
 const SCALED: Features = Features::from_bits(HASHES.bits() | RSS.bits() | MQ.bits());
 
 /// Of a published example over IPv4: source, its port, destination, its port, the hash without ports, and with them.
-type V4 = ([u8; 4], u16, [u8; 4], u16, u32, u32);
-const V4: [V4; 5] = [
+pub(crate) type V4 = ([u8; 4], u16, [u8; 4], u16, u32, u32);
+pub(crate) const V4: [V4; 5] = [
     ([66, 9, 149, 187], 2794, [161, 142, 100, 80], 1766, 0x323e_8fc2, 0x51cc_c178),
     ([199, 92, 111, 2], 14230, [65, 69, 140, 83], 4739, 0xd718_262a, 0xc626_b0ea),
     ([24, 19, 198, 95], 12898, [12, 22, 207, 184], 38024, 0xd2d0_a5de, 0x5c2b_394a),
