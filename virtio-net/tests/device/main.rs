@@ -46,8 +46,14 @@ mod frames;
 mod gather;
 mod guest_offloads;
 mod headers;
+#[cfg(all(feature = "tap", feature = "socket", target_os = "linux"))]
+mod host;
+#[cfg(all(feature = "tap", feature = "socket", target_os = "linux"))]
+mod level;
 mod lifecycle;
 mod link;
+#[cfg(all(feature = "tap", feature = "socket", target_os = "linux"))]
+mod looped;
 mod network;
 mod offloads;
 mod on;
@@ -61,6 +67,8 @@ mod rss;
 mod state;
 mod statistics;
 mod sys;
+#[cfg(all(feature = "tap", feature = "socket", target_os = "linux"))]
+mod tap;
 mod threads;
 mod tiny;
 mod traffic;

@@ -1,0 +1,137 @@
+//! A host with a network of its own, that has a tap and speaks UDP over it.
+
+use std::io::{ErrorKind, Write};
+use std::net::UdpSocket;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::frames::BROADCAST;
+use crate::packets::{UDP, ipv4, udp};
+use crate::sys;
+
+/// What the host has on the tap, and what the driver says that it has.
+const HOST: [u8; 4] = [10, 0, 0, 1];
+const DRIVER: [u8; 4] = [10, 0, 0, 2];
+const EVERYBODY: [u8; 4] = [10, 0, 0, 255];
+const PORT: u16 = 4000;
+
+/// Runs a test in a network of its own, if this user can.
+pub(crate) fn in_a_network(test: impl FnOnce() + Send) {
+    if !sys::is_root() {
+        return left_out("only root can make network namespaces");
+    }
+    if !std::path::Path::new("/dev/net/tun").exists() {
+        return left_out("there is no /dev/net/tun");
+    }
+    // One at a time: a child of another test has the open files of this one until its program starts.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let ended = thread::scope(|scope| {
+        let run = || {
+            sys::leave_the_host().expect("a network namespace");
+            for which in ["default", "all"] {
+                // Or the host says something by itself at times.
+                let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1");
+            }
+            test();
+        };
+        scope.spawn(run).join()
+    });
+    if let Err(panic) = ended {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Says that a test cannot be done here; fails where all have to be.
+fn left_out(why: &str) {
+    let all = std::env::var("VIRTIO_TEST_TOOLS").is_ok_and(|tools| tools == "all");
+    assert!(!all || !sys::is_root(), "VIRTIO_TEST_TOOLS=all, but {why}");
+    // Past the test's capture, so that it is seen.
+    let _ = writeln!(std::io::stderr(), "left out, because {why}: {:?}", thread::current().name());
+}
+
+/// Runs a program with these arguments, which has to succeed; what it says.
+pub(crate) fn run(command: &str) -> String {
+    let mut words = command.split(' ');
+    let output = Command::new(words.next().unwrap()).args(words).output().expect("a program");
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("a text")
+}
+
+/// Makes a tap that is up, with the host's address.
+pub(crate) fn make_tap() {
+    run("ip tuntap add vm0 mode tap");
+    run("ip addr add 10.0.0.1/24 brd + dev vm0");
+    run("ip link set vm0 up");
+}
+
+/// Waits until the host sends by an interface that was opened or set up just now.
+pub(crate) fn until_in_use(interface: &str) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !run(&format!("ip -o link show {interface}")).contains("state UP") {
+        assert!(Instant::now() < end, "{interface} is not in use");
+        thread::yield_now();
+    }
+}
+
+/// Speaks with whatever is on the tap.
+pub(crate) struct Host(UdpSocket);
+
+impl Host {
+    pub(crate) fn new() -> Host {
+        let socket = UdpSocket::bind(("0.0.0.0", PORT)).expect("a socket");
+        socket.set_broadcast(true).expect("broadcasts");
+        socket.set_read_timeout(Some(Duration::from_millis(1))).expect("a timeout");
+        Host(socket)
+    }
+
+    /// Sends this to everybody.
+    pub(crate) fn send(&self, content: &[u8]) {
+        self.0.send_to(content, ("10.0.0.255", PORT + 1)).expect("it is sent");
+    }
+
+    /// What came from the driver, if something did.
+    pub(crate) fn receive(&self) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; 65536];
+        match self.0.recv_from(&mut bytes) {
+            Ok((len, from)) => {
+                assert_eq!(from.ip().to_string(), "10.0.0.2");
+                bytes.truncate(len);
+                Some(bytes)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// A frame of the driver's with this for the host, to everybody.
+pub(crate) fn to_host(content: &[u8]) -> Vec<u8> {
+    around(BROADCAST, EVERYBODY, content)
+}
+
+/// The same to an interface with the host's address, by its own.
+pub(crate) fn to_interface(mac: [u8; 6], content: &[u8]) -> Vec<u8> {
+    around(mac, HOST, content)
+}
+
+fn around(mac: [u8; 6], address: [u8; 4], content: &[u8]) -> Vec<u8> {
+    let mut datagram = udp((PORT + 1, PORT), content);
+    // Not summed, which `ipv4` would begin.
+    let mut packet = ipv4(DRIVER, address, UDP, &datagram);
+    datagram[6..8].fill(0);
+    packet.truncate(20);
+    packet.extend(datagram);
+    let mut frame = crate::packets::frame(&packet);
+    frame[..6].copy_from_slice(&mac);
+    frame
+}
+
+/// What the host has sent in a frame, if that is of this test's.
+pub(crate) fn content(frame: &[u8]) -> Option<&[u8]> {
+    let ours = frame.get(..6) == Some(&BROADCAST) && frame.get(30..34) == Some(&EVERYBODY);
+    let len = usize::from(u16::from_be_bytes([*frame.get(38)?, *frame.get(39)?])).checked_sub(8)?;
+    frame.get(42..42 + len).filter(|_| ours)
+}
