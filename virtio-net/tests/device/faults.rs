@@ -7,7 +7,7 @@ use virtio_net::NetHeader;
 
 use crate::frames::{BROADCAST, OWN, plain, tcp4};
 use crate::lifecycle::{LONG, long};
-use crate::network::Network;
+use crate::network::{Fault, Network};
 use crate::rig::*;
 
 each_transport! {
@@ -296,7 +296,7 @@ fn a_network_without_anybody_takes_the_link_down<P: Port>() {
     assert!(rig.send(&mut queues, 0, &NetHeader::default(), &plain(BROADCAST, 60)).is_some());
     assert_eq!((rig.handle.counts().tx_link_down, rig.network.sent(0).len()), (1, 0));
     rig.network.state().pairs[0].connected = true;
-    rig.network.state().pairs[0].receive_error = Some(io::ErrorKind::ConnectionReset);
+    rig.network.state().pairs[0].receive_error = Some(Fault::Kind(io::ErrorKind::ConnectionReset));
     rig.arrive(0, NetHeader::default(), &plain(OWN, 60));
     assert_eq!((rig.config(6), rig.handle.is_link_up()), ([1, 0], true));
     assert!(rig.send(&mut queues, 0, &NetHeader::default(), &plain(BROADCAST, 60)).is_some());

@@ -40,6 +40,7 @@ mod commands;
 mod config;
 mod control;
 mod crowds;
+mod errors;
 mod faults;
 mod filters;
 mod frames;

@@ -43,9 +43,9 @@ pub(crate) struct Pair {
     /// Frames that may still be sent before there is no room.
     pub(crate) room: usize,
     /// What sending fails with.
-    pub(crate) send_error: Option<io::ErrorKind>,
+    pub(crate) send_error: Option<Fault>,
     /// What receiving fails with, once.
-    pub(crate) receive_error: Option<io::ErrorKind>,
+    pub(crate) receive_error: Option<Fault>,
     pub(crate) connected: bool,
     pub(crate) flushes: usize,
     /// Times that the device asked for a frame.
@@ -54,6 +54,23 @@ pub(crate) struct Pair {
     hold: Option<(Sender<()>, Receiver<()>)>,
     arrival: Event,
     space: Event,
+}
+
+/// What a network fails with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    Kind(io::ErrorKind),
+    /// As the system numbers it.
+    System(i32),
+}
+
+impl From<Fault> for io::Error {
+    fn from(fault: Fault) -> io::Error {
+        match fault {
+            Fault::Kind(kind) => kind.into(),
+            Fault::System(number) => io::Error::from_raw_os_error(number),
+        }
+    }
 }
 
 impl Network {

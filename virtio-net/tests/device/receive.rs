@@ -4,6 +4,7 @@ use virtio_core::testing::{Buffer, RingDriver};
 use virtio_net::{GsoType, NetHeader};
 
 use crate::frames::{BROADCAST, OWN, plain, tcp4, tcp4_is_complete};
+use crate::network::Fault;
 use crate::rig::*;
 
 each_transport! {
@@ -174,7 +175,7 @@ fn a_network_that_fails_is_tried_again<P: Port>() {
     let mut rig = Rig::<P>::new();
     let mut queues = rig.live(USUAL);
     let at = rig.post(&mut queues, 0, 2048);
-    rig.network.state().pairs[0].receive_error = Some(std::io::ErrorKind::NotConnected);
+    rig.network.state().pairs[0].receive_error = Some(Fault::Kind(std::io::ErrorKind::NotConnected));
     rig.arrive(0, NetHeader::default(), &plain(BROADCAST, 60));
     assert_eq!((rig.handle.counts().rx_failed, queues.rx[0].waiting()), (1, 0));
     while queues.rx[0].waiting() == 0 {

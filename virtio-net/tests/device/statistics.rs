@@ -6,7 +6,7 @@ use virtio_net::{Duplex, GsoType, NetHeader};
 
 use crate::commands::*;
 use crate::frames::{BROADCAST, OWN, plain};
-use crate::network::Network;
+use crate::network::{Fault, Network};
 use crate::packets::*;
 use crate::rig::*;
 
@@ -190,7 +190,7 @@ fn what_is_dropped_is_counted<P: Port>() {
     rig.arrive(0, NetHeader::default(), &plain(OWN, 60));
     rig.send(&mut queues, 0, &NetHeader::default(), &plain(BROADCAST, 60));
     rig.handle.set_link(true);
-    rig.network.state().pairs[0].send_error = Some(std::io::ErrorKind::BrokenPipe);
+    rig.network.state().pairs[0].send_error = Some(Fault::Kind(std::io::ErrorKind::BrokenPipe));
     rig.send(&mut queues, 0, &NetHeader::default(), &plain(BROADCAST, 60));
     rig.send_bytes(&mut queues, 0, &[0; 20]);
     let replies = get(&rig, &mut queues, &[(0, RX_BASIC), (1, TX_BASIC)], 1000).unwrap();

@@ -4,6 +4,7 @@ use virtio_core::testing::{Buffer, RingDriver};
 use virtio_net::{GsoType, NetHeader};
 
 use crate::frames::{BROADCAST, plain, tcp4};
+use crate::network::Fault;
 use crate::rig::*;
 
 each_transport! {
@@ -135,7 +136,7 @@ fn a_network_without_room_has_the_driver_wait<P: Port>() {
 fn a_network_that_fails_costs_the_frame<P: Port>() {
     let mut rig = Rig::<P>::new();
     let mut queues = rig.live(USUAL);
-    rig.network.state().pairs[0].send_error = Some(std::io::ErrorKind::BrokenPipe);
+    rig.network.state().pairs[0].send_error = Some(Fault::Kind(std::io::ErrorKind::BrokenPipe));
     assert!(rig.send(&mut queues, 0, &NetHeader::default(), &plain(BROADCAST, 60)).is_some());
     assert_eq!(rig.handle.counts().tx_failed, 1);
     rig.network.state().pairs[0].send_error = None;
