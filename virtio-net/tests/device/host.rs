@@ -62,7 +62,12 @@ pub(crate) fn run(command: &str) -> String {
 
 /// Makes a tap that is up, with the host's address.
 pub(crate) fn make_tap() {
-    run("ip tuntap add vm0 mode tap");
+    make_tap_with("");
+}
+
+/// The same with options of `ip tuntap`.
+pub(crate) fn make_tap_with(options: &str) {
+    run(format!("ip tuntap add vm0 mode tap {options}").trim_end());
     run("ip addr add 10.0.0.1/24 brd + dev vm0");
     run("ip link set vm0 up");
 }

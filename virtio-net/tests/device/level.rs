@@ -12,8 +12,9 @@ use virtio_core::testing::{Buffer, RingDriver};
 use virtio_net::backend::{Interest, Packet, Received, Room, SendError};
 use virtio_net::{Capabilities, NetBackend, NetHeader, NetQueue, Rate, RateLimit, Tap, UnixDgram};
 
+use crate::commands::{PAIRS_SET, RSS_CONFIG, rss};
 use crate::frames::{BROADCAST, OWN, plain};
-use crate::host::{Host, in_a_network, make_tap, until_in_use};
+use crate::host::{Host, in_a_network, make_tap, make_tap_with, until_in_use};
 use crate::looped::{Driver, Looped};
 use crate::rig::*;
 
@@ -236,5 +237,42 @@ fn a_tap_waits_for_the_limit() {
         let tap = Tap::open("vm0").expect("a tap");
         until_in_use("vm0");
         waits_for_the_limit(tap, 100, sender(Host::new()));
+    });
+}
+
+#[test]
+fn a_tap_waits_for_another_pair() {
+    in_a_network(|| {
+        make_tap_with("multi_queue");
+        let tap = Tap::by_name("vm0").pairs(2).open().expect("a tap");
+        until_in_use("vm0");
+        let mut looped = Looped::new(tap, |builder| builder.pairs(2).rss(true));
+        let mut queues = looped.rig.live(USUAL | CTRL_VQ | MQ | RSS);
+        looped.settle();
+        looped.order(&mut queues, PAIRS_SET, &[2, 0]);
+        // To see which pair the tap gives frames to; the driver wants them in the other one.
+        let places = [0, 1].map(|pair| looped.rig.post(&mut queues, pair, 2048));
+        let mut send = sender(Host::new());
+        send(u32::MAX);
+        looped.until(|| queues.rx.iter().any(|ring| ring.waiting() > 0));
+        let to = usize::from(queues.rx[0].used().is_some());
+        looped.order(&mut queues, RSS_CONFIG, &rss(0, &[0], to as u16, 2, &[]));
+        let mut at = places[to];
+        for number in 0..1400 {
+            send(number);
+            if number % 100 == 0 {
+                looped.settle();
+            }
+        }
+        looped.settle();
+        for number in 0..1400_u32 {
+            looped.until(|| queues.rx[to].waiting() > 0);
+            let (_, frame) = looped.rig.got(&mut queues, to as u16, at).expect("a frame");
+            assert!(frame.ends_with(&number.to_le_bytes()), "frame {number}");
+            at = looped.rig.post(&mut queues, to as u16, 2048);
+        }
+        let counts = looped.rig.handle.counts();
+        assert_eq!((counts.rx_frames, counts.rx_steering_full, looped.rig.handle.network_overflows()), (1401, 0, 0));
+        assert!(counts.rx_blocked < 10_000, "the tasks looked {} times", counts.rx_blocked);
     });
 }

@@ -11,9 +11,10 @@ use virtio_core::{DeviceHost, InlineRuntime, LoopRuntime};
 use virtio_mmio::testing::Mmio;
 use virtio_net::{MacAddress, Net, NetBackend, NetBuilder, NetHeader};
 
+use crate::commands::{Command, OK};
 use crate::frames::OWN;
 use crate::network::Network;
-use crate::rig::{Queues, Rig};
+use crate::rig::{Queues, Rig, UNTOUCHED};
 
 /// Turns in which a task comes to rest, whatever it has to do.
 const MOST: usize = 100;
@@ -57,6 +58,20 @@ impl Looped {
             }
         }
         turns
+    }
+
+    /// Has a command executed.
+    pub(crate) fn order(&self, queues: &mut Queues<Driver>, (class, command): Command, data: &[u8]) {
+        let index = 2 * queues.rx.len() as u16;
+        let control = queues.control.as_mut().expect("a control queue");
+        let bytes = [&[class, command], data].concat();
+        let (at, answer) = (self.rig.memory.place(&bytes), self.rig.memory.place(&[UNTOUCHED]));
+        control
+            .add(&[Buffer::readable(at, bytes.len() as u32), Buffer::writable(answer, 1)])
+            .expect("room in the ring");
+        control.kick(|| self.rig.port.notify(index));
+        self.settle();
+        assert!(control.used().is_some_and(|used| used.len == 1) && self.rig.memory.bytes(answer, 1) == [OK]);
     }
 
     /// Sends a frame; whether it went.
