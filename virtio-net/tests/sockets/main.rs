@@ -3,7 +3,9 @@
 #![cfg(all(feature = "socket", target_os = "linux"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
+mod folder;
 mod passt;
+mod qemu;
 mod signal;
 mod sys;
 

@@ -1,15 +1,14 @@
 //! A real network that needs no rights: passt, as a user who has none.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use virtio_net::backend::NetQueue;
 use virtio_net::{NetBackend, UnixStream};
 
+use crate::folder::{Folder, left_out};
 use crate::{receive, send, sys};
 
 /// Longer than anything takes here.
@@ -47,22 +46,6 @@ impl Drop for Passt {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Says that the test cannot be done here; fails where all have to be.
-fn left_out(why: &str) {
-    let all = std::env::var("VIRTIO_TEST_TOOLS").is_ok_and(|tools| tools == "all");
-    assert!(!all || !sys::is_root(), "VIRTIO_TEST_TOOLS=all, but {why}");
-    // Past the test's capture, so that it is seen.
-    let _ = writeln!(std::io::stderr(), "left out, because {why}: {:?}", std::thread::current().name());
 }
 
 /// Asks who has the address of the gateway.
@@ -106,10 +89,8 @@ fn passt_answers_and_may_be_started_again() {
             return left_out(&format!("there is no {program}"));
         }
     }
-    let folder = Folder(std::env::temp_dir().join(format!("virtio-net-passt-{}", std::process::id())));
-    fs::create_dir(&folder.0).expect("a folder");
-    fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o777)).expect("permissions");
-    let socket = folder.0.join("socket");
+    let folder = Folder::new("passt");
+    let socket = folder.path().join("socket");
 
     let mut passt = Some(Passt::start(&socket));
     let network = UnixStream::connect(&socket).expect("a network");

@@ -2,6 +2,7 @@
 
 mod cutting;
 mod datagram;
+mod listening;
 mod opening;
 mod rig;
 mod stream;

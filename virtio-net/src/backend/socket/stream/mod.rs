@@ -17,14 +17,15 @@ pub(super) use self::queue::StreamQueue;
 use super::super::{Capabilities, NetBackend, NetQueue};
 use super::error::SocketError;
 use super::link::Spare;
-use super::{Account, address, new_socket, only_pair, passed};
+use super::own_path::{Made, OwnPath};
+use super::{Account, address, new_socket, only_pair, passed, prepare};
 
 /// A network that another process has, behind a Unix stream socket: each frame with its length before it, in 4 bytes, the
 /// highest one first. QEMU has it as `-netdev stream`, and passt speaks it.
 ///
 /// Several frames go, and come, in one system call. There are no offloads. When the process goes, the link is down, what is
 /// sent meanwhile is lost, and a new connection is made as soon as there is one to be had; not so with
-/// [an open socket](Self::from_socket).
+/// [an open socket](Self::from_socket). Where the device [listens](Self::listen), it is the process that connects.
 ///
 /// ```no_run
 /// use virtio_net::UnixStream;
@@ -41,17 +42,35 @@ pub struct UnixStream {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// Where to connect to again.
-    address: Option<SockAddr>,
+    way: Way,
     /// The connection that no queue has now.
     spare: Spare<Connection>,
     account: Account,
 }
 
+/// Where connections come from.
+#[derive(Debug)]
+enum Way {
+    /// There is no other than the first.
+    Passed,
+    Connect(SockAddr),
+    Listen(Listener),
+}
+
+/// Connections to this are made by others.
+#[derive(Debug)]
+struct Listener {
+    socket: Arc<Socket>,
+    _path: Made,
+}
+
+/// Connections that may wait for the one there is to end.
+const BACKLOG: i32 = 1;
+
 impl UnixStream {
-    fn new(address: Option<SockAddr>, socket: Option<Socket>) -> UnixStream {
+    fn new(way: Way, socket: Option<Socket>) -> UnixStream {
         let spare = Spare::new(socket.map(Connection::new));
-        UnixStream { shared: Arc::new(Shared { address, spare, account: Account::default() }) }
+        UnixStream { shared: Arc::new(Shared { way, spare, account: Account::default() }) }
     }
 
     /// Connects to the socket at `path`.
@@ -62,7 +81,7 @@ impl UnixStream {
         let address = address(path.as_ref())?;
         let socket = connect(&address);
         let socket = socket.map_err(|source| SocketError::Connect { path: path.as_ref().to_owned(), source })?;
-        Ok(UnixStream::new(Some(address), Some(socket)))
+        Ok(UnixStream::new(Way::Connect(address), Some(socket)))
     }
 
     /// Connects to the socket at `path` when there is one: until then the link is down.
@@ -70,7 +89,24 @@ impl UnixStream {
     /// # Errors
     /// [`SocketError::Path`].
     pub fn connect_later(path: impl AsRef<Path>) -> Result<UnixStream, SocketError> {
-        Ok(UnixStream::new(Some(address(path.as_ref())?), None))
+        Ok(UnixStream::new(Way::Connect(address(path.as_ref())?), None))
+    }
+
+    /// Makes a socket at `path`, which the process connects to: until then the link is down. One connection is served at a
+    /// time; when it ends, the next one is taken. Who may connect is who may write to the socket, by the rights of the folder
+    /// and this process's umask. The socket is removed at the end.
+    ///
+    /// # Errors
+    /// [`SocketError::Path`], and [`SocketError::Bind`] if something is there already.
+    pub fn listen(path: impl AsRef<Path>) -> Result<UnixStream, SocketError> {
+        let path = path.as_ref();
+        let address = address(path)?;
+        let made = new_socket(Type::STREAM).and_then(|socket| socket.bind(&address).map(|()| socket));
+        let failed = |source| SocketError::Bind { path: path.to_owned(), source };
+        let socket = made.map_err(failed)?;
+        let made = OwnPath::at(path.to_owned()).made();
+        socket.listen(BACKLOG).map_err(failed)?;
+        Ok(UnixStream::new(Way::Listen(Listener { socket: Arc::new(socket), _path: made }), None))
     }
 
     /// Takes a Unix stream socket that is connected already. It does not block from now on.
@@ -78,7 +114,7 @@ impl UnixStream {
     /// # Errors
     /// [`SocketError`].
     pub fn from_socket(socket: impl Into<OwnedFd>) -> Result<UnixStream, SocketError> {
-        Ok(UnixStream::new(None, Some(passed(socket.into(), Type::STREAM)?)))
+        Ok(UnixStream::new(Way::Passed, Some(passed(socket.into(), Type::STREAM)?)))
     }
 
     /// Frames that were dropped for their length. Where it is none that a frame can have, the connection ended, too.
@@ -103,6 +139,31 @@ fn connect(address: &SockAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+impl Listener {
+    /// A connection, if somebody has made one.
+    fn accept(&self) -> io::Result<Option<Socket>> {
+        match self.socket.accept() {
+            Ok((socket, _)) => prepare(&socket).map(|()| Some(socket)),
+            Err(error) => match error.kind() {
+                // Or whoever it was has gone again.
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+}
+
+impl Shared {
+    /// A new connection, where there is one to be had.
+    fn connect(&self) -> io::Result<Option<Socket>> {
+        match &self.way {
+            Way::Passed => Ok(None),
+            Way::Connect(address) => connect(address).map(Some),
+            Way::Listen(listener) => listener.accept(),
+        }
+    }
+}
+
 impl NetBackend for UnixStream {
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
@@ -116,6 +177,6 @@ impl NetBackend for UnixStream {
 
 impl fmt::Debug for UnixStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UnixStream").field("address", &self.shared.address).finish_non_exhaustive()
+        f.debug_struct("UnixStream").field("way", &self.shared.way).finish_non_exhaustive()
     }
 }

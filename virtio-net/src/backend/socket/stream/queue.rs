@@ -6,12 +6,13 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Instant;
 
+use socket2::Socket;
 use virtio_core::{Source, Sources};
 
 use super::super::super::{Interest, NetQueue, Packet, RECEIVE, Received, Room, SEND, SendError};
 use super::super::link::Attempts;
 use super::connection::Connection;
-use super::{Shared, connect};
+use super::{Shared, Way};
 use crate::NetHeader;
 use crate::wire::ETHERNET_LEN;
 
@@ -28,22 +29,37 @@ pub(in super::super) struct StreamQueue {
 
 impl StreamQueue {
     pub(in super::super) fn new(shared: Arc<Shared>) -> StreamQueue {
-        let (connection, attempts) = shared.spare.take(shared.address.is_some());
+        let (connection, attempts) = shared.spare.take(matches!(shared.way, Way::Connect(_)));
         StreamQueue { shared, connection, attempts, version: 0 }
     }
 
-    /// Connects, if it is time to.
+    /// Connects, if it is time to, or takes the connection that somebody has made.
     fn tend(&mut self) {
-        let Some(address) = self.shared.address.as_ref().filter(|_| self.attempts.is_due()) else {
+        if !self.attempts.is_due() && self.listener().is_none() {
             return;
-        };
-        match connect(address) {
-            Ok(socket) => {
+        }
+        match self.shared.connect() {
+            Ok(Some(socket)) => {
                 self.connection = Some(Connection::new(socket));
                 self.attempts.made();
                 self.version += 1;
             }
-            Err(_) => self.attempts.again(),
+            Ok(None) => {
+                self.version += u64::from(self.attempts.next().is_some());
+                self.attempts.made();
+            }
+            Err(_) => {
+                self.version += 1;
+                self.attempts.again();
+            }
+        }
+    }
+
+    /// The socket that others connect to, unless it is to be left alone for a while.
+    fn listener(&self) -> Option<&Arc<Socket>> {
+        match &self.shared.way {
+            Way::Listen(listener) if self.attempts.next().is_none() => Some(&listener.socket),
+            _ => None,
         }
     }
 
@@ -55,7 +71,7 @@ impl StreamQueue {
         // It stays open for as long as somebody waits for it.
         let _ = connection.socket.shutdown(std::net::Shutdown::Both);
         self.shared.account.disconnected(reason, connection.outgoing.clear());
-        if self.shared.address.is_some() {
+        if !matches!(self.shared.way, Way::Passed) {
             self.attempts.again();
         }
         self.version += 1;
@@ -107,6 +123,9 @@ impl StreamQueue {
     /// Names what is waited for.
     pub(in super::super) fn watch(&self, interest: Interest, mut add: impl FnMut(Source, u8)) {
         let Some(connection) = &self.connection else {
+            if let Some(listener) = self.listener().filter(|_| interest.receive) {
+                add(Source::Readable(Arc::clone(listener) as Arc<dyn AsRawFd + Send + Sync>), RECEIVE);
+            }
             return;
         };
         let socket = || Arc::clone(&connection.socket) as Arc<dyn AsRawFd + Send + Sync>;
