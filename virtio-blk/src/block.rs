@@ -7,11 +7,12 @@ use virtio_core::{Activation, ConfigSpace, DeviceType, Features, QueueTask, Virt
 
 use crate::backend::BlockBackend;
 use crate::builder::{BlockBuilder, Zoned};
+use crate::features;
 use crate::handle::BlockHandle;
 use crate::shared::Shared;
 use crate::state;
 use crate::task::BlockTask;
-use crate::wire::{self, field, put};
+use crate::wire::{field, put};
 
 /// A virtio block device (virtio 1.4, section 5.2), to be given to a [`DeviceHost`](virtio_core::DeviceHost).
 ///
@@ -63,11 +64,11 @@ impl VirtioDevice for Block {
 
     /// BLK-INIT-02
     fn consistent(&self, offered: Features) -> Features {
-        if offered.contains(wire::FLUSH_FEATURE) { offered } else { offered - wire::CONFIG_WCE }
+        if offered.contains(features::FLUSH) { offered } else { offered - features::CONFIG_WCE }
     }
 
     fn feature_name(&self, bit: u32) -> Option<&'static str> {
-        wire::feature_name(bit)
+        features::feature_name(bit)
     }
 
     fn queue_sizes(&self) -> &[u16] {
@@ -79,21 +80,21 @@ impl VirtioDevice for Block {
     }
 
     fn negotiate(&mut self, features: Features) -> Result<(), FeatureRefusal> {
-        let zoned = features.contains(wire::ZONED);
+        let zoned = features.contains(features::ZONED);
         // BLK-INIT-08, DRV-BLK-02
         if self.zoned.is_some_and(|zones| zones.managed) && !zoned {
-            return Err(FeatureRefusal::Missing(wire::ZONED));
+            return Err(FeatureRefusal::Missing(features::ZONED));
         }
         self.accepted = features;
         self.show_zones(zoned);
         // BLK-INIT-03, BLK-STABLE-01: a driver that does not flush gets its writes on stable storage.
-        self.shared.set_writeback(features.contains(wire::FLUSH_FEATURE));
+        self.shared.set_writeback(features.contains(features::FLUSH));
         Ok(())
     }
 
     fn write_config(&mut self, offset: u64, data: &[u8]) {
         // DRV-BLK-03: the cache mode is the driver's with CONFIG_WCE, and nothing else ever is.
-        if !self.accepted.contains(wire::CONFIG_WCE) {
+        if !self.accepted.contains(features::CONFIG_WCE) {
             return;
         }
         let writeback = (field::WRITEBACK.start as u64).checked_sub(offset);
@@ -122,6 +123,6 @@ impl VirtioDevice for Block {
     }
 
     fn restore(&mut self, state: &DeviceState) -> Result<(), StateError> {
-        state::restore(&self.shared, state, self.accepted.contains(wire::CONFIG_WCE))
+        state::restore(&self.shared, state, self.accepted.contains(features::CONFIG_WCE))
     }
 }

@@ -5,6 +5,7 @@ pub mod backend;
 mod block;
 mod builder;
 mod counters;
+pub mod features;
 mod handle;
 mod policy;
 mod request;

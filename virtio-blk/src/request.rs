@@ -6,6 +6,7 @@
 use virtio_core::{Chain, ChainFault, Features, Reader, Writer};
 
 use crate::backend::OperationKind;
+use crate::features;
 use crate::shared::Shared;
 use crate::wire::{self, APPEND_SECTOR_LEN, HEADER_LEN, Header, SECTOR, SEGMENT_LEN, STATUS_LEN, Segment, Status};
 
@@ -156,7 +157,7 @@ impl Asked<'_, '_> {
                 nothing(payload.remaining())?;
                 Ok(Demand::Id)
             }
-            wire::GET_LIFETIME if self.negotiated.contains(wire::LIFETIME) => {
+            wire::GET_LIFETIME if self.negotiated.contains(features::LIFETIME) => {
                 nothing(payload.remaining())?;
                 self.room(wire::LIFETIME_LEN)?;
                 Ok(Demand::Lifetime)
@@ -174,11 +175,11 @@ impl Asked<'_, '_> {
         ranges: &mut Vec<Range>,
     ) -> Result<Demand, Problem> {
         let feature = match kind {
-            wire::DISCARD => wire::DISCARD_FEATURE,
-            wire::WRITE_ZEROES => wire::WRITE_ZEROES_FEATURE,
-            wire::SECURE_ERASE => wire::SECURE_ERASE_FEATURE,
+            wire::DISCARD => features::DISCARD,
+            wire::WRITE_ZEROES => features::WRITE_ZEROES,
+            wire::SECURE_ERASE => features::SECURE_ERASE,
             // BLK-ZONE-01, DRV-BLK-17
-            _ => wire::ZONED,
+            _ => features::ZONED,
         };
         // DRV-BLK-16
         if !self.negotiated.contains(feature) {

@@ -1,11 +1,5 @@
 //! What is on the wire (virtio 1.4, section 5.2): numbers and layouts, no logic.
 
-use virtio_bindings::virtio_blk::{
-    VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_CONFIG_WCE, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_GEOMETRY,
-    VIRTIO_BLK_F_MQ, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SECURE_ERASE, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_SIZE_MAX,
-    VIRTIO_BLK_F_TOPOLOGY, VIRTIO_BLK_F_WRITE_ZEROES, VIRTIO_BLK_F_ZONED,
-};
-use virtio_core::Features;
 pub(crate) use virtio_core::put_field as put;
 
 pub(crate) use virtio_bindings::virtio_blk::{
@@ -85,43 +79,6 @@ impl Segment {
             flags: u32::from_le_bytes([f0, f1, f2, f3]),
         }
     }
-}
-
-pub(crate) const SIZE_MAX: Features = Features::bit(VIRTIO_BLK_F_SIZE_MAX);
-pub(crate) const SEG_MAX: Features = Features::bit(VIRTIO_BLK_F_SEG_MAX);
-pub(crate) const RO: Features = Features::bit(VIRTIO_BLK_F_RO);
-pub(crate) const BLK_SIZE: Features = Features::bit(VIRTIO_BLK_F_BLK_SIZE);
-pub(crate) const FLUSH_FEATURE: Features = Features::bit(VIRTIO_BLK_F_FLUSH);
-pub(crate) const TOPOLOGY: Features = Features::bit(VIRTIO_BLK_F_TOPOLOGY);
-pub(crate) const CONFIG_WCE: Features = Features::bit(VIRTIO_BLK_F_CONFIG_WCE);
-pub(crate) const MQ: Features = Features::bit(VIRTIO_BLK_F_MQ);
-pub(crate) const GEOMETRY: Features = Features::bit(VIRTIO_BLK_F_GEOMETRY);
-pub(crate) const DISCARD_FEATURE: Features = Features::bit(VIRTIO_BLK_F_DISCARD);
-pub(crate) const WRITE_ZEROES_FEATURE: Features = Features::bit(VIRTIO_BLK_F_WRITE_ZEROES);
-/// Not among the bindings.
-pub(crate) const LIFETIME: Features = Features::bit(15);
-pub(crate) const SECURE_ERASE_FEATURE: Features = Features::bit(VIRTIO_BLK_F_SECURE_ERASE);
-pub(crate) const ZONED: Features = Features::bit(VIRTIO_BLK_F_ZONED);
-
-/// The names of feature bits.
-pub(crate) fn feature_name(bit: u32) -> Option<&'static str> {
-    Some(match bit {
-        1 => "SIZE_MAX",
-        2 => "SEG_MAX",
-        4 => "GEOMETRY",
-        5 => "RO",
-        6 => "BLK_SIZE",
-        9 => "FLUSH",
-        10 => "TOPOLOGY",
-        11 => "CONFIG_WCE",
-        12 => "MQ",
-        13 => "DISCARD",
-        14 => "WRITE_ZEROES",
-        15 => "LIFETIME",
-        16 => "SECURE_ERASE",
-        17 => "ZONED",
-        _ => return None,
-    })
 }
 
 /// Bytes of the configuration space, up to and with the part for zoned devices.

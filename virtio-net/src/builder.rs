@@ -11,10 +11,11 @@ use virtio_core::{ConfigSpace, Features, RateLimit};
 
 use crate::MacAddress;
 use crate::backend::NetBackend;
+use crate::features::{HASH_REPORT, RSS};
 use crate::net::Net;
 use crate::settings::Limits;
 use crate::shared::{Options, Parts, Shared};
-use crate::wire::{HASH_REPORT, RSS, hash_type, tunnel_type};
+use crate::wire::{hash_type, tunnel_type};
 
 /// A device in the making. See [`Net::builder`](crate::Net::builder).
 ///
@@ -162,8 +163,9 @@ impl NetBuilder {
         self
     }
 
-    /// Features of network devices that are not offered, by their bits in virtio 1.4, section 5.1.3; nor are those that need
-    /// them.
+    /// [Features] that are not offered; nor are those that need them (virtio 1.4, section 5.1.3.1).
+    ///
+    /// [Features]: crate::features
     pub fn without(mut self, features: Features) -> NetBuilder {
         self.without |= features;
         self

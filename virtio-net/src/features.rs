@@ -1,13 +1,24 @@
-//! Which features go together, and what they mean for frames (virtio 1.4, section 5.1.3).
+//! Feature bits of network devices (virtio 1.4, section 5.1.3), by the names that the specification gives them without
+//! `VIRTIO_NET_F_`; which of them go together, and what they mean for frames.
+//!
+//! ```
+//! use virtio_net::{Loopback, Net, features};
+//! let net = Net::builder(Loopback::new()).without(features::CTRL_VLAN | features::GUEST_ANNOUNCE).build()?;
+//! # use virtio_core::VirtioDevice;
+//! assert!(!net.features().intersects(features::CTRL_VLAN) && net.features().contains(features::CTRL_RX));
+//! # Ok::<(), virtio_net::BuildError>(())
+//! ```
 
+mod bits;
 #[cfg(test)]
 mod tests;
 
 use virtio_core::Features;
 use virtio_core::device::FeatureRefusal;
 
+pub use bits::*;
+
 use crate::Offloads;
-use crate::wire::*;
 
 /// Features, and what each needs: one of each group.
 type Needs = &'static [(Features, &'static [Features])];

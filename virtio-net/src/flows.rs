@@ -1,4 +1,4 @@
-//! Automatic receive steering, for networks that do not steer (virtio 1.4, section 5.1.6.5.5).
+//! Automatic receive steering, for networks that do not steer (virtio 1.4, section 5.1.6.5.6).
 
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 

@@ -5,7 +5,7 @@ pub mod backend;
 mod builder;
 mod control;
 mod counters;
-mod features;
+pub mod features;
 mod filter;
 mod flows;
 mod handle;

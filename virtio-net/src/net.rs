@@ -12,7 +12,6 @@ use crate::handle::NetHandle;
 use crate::shared::Shared;
 use crate::state;
 use crate::task::{ControlTask, IdleTask, PairTask};
-use crate::wire;
 
 /// A virtio network device (virtio 1.4, section 5.1), to be given to a [`DeviceHost`](virtio_core::DeviceHost).
 ///
@@ -56,7 +55,7 @@ impl VirtioDevice for Net {
     }
 
     fn feature_name(&self, bit: u32) -> Option<&'static str> {
-        wire::feature_name(bit)
+        features::feature_name(bit)
     }
 
     fn queue_sizes(&self) -> &[u16] {
@@ -79,7 +78,7 @@ impl VirtioDevice for Net {
         let features = activation.features;
         // NET-FEAT-03
         let pairs = features::pairs(features, self.shared.limits.max_pairs);
-        let control = features.contains(wire::CTRL_VQ).then_some(2 * pairs);
+        let control = features.contains(features::CTRL_VQ).then_some(2 * pairs);
         let enabled: Vec<u16> = activation.queues.iter().map(|setup| setup.index).collect();
         let (mut tasks, mut idle) = (Vec::<Box<dyn QueueTask>>::new(), Vec::new());
         let mut of_pairs: Vec<Vec<Virtqueue>> = (0..pairs).map(|_| Vec::new()).collect();

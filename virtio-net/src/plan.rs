@@ -8,7 +8,7 @@ use crate::features;
 use crate::filter::Filter;
 use crate::packet::hash::{Hasher, RssKey};
 use crate::settings::{Coalescing, Settings, Steering};
-use crate::wire::{self, ETHERNET_LEN, VLAN_TAG_LEN};
+use crate::wire::{ETHERNET_LEN, VLAN_TAG_LEN};
 use crate::{Offloads, mac::MacAddress};
 
 /// What tasks go by: made anew whenever a command changes something, and never changed then.
@@ -39,7 +39,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(version: u64, features: Features, settings: &Settings, mtu: Option<u16>) -> Plan {
-        let vlans = features.contains(wire::CTRL_VLAN).then_some(&settings.vlans);
+        let vlans = features.contains(features::CTRL_VLAN).then_some(&settings.vlans);
         let mac: Option<MacAddress> = Some(settings.mac);
         let key = RssKey::new(&settings.hash.key).filter(|_| settings.hash.types != 0);
         Plan {
@@ -49,11 +49,11 @@ impl Plan {
             pairs: settings.pairs,
             steering: settings.steering.clone(),
             hasher: key.map(|key| Hasher::new(&key, settings.hash.types, settings.tunnels)),
-            report: features.contains(wire::HASH_REPORT),
+            report: features.contains(features::HASH_REPORT),
             filter: Filter::new(mac, Some(settings.rx), &settings.macs, vlans),
             header_len: features::header_len(features),
-            spread: features.contains(wire::MRG_RXBUF),
-            longest: mtu.filter(|_| features.contains(wire::MTU)).map(|mtu| usize::from(mtu) + ETHERNET_LEN),
+            spread: features.contains(features::MRG_RXBUF),
+            longest: mtu.filter(|_| features.contains(features::MTU)).map(|mtu| usize::from(mtu) + ETHERNET_LEN),
             coalescing: settings.coalescing.clone(),
         }
     }

@@ -8,8 +8,8 @@ use virtio_core::Features;
 
 pub(crate) use coalescing::{Coalescing, Delay};
 
+use crate::features;
 use crate::{MacAddress, Offloads};
-use crate::{features, wire};
 
 /// Addresses of a kind in the table of the driver; with more, all of the kind are let through.
 pub(crate) const MAX_ADDRESSES: usize = 64;
@@ -32,7 +32,7 @@ pub(crate) struct Limits {
 impl Limits {
     /// Pairs of queues that a driver that negotiated `features` can have.
     pub(crate) fn pairs(&self, features: Features) -> u16 {
-        if features.intersects(wire::MQ | wire::RSS) { self.max_pairs } else { 1 }
+        if features.intersects(features::MQ | features::RSS) { self.max_pairs } else { 1 }
     }
 
     /// The control queue's index, behind those of the pairs.
@@ -140,12 +140,12 @@ impl Settings {
         let has = |feature| features.contains(feature);
         Settings {
             // A driver that cannot say what it wants to receive gets all.
-            rx: RxModes { promisc: !has(wire::CTRL_RX), ..RxModes::default() },
+            rx: RxModes { promisc: !has(features::CTRL_RX), ..RxModes::default() },
             mac,
             // NET-CTRL-MAC-01
             macs: MacTable::default(),
             // NET-CTRL-VLAN-01, NET-CTRL-VLAN-04
-            vlans: if has(wire::CTRL_VLAN) { VlanTable::EMPTY } else { VlanTable::FULL },
+            vlans: if has(features::CTRL_VLAN) { VlanTable::EMPTY } else { VlanTable::FULL },
             // NET-MQ-01
             pairs: 1,
             steering: Steering::Automatic,

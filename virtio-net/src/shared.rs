@@ -17,7 +17,7 @@ use crate::flows::Flows;
 use crate::plan::Plan;
 use crate::settings::{Limits, Settings};
 use crate::task::Mailbox;
-use crate::wire::{self, field, put, status as bit};
+use crate::wire::{field, put, status as bit};
 
 pub(crate) struct Shared {
     pub(crate) backend: Arc<dyn NetBackend>,
@@ -320,7 +320,7 @@ impl Shared {
 
     /// Asks the driver to announce itself; whether it can.
     pub(crate) fn announce(&self) -> bool {
-        let can = self.features().contains(wire::GUEST_ANNOUNCE);
+        let can = self.features().contains(features::GUEST_ANNOUNCE);
         if can {
             self.config.update(|bytes| change_status(bytes, |status| status | bit::ANNOUNCE));
         }

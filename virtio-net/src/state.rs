@@ -6,9 +6,9 @@ use virtio_core::Features;
 use virtio_core::device::{DeviceState, StateError};
 
 use crate::MacAddress;
+use crate::features;
 use crate::settings::Settings;
 use crate::shared::Shared;
-use crate::wire;
 
 /// The version that [`save`] writes.
 const VERSION: u32 = 1;
@@ -38,7 +38,7 @@ pub(crate) fn save(shared: &Shared) -> DeviceState {
     DeviceState { version: VERSION, data: serde_json::to_vec(&saved).unwrap_or_default() }
 }
 
-pub(crate) fn restore(shared: &Shared, state: &DeviceState, features: Features) -> Result<(), StateError> {
+pub(crate) fn restore(shared: &Shared, state: &DeviceState, accepted: Features) -> Result<(), StateError> {
     let DeviceState { version, data } = state;
     if *version != VERSION {
         return Err(StateError::Version { version: *version });
@@ -52,8 +52,8 @@ pub(crate) fn restore(shared: &Shared, state: &DeviceState, features: Features) 
     if (mac, mtu, max_pairs) != (shared.mac, shared.mtu, shared.limits.max_pairs) {
         return Err(StateError::Mismatch { what: "the network device has another address, MTU or number of pairs" });
     }
-    settings.validate(&shared.limits, features).map_err(|what| StateError::Corrupt { what })?;
-    if announcing && !features.contains(wire::GUEST_ANNOUNCE) {
+    settings.validate(&shared.limits, accepted).map_err(|what| StateError::Corrupt { what })?;
+    if announcing && !accepted.contains(features::GUEST_ANNOUNCE) {
         return Err(StateError::Corrupt { what: "an announcement that the driver knows nothing of" });
     }
     shared.restore(settings, announcing);

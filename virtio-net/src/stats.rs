@@ -1,8 +1,8 @@
-//! What a driver can ask about its queues (virtio 1.4, section 5.1.6.5.10).
+//! What a driver can ask about its queues (virtio 1.4, section 5.1.6.5.11).
 
 use virtio_core::Features;
 
-use crate::wire;
+use crate::features;
 
 /// A kind of statistics: bit numbers in requests, and the type of replies.
 pub(crate) mod kind {
@@ -28,12 +28,12 @@ pub(crate) fn kinds(features: Features) -> u64 {
         let on = features.intersects(any_of);
         kinds.iter().filter(|_| on).fold(0, |bits, kind| bits | 1u64 << kind)
     };
-    bits(&[kind::RX_BASIC, kind::TX_BASIC, kind::CVQ], wire::DEVICE_STATS)
-        | bits(&[kind::RX_CSUM], wire::GUEST_CSUM)
-        | bits(&[kind::TX_CSUM], wire::CSUM)
-        | bits(&[kind::RX_GSO], wire::GUEST_TSO4 | wire::GUEST_TSO6)
-        | bits(&[kind::TX_GSO], wire::HOST_TSO4 | wire::HOST_TSO6 | wire::HOST_USO)
-        | bits(&[kind::RX_SPEED, kind::TX_SPEED], wire::SPEED_DUPLEX)
+    bits(&[kind::RX_BASIC, kind::TX_BASIC, kind::CVQ], features::DEVICE_STATS)
+        | bits(&[kind::RX_CSUM], features::GUEST_CSUM)
+        | bits(&[kind::TX_CSUM], features::CSUM)
+        | bits(&[kind::RX_GSO], features::GUEST_TSO4 | features::GUEST_TSO6)
+        | bits(&[kind::TX_GSO], features::HOST_TSO4 | features::HOST_TSO6 | features::HOST_USO)
+        | bits(&[kind::RX_SPEED, kind::TX_SPEED], features::SPEED_DUPLEX)
 }
 
 macro_rules! statistics {

@@ -1,69 +1,6 @@
 //! Numbers and layouts of the specification, without logic.
 
-use virtio_core::Features;
 pub(crate) use virtio_core::put_field as put;
-
-macro_rules! features {
-    ($($name:ident = $bit:literal;)*) => {
-        $(
-            #[allow(dead_code)] // some are only named
-            pub(crate) const $name: Features = Features::bit($bit);
-        )*
-
-        /// The names of feature bits.
-        pub(crate) fn feature_name(bit: u32) -> Option<&'static str> {
-            Some(match bit {
-                $($bit => stringify!($name),)*
-                _ => return None,
-            })
-        }
-    };
-}
-
-features! {
-    CSUM = 0;
-    GUEST_CSUM = 1;
-    CTRL_GUEST_OFFLOADS = 2;
-    MTU = 3;
-    MAC = 5;
-    GUEST_TSO4 = 7;
-    GUEST_TSO6 = 8;
-    GUEST_ECN = 9;
-    GUEST_UFO = 10;
-    HOST_TSO4 = 11;
-    HOST_TSO6 = 12;
-    HOST_ECN = 13;
-    HOST_UFO = 14;
-    MRG_RXBUF = 15;
-    STATUS = 16;
-    CTRL_VQ = 17;
-    CTRL_RX = 18;
-    CTRL_VLAN = 19;
-    CTRL_RX_EXTRA = 20;
-    GUEST_ANNOUNCE = 21;
-    MQ = 22;
-    CTRL_MAC_ADDR = 23;
-    DEVICE_STATS = 50;
-    HASH_TUNNEL = 51;
-    VQ_NOTF_COAL = 52;
-    NOTF_COAL = 53;
-    GUEST_USO4 = 54;
-    GUEST_USO6 = 55;
-    HOST_USO = 56;
-    HASH_REPORT = 57;
-    GUEST_HDRLEN = 59;
-    RSS = 60;
-    RSC_EXT = 61;
-    STANDBY = 62;
-    SPEED_DUPLEX = 63;
-    RSS_CONTEXT = 64;
-    GUEST_UDP_TUNNEL_GSO = 65;
-    GUEST_UDP_TUNNEL_GSO_CSUM = 66;
-    HOST_UDP_TUNNEL_GSO = 67;
-    HOST_UDP_TUNNEL_GSO_CSUM = 68;
-    OUT_NET_HEADER = 69;
-    IPSEC = 70;
-}
 
 /// Bytes of the configuration space.
 pub(crate) const CONFIG_LEN: usize = 28;

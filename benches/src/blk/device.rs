@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use virtio_blk::features::{FLUSH, MQ};
 use virtio_blk::{Block, BlockBackend, BlockBuilder, NullBackend, UringBackend};
+use virtio_core::DeviceHost;
 use virtio_core::task::TaskRunner;
 use virtio_core::testing::TestMemory;
-use virtio_core::{DeviceHost, Features};
 use vm_memory::GuestMemoryMmap;
 
 use super::FILE;
@@ -15,9 +16,6 @@ use super::requests::{Alone, Front, Requests, Work, memory};
 use crate::contest::{Run, Side};
 use crate::live::{Alive, Enabled, step};
 use crate::queues::{Layout, SIZE};
-
-const FLUSH: Features = Features::bit(9);
-const MQ: Features = Features::bit(12);
 
 /// What is behind the device.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,13 @@
 //! A network that takes everything, or has always something.
 
-use virtio_core::{Features, Virtqueue};
+use virtio_core::Virtqueue;
+use virtio_net::features::MRG_RXBUF;
 use virtio_net::{Generator, Net, NullBackend};
 
 use super::frames::{Direction, Frames, HEADER, Traffic};
 use crate::contest::{Run, Side};
 use crate::live::{Alive, live, step};
 use crate::queues::{Layout, SIZE};
-
-const MRG_RXBUF: Features = Features::bit(15);
 
 /// Frames in a batch.
 pub(super) const BATCH: u32 = 64;

@@ -5,8 +5,9 @@ use virtio_core::Features;
 use super::{BlockBuilder, BuildError};
 use crate::backend::zone::{ZonedCharacteristics, ZonedModel};
 use crate::backend::{Capabilities, RangeLimits};
+use crate::features;
 use crate::shared::Limits;
-use crate::wire::{self, CONFIG_LEN, SECTOR, field, put};
+use crate::wire::{CONFIG_LEN, SECTOR, field, put};
 
 /// Descriptors of a request that are not data: its header and its status.
 const FRAME: u16 = 2;
@@ -45,9 +46,9 @@ impl BlockBuilder {
     pub(super) fn shown(&self, can: &Capabilities, read_only: bool) -> Result<Shown, BuildError> {
         let mut bytes = vec![0; CONFIG_LEN];
         // BLK-INIT-01, BLK-INIT-02
-        let mut offered = wire::FLUSH_FEATURE | wire::CONFIG_WCE | wire::SEG_MAX | wire::BLK_SIZE;
+        let mut offered = features::FLUSH | features::CONFIG_WCE | features::SEG_MAX | features::BLK_SIZE;
         if read_only {
-            offered |= wire::RO;
+            offered |= features::RO;
         }
         let seg_max = self.requests(can, &mut bytes, &mut offered)?;
         self.shape(can, &mut bytes, &mut offered)?;
@@ -55,12 +56,12 @@ impl BlockBuilder {
         let mut limits = self.ranges(can, read_only, &mut bytes, &mut offered)?;
         // BLK-LIFE-01, BLK-LIFE-02
         if self.backend.lifetime()?.is_some() {
-            offered |= wire::LIFETIME;
+            offered |= features::LIFETIME;
         }
         let mut zoned = None;
         // BLK-INIT-05
         if let Some(zones) = can.zoned {
-            offered |= wire::ZONED | wire::SIZE_MAX;
+            offered |= features::ZONED | features::SIZE_MAX;
             let size_max = self.size_max.unwrap_or(ZONED_SIZE_MAX);
             put(&mut bytes, field::SIZE_MAX, &size_max.to_le_bytes());
             // BLK-INIT-15
@@ -95,7 +96,7 @@ impl BlockBuilder {
             if size_max < 4096 {
                 return Err(BuildError::SizeMax { size_max });
             }
-            *offered |= wire::SIZE_MAX;
+            *offered |= features::SIZE_MAX;
             put(bytes, field::SIZE_MAX, &size_max.to_le_bytes());
         }
         Ok(seg_max)
@@ -104,14 +105,14 @@ impl BlockBuilder {
     /// What the disk looks like.
     fn shape(&self, can: &Capabilities, bytes: &mut [u8], offered: &mut Features) -> Result<(), BuildError> {
         if let Some(topology) = self.topology.or(can.topology) {
-            *offered |= wire::TOPOLOGY;
+            *offered |= features::TOPOLOGY;
             put(bytes, field::PHYSICAL_BLOCK_EXP, &[topology.physical_block_exp]);
             put(bytes, field::ALIGNMENT_OFFSET, &[topology.alignment_offset]);
             put(bytes, field::MIN_IO_SIZE, &topology.min_io_size.to_le_bytes());
             put(bytes, field::OPT_IO_SIZE, &topology.opt_io_size.to_le_bytes());
         }
         if let Some(geometry) = self.geometry {
-            *offered |= wire::GEOMETRY;
+            *offered |= features::GEOMETRY;
             put(bytes, field::CYLINDERS, &geometry.cylinders.to_le_bytes());
             put(bytes, field::HEADS, &[geometry.heads]);
             put(bytes, field::SECTORS, &[geometry.sectors]);
@@ -127,7 +128,7 @@ impl BlockBuilder {
             1 => {}
             _ => {
                 // BLK-CFG-02
-                *offered |= wire::MQ;
+                *offered |= features::MQ;
                 put(bytes, field::NUM_QUEUES, &queues.to_le_bytes());
             }
         }
@@ -154,20 +155,20 @@ impl BlockBuilder {
         // DRV-BLK-02: a driver must not have both that and host-managed zones.
         let managed = can.zoned.is_some_and(|zones| zones.model == ZonedModel::HostManaged);
         if let Some(discard) = can.discard.filter(|_| self.options.discard && !managed) {
-            *offered |= wire::DISCARD_FEATURE;
+            *offered |= features::DISCARD;
             limits.discard = longest(discard);
             put(bytes, field::MAX_DISCARD_SECTORS, &limits.discard.to_le_bytes());
             put(bytes, field::MAX_DISCARD_SEG, &segments);
             put(bytes, field::DISCARD_SECTOR_ALIGNMENT, &alignment(discard).to_le_bytes());
         }
         if let Some(zeroes) = can.write_zeroes {
-            *offered |= wire::WRITE_ZEROES_FEATURE;
+            *offered |= features::WRITE_ZEROES;
             limits.write_zeroes = longest(zeroes);
             put(bytes, field::MAX_WRITE_ZEROES_SECTORS, &limits.write_zeroes.to_le_bytes());
             put(bytes, field::MAX_WRITE_ZEROES_SEG, &segments);
         }
         if let Some(erase) = can.secure_erase {
-            *offered |= wire::SECURE_ERASE_FEATURE;
+            *offered |= features::SECURE_ERASE;
             limits.secure_erase = longest(erase);
             // BLK-ZONE-23: zones are erased as a whole.
             let zone = can.zoned.map_or(1, |zones| capped(zones.zone_len / SECTOR));

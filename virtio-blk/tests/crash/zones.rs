@@ -308,7 +308,7 @@ fn right(trial: &Trial, disk: &ZonedBackend, content: &[Sector], needed: &[Neede
 fn readable<P: Split>(trial: &Trial, disk: ZonedBackend, content: &[Sector]) -> Result<(), String> {
     let block = Block::builder(disk.clone()).build().expect("a device");
     let rig = Rig::<P>::with(block, TestMemory::new(1 << 20), |host| host);
-    let mut talk = live(&rig, (FEATURES - Features::bit(12)) | FLUSH_FEATURE);
+    let mut talk = live(&rig, (FEATURES - virtio_blk::features::MQ) | FLUSH_FEATURE);
     for zone in 0..ZONES {
         let answer = talk.one(&rig, IN, (zone * ZONE) as u64, &[], ZONE * SECTOR);
         if answer.status != OK {

@@ -58,8 +58,8 @@ fn blk_init_04_unused_fields_are_zero<P: Port>() {
     let block =
         Block::builder(Held::new(512 * 8)).queues(3).size_max(65536).topology(topology).build().expect("a device");
     let rig = Rig::<P>::new(block);
-    assert!(!rig.offered().contains(Features::bit(17)), "ZONED");
-    assert!(!rig.offered().contains(Features::bit(4)), "GEOMETRY");
+    assert!(!rig.offered().contains(ZONED));
+    assert!(!rig.offered().contains(GEOMETRY));
     assert!(rig.negotiate(rig.offered()));
     assert_eq!(rig.config::<4>(16), [0; 4], "geometry");
     assert_eq!(rig.config::<1>(33), [0], "unused0");
@@ -73,7 +73,7 @@ fn blk_init_04_unused_fields_are_zero<P: Port>() {
 fn geometry_is_told_where_there_is_one<P: Port>() {
     let geometry = Geometry { cylinders: 1024, heads: 16, sectors: 63 };
     let rig = Rig::<P>::new(Block::builder(disk(8)).geometry(geometry).build().expect("a device"));
-    assert!(rig.offered().contains(Features::bit(4)));
+    assert!(rig.offered().contains(GEOMETRY));
     assert_eq!(rig.config::<4>(16), [0, 4, 16, 63]);
 }
 
@@ -118,7 +118,7 @@ fn sizes_that_cannot_be_are_refused<P: Port>() {
 
 fn blk_cfg_02_each_of_num_queues_works<P: Port>() {
     let rig = Rig::<P>::new(Block::builder(disk(8)).queues(4).build().expect("a device"));
-    assert!(rig.negotiate(USUAL | Features::bit(12)));
+    assert!(rig.negotiate(USUAL | MQ));
     assert_eq!(u16::from_le_bytes(rig.config(34)), 4);
     let mut drivers: Vec<_> = (0..4).map(|index| rig.enable(index, 16, USUAL)).collect();
     rig.go();
@@ -131,7 +131,7 @@ fn blk_cfg_02_each_of_num_queues_works<P: Port>() {
     assert_eq!(rig.handle.counts().reads, 4);
 
     let rig = Rig::<P>::new(Block::builder(disk(8)).build().expect("a device"));
-    assert!(!rig.offered().contains(Features::bit(12)), "MQ with one queue");
+    assert!(!rig.offered().contains(MQ), "MQ with one queue");
 }
 
 fn requests_of_seg_max_segments_fit_the_queue<P: Port>() {

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use virtio_blk::backend::RangeLimits;
 use virtio_blk::{Block, BlockBuilder, OnError, OperationKind, Stopped};
-use virtio_core::Features;
 use virtio_core::host::PauseError;
 use virtio_core::testing::RingDriver;
 
@@ -39,7 +38,7 @@ fn rig<P: Port>(change: impl FnOnce(BlockBuilder) -> BlockBuilder) -> (Rig<P>, H
         sink.lock().expect("no test has panicked").push(why.clone());
     });
     let rig = Rig::<P>::new(block.build().expect("a device"));
-    let driver = rig.live(USUAL | Features::bit(14));
+    let driver = rig.live(USUAL | WRITE_ZEROES_FEATURE);
     (rig, held, driver, told)
 }
 
@@ -217,7 +216,7 @@ fn queues_stop_together<P: Port>() {
     let held = Held::new(512 * 64);
     let block = Block::builder(held.clone()).queues(2).on_read_error(OnError::Stop).build().expect("a device");
     let rig = Rig::<P>::new(block);
-    assert!(rig.negotiate(USUAL | Features::bit(12)));
+    assert!(rig.negotiate(USUAL | MQ));
     let mut drivers = [0, 1].map(|index| rig.enable(index, 16, USUAL));
     rig.go();
     let mut read = |index: usize| {

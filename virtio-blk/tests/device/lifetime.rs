@@ -2,7 +2,6 @@
 
 use virtio_blk::Block;
 use virtio_blk::backend::Lifetime;
-use virtio_core::Features;
 
 use crate::held::Held;
 use crate::rig::*;
@@ -14,8 +13,6 @@ each_transport! {
     the_answer_is_as_long_as_it_is,
     storage_that_fails_to_say_is_an_error,
 }
-
-const LIFETIME: Features = Features::bit(15);
 
 fn live<P: Port>(values: [u16; 3]) -> (Rig<P>, P::Driver) {
     let held = Held::new(4096);

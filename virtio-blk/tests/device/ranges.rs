@@ -30,9 +30,6 @@ each_transport! {
     data_to_be_written_by_the_device_is_refused,
 }
 
-const DISCARD_FEATURE: Features = Features::bit(13);
-const WRITE_ZEROES_FEATURE: Features = Features::bit(14);
-const SECURE_ERASE_FEATURE: Features = Features::bit(16);
 const ALL: Features = Features::from_bits(1 << 13 | 1 << 14 | 1 << 16);
 const KINDS: [u32; 3] = [DISCARD, WRITE_ZEROES, SECURE_ERASE];
 const SECTORS: u64 = 64;

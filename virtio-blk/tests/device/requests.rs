@@ -263,7 +263,7 @@ fn drv_blk_15_more_and_larger_segments_than_advertised<P: Port>() {
     let disk = MemoryBackend::new(pattern(512 * 512, 3));
     let block = Block::builder(disk.clone()).queue_size(64).seg_max(4).size_max(4096).build().expect("a device");
     let rig = Rig::<P>::new(block);
-    let driver = &mut rig.live(USUAL | Features::bit(1) | Features::bit(2));
+    let driver = &mut rig.live(USUAL | SIZE_MAX | SEG_MAX);
     // 62 segments of a sector each.
     let (header, data) = (rig.memory.place(&header(IN, 0)), rig.memory.alloc(62 * 512 + 1, 1));
     let mut chain = vec![Buffer::readable(header, 16)];
@@ -279,7 +279,7 @@ fn drv_blk_15_more_and_larger_segments_than_advertised<P: Port>() {
 fn blk_cfg_01_capacity_counts_sectors_of_512_bytes<P: Port>() {
     let disk = MemoryBackend::new(pattern(65536, 5));
     let rig = Rig::<P>::new(Block::builder(disk.clone()).block_size(4096).build().expect("a device"));
-    let driver = &mut rig.live(USUAL | Features::bit(6));
+    let driver = &mut rig.live(USUAL | BLK_SIZE);
     assert_eq!(rig.config_capacity(), 128);
     assert_eq!(u32::from_le_bytes(rig.config(20)), 4096);
     assert_eq!(rig.read(driver, 127, 512).data, disk.content()[127 * 512..]);

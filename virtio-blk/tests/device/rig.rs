@@ -42,9 +42,11 @@ pub(crate) const ZONE_ACTIVE_RESOURCE: u8 = 6;
 pub(crate) const UNTOUCHED: u8 = 0xee;
 
 /// Features.
-pub(crate) const RO: Features = Features::bit(5);
-pub(crate) const FLUSH_FEATURE: Features = Features::bit(9);
-pub(crate) const CONFIG_WCE: Features = Features::bit(11);
+#[allow(unused_imports)] // not all tests name each of them
+pub(crate) use virtio_blk::features::{
+    BLK_SIZE, CONFIG_WCE, DISCARD as DISCARD_FEATURE, FLUSH as FLUSH_FEATURE, GEOMETRY, LIFETIME, MQ, RO,
+    SECURE_ERASE as SECURE_ERASE_FEATURE, SEG_MAX, SIZE_MAX, WRITE_ZEROES as WRITE_ZEROES_FEATURE, ZONED,
+};
 pub(crate) const USUAL: Features = Features::from_bits(1 << 32 | 1 << 28 | 1 << 29 | 1 << 9);
 
 /// A block device, and all that is around it.

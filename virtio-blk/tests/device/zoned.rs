@@ -39,7 +39,6 @@ each_transport! {
 }
 
 const FEATURES: Features = Features::from_bits(1 << 32 | 1 << 28 | 1 << 29 | 1 << 9 | 1 << 16 | 1 << 17);
-const SECURE_ERASE_FEATURE: Features = Features::bit(16);
 /// Sectors of a zone, and those of them that can be written.
 const ZONE: u64 = 64;
 const CAPACITY: u64 = 48;

@@ -2,7 +2,6 @@
 
 use virtio_blk::backend::zone::{ZonedCharacteristics, ZonedModel};
 use virtio_blk::{Block, OperationError, OperationKind};
-use virtio_core::Features;
 use virtio_core::testing::RingDriver;
 
 use crate::held::Held;
@@ -34,7 +33,6 @@ each_transport! {
     read_only_zones_are_reported_and_not_changed,
 }
 
-const ZONED: Features = Features::bit(17);
 const ZONE: u64 = 16 * 512;
 const ZONES: u64 = 4;
 const COMMANDS: [(u32, OperationKind); 4] = [
@@ -106,7 +104,7 @@ fn blk_init_15_appends_are_no_longer_than_segments_allow<P: Port>() {
         assert_eq!(u32::from_le_bytes(rig.config(84)), u32::from(seg_max) * (size_max / 512));
     }
     let rig = Rig::<P>::new(Block::builder(held).queue_size(128).build().expect("a device"));
-    assert!(rig.offered().contains(Features::bit(1)), "without SIZE_MAX there would be no limit to keep to");
+    assert!(rig.offered().contains(SIZE_MAX), "without SIZE_MAX there would be no limit to keep to");
     let [size_max, seg_max, append] = [8, 12, 84].map(|at| u64::from(u32::from_le_bytes(rig.config(at))));
     assert!(append * 512 <= size_max * seg_max && append > 0);
 }
@@ -184,7 +182,7 @@ fn blk_zone_23_the_alignment_of_secure_erase_is_in_zones<P: Port>() {
         can.secure_erase = Some(virtio_blk::backend::RangeLimits { max_len: u64::MAX, alignment: 3 * 512 });
     });
     let rig = Rig::<P>::new(Block::builder(held).build().expect("a device"));
-    assert!(rig.offered().contains(Features::bit(16)));
+    assert!(rig.offered().contains(SECURE_ERASE_FEATURE));
     let alignment = u32::from_le_bytes(rig.config(68));
     assert!(alignment != 0 && alignment.is_multiple_of(16), "{alignment}");
 }
@@ -194,8 +192,8 @@ fn drv_blk_02_discard_is_not_offered_with_host_managed_zones<P: Port>() {
         let held = zoned(|zones| zones.model = model);
         held.change(|can| can.discard = Some(virtio_blk::backend::RangeLimits::NONE));
         let rig = Rig::<P>::new(Block::builder(held).build().expect("a device"));
-        assert_eq!(rig.offered().contains(Features::bit(13)), offered);
-        assert_eq!(rig.negotiate(USUAL | ZONED | Features::bit(13)), offered);
+        assert_eq!(rig.offered().contains(DISCARD_FEATURE), offered);
+        assert_eq!(rig.negotiate(USUAL | ZONED | DISCARD_FEATURE), offered);
     }
 }
 

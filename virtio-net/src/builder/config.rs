@@ -5,7 +5,7 @@ use virtio_core::Features;
 use super::Duplex;
 use crate::MacAddress;
 use crate::backend::Capabilities;
-use crate::features;
+use crate::features::{self, *};
 use crate::settings::Limits;
 use crate::wire::*;
 

@@ -2,8 +2,8 @@
 
 use super::data::Data;
 use super::{Call, Effect, Refusal, wire};
+use crate::features::{NOTF_COAL, VQ_NOTF_COAL};
 use crate::settings::{Coalescing, Delay};
-use crate::wire::{NOTF_COAL, VQ_NOTF_COAL};
 
 /// Any delay can be set (NET-COAL-02, NET-COAL-03): the device may send interrupts earlier.
 pub(super) fn execute(call: &mut Call<'_>, coalescing: &mut Coalescing) -> Result<Effect, Refusal> {

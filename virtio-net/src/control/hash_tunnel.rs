@@ -1,7 +1,7 @@
 //! Tunnels that hashes look into.
 
 use super::{Call, Effect, Refusal, wire};
-use crate::wire::HASH_TUNNEL;
+use crate::features::HASH_TUNNEL;
 
 pub(super) fn execute(call: &mut Call<'_>, tunnels: &mut u32) -> Result<Effect, Refusal> {
     if call.command != wire::HASH_TUNNEL_SET {

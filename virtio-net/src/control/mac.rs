@@ -3,8 +3,8 @@
 use super::data::Data;
 use super::{Call, Effect, Refusal, wire};
 use crate::MacAddress;
+use crate::features::{CTRL_MAC_ADDR, CTRL_RX};
 use crate::settings::{MAX_ADDRESSES, MacTable, Settings};
-use crate::wire::{CTRL_MAC_ADDR, CTRL_RX};
 
 const ADDRESS_LEN: usize = 6;
 

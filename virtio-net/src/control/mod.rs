@@ -178,7 +178,7 @@ fn dispatch(
 fn announce(call: &Call<'_>) -> Result<Effect, Refusal> {
     match call.command {
         wire::ANNOUNCE_ACK => {
-            call.needs(crate::wire::GUEST_ANNOUNCE)?;
+            call.needs(crate::features::GUEST_ANNOUNCE)?;
             Ok(Effect::Announced)
         }
         _ => Err(call.unknown()),

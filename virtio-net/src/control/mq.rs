@@ -1,8 +1,8 @@
 //! Pairs of queues in use, and which of them receives a frame.
 
 use super::{Call, Effect, Refusal, wire};
+use crate::features::{HASH_REPORT, MQ, RSS};
 use crate::settings::{Hash, Settings, Steering};
-use crate::wire::{HASH_REPORT, MQ, RSS};
 
 /// Bytes before the length of the key where there is no table.
 const HASH_CONFIG_RESERVED_LEN: usize = 8;

@@ -2,7 +2,7 @@
 
 use super::{Call, Effect, Refusal, wire};
 use crate::Offloads;
-use crate::wire::{CTRL_GUEST_OFFLOADS, GUEST_HDRLEN};
+use crate::features::{CTRL_GUEST_OFFLOADS, GUEST_HDRLEN};
 
 /// The bit of GUEST_HDRLEN, which is no offload. Linux counts it among them, if it was negotiated.
 const HDRLEN: u64 = 1 << 59;

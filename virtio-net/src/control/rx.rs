@@ -1,8 +1,8 @@
 //! Modes of receiving.
 
 use super::{Call, Effect, Refusal, wire};
+use crate::features::{CTRL_RX, CTRL_RX_EXTRA};
 use crate::settings::RxModes;
-use crate::wire::{CTRL_RX, CTRL_RX_EXTRA};
 
 pub(super) fn execute(call: &mut Call<'_>, modes: &mut RxModes) -> Result<Effect, Refusal> {
     // NET-CTRL-RX-01, NET-CTRL-RX-05

@@ -1,8 +1,8 @@
 //! What the device has counted, of each queue.
 
 use super::{Call, Effect, Refusal, wire};
+use crate::features::DEVICE_STATS;
 use crate::stats::{ControlStats, ReceiveStats, TransmitStats, kind, kinds};
-use crate::wire::DEVICE_STATS;
 
 pub(super) fn execute(call: &mut Call<'_>) -> Result<Effect, Refusal> {
     call.needs(DEVICE_STATS)?;

@@ -1,8 +1,8 @@
 //! VLANs that are received.
 
 use super::{Call, Effect, Refusal, wire};
+use crate::features::CTRL_VLAN;
 use crate::settings::VlanTable;
-use crate::wire::CTRL_VLAN;
 
 pub(super) fn execute(call: &mut Call<'_>, vlans: &mut VlanTable) -> Result<Effect, Refusal> {
     let value = match call.command {

@@ -52,3 +52,28 @@ fn net_rx_43_the_header_is_as_long_as_negotiated() {
     let lens = [Features::NONE, MRG_RXBUF, HASH_REPORT, HOST_UDP_TUNNEL_GSO, HASH_REPORT | GUEST_UDP_TUNNEL_GSO];
     assert_eq!(lens.map(header_len), [12, 12, 20, 24, 24]);
 }
+
+#[test]
+fn names_stand_for_the_bits_of_the_specification() {
+    let words = [
+        (0, CSUM | GUEST_CSUM | CTRL_GUEST_OFFLOADS | MTU | MAC, 0x2f),
+        (0, GUEST_TSO4 | GUEST_TSO6 | GUEST_ECN | GUEST_UFO, 0x780),
+        (0, HOST_TSO4 | HOST_TSO6 | HOST_ECN | HOST_UFO, 0x7800),
+        (0, MRG_RXBUF | STATUS | CTRL_VQ | CTRL_RX, 0x7_8000),
+        (0, CTRL_VLAN | CTRL_RX_EXTRA | GUEST_ANNOUNCE | MQ | CTRL_MAC_ADDR, 0xf8_0000),
+        (1, DEVICE_STATS | HASH_TUNNEL | VQ_NOTF_COAL | NOTF_COAL, 0x3c_0000),
+        (1, GUEST_USO4 | GUEST_USO6 | HOST_USO | HASH_REPORT, 0x3c0_0000),
+        (1, GUEST_HDRLEN | RSS | RSC_EXT | STANDBY | SPEED_DUPLEX, 0xf800_0000),
+        (2, RSS_CONTEXT | GUEST_UDP_TUNNEL_GSO | GUEST_UDP_TUNNEL_GSO_CSUM, 0x7),
+        (2, HOST_UDP_TUNNEL_GSO | HOST_UDP_TUNNEL_GSO_CSUM | OUT_NET_HEADER | IPSEC, 0x78),
+    ];
+    for (word, features, bits) in words {
+        assert_eq!(features, Features::NONE.with_word(word, bits));
+        assert!(features.iter().all(|bit| feature_name(bit).is_some()));
+    }
+    let ends = [CSUM, MAC, GUEST_UFO, MRG_RXBUF, CTRL_MAC_ADDR, DEVICE_STATS, GUEST_HDRLEN, RSS, SPEED_DUPLEX, IPSEC];
+    assert_eq!(ends.map(|feature| feature.bits().trailing_zeros()), [0, 5, 10, 15, 23, 50, 59, 60, 63, 70]);
+    let names = ends.map(|feature| feature_name(feature.bits().trailing_zeros()).unwrap());
+    assert_eq!((names[0], names[5], names[9]), ("CSUM", "DEVICE_STATS", "IPSEC"));
+    assert_eq!([4, 6, 24, 49, 58, 71, 128].map(feature_name), [None; 7]);
+}

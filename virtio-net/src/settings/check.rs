@@ -4,7 +4,7 @@ use virtio_core::Features;
 
 use super::{Hash, Limits, MAX_ADDRESSES, MacTable, RxModes, Settings, Steering, VlanTable};
 use crate::settings::Coalescing;
-use crate::{MacAddress, Offloads, wire};
+use crate::{MacAddress, Offloads, features};
 
 impl Settings {
     /// Whether commands of a driver that negotiated `features` can have led to these.
@@ -36,9 +36,9 @@ impl Check<'_> {
         let RxModes { promisc, allmulti, alluni, nomulti, nouni, nobcast } = *rx;
         let MacTable { unicast, multicast, all_unicast, all_multicast } = macs;
         let plain = (promisc, allmulti, macs) == (true, false, &MacTable::default());
-        refuse(!self.has(wire::CTRL_RX) && !plain, "receive modes or addresses that could not be set")?;
+        refuse(!self.has(features::CTRL_RX) && !plain, "receive modes or addresses that could not be set")?;
         refuse(
-            !self.has(wire::CTRL_RX_EXTRA) && (alluni || nomulti || nouni || nobcast),
+            !self.has(features::CTRL_RX_EXTRA) && (alluni || nomulti || nouni || nobcast),
             "receive modes that could not be set",
         )?;
         refuse(!mac.is_usable(), "a MAC address that no interface has")?;
@@ -47,7 +47,7 @@ impl Check<'_> {
             *all_unicast && !unicast.is_empty() || *all_multicast && !multicast.is_empty(),
             "a table of MAC addresses that is full and is not",
         )?;
-        refuse(!self.has(wire::CTRL_VLAN) && *vlans != VlanTable::FULL, "VLANs that could not be set")
+        refuse(!self.has(features::CTRL_VLAN) && *vlans != VlanTable::FULL, "VLANs that could not be set")
     }
 
     fn steering(&self, pairs: u16, steering: &Steering) -> Result<(), &'static str> {
@@ -55,7 +55,7 @@ impl Check<'_> {
         match steering {
             Steering::Automatic => Ok(()),
             Steering::Rss { table, unclassified } => {
-                refuse(!self.has(wire::RSS), "receive-side scaling, which was not negotiated")?;
+                refuse(!self.has(features::RSS), "receive-side scaling, which was not negotiated")?;
                 let len = table.len();
                 refuse(
                     !len.is_power_of_two() || len > usize::from(self.limits.rss_table),
@@ -69,29 +69,29 @@ impl Check<'_> {
 
     fn hash(&self, hash: &Hash, tunnels: u32) -> Result<(), &'static str> {
         let Hash { types, key } = hash;
-        let may = self.features.intersects(wire::RSS | wire::HASH_REPORT);
+        let may = self.features.intersects(features::RSS | features::HASH_REPORT);
         refuse(!may && *hash != Hash::default(), "hashes, which were not negotiated")?;
         refuse(types & !self.limits.hash_types != 0, "types of hashes")?;
         refuse(
             key.len() > usize::from(self.limits.hash_key) || (key.is_empty() && *types != 0),
             "the length of the key for hashes",
         )?;
-        let known = if self.has(wire::HASH_TUNNEL) { self.limits.tunnel_types } else { 0 };
+        let known = if self.has(features::HASH_TUNNEL) { self.limits.tunnel_types } else { 0 };
         refuse(tunnels & !known != 0, "types of tunnels for hashes")
     }
 
     fn offloads(&self, offloads: Offloads) -> Result<(), &'static str> {
         let negotiated = crate::features::receive_offloads(self.features);
         refuse(!negotiated.contains(offloads), "offloads that were not negotiated")?;
-        refuse(!self.has(wire::CTRL_GUEST_OFFLOADS) && offloads != negotiated, "offloads that could not be set")
+        refuse(!self.has(features::CTRL_GUEST_OFFLOADS) && offloads != negotiated, "offloads that could not be set")
     }
 
     fn coalescing(&self, coalescing: &Coalescing) -> Result<(), &'static str> {
         let Coalescing { rx, tx, queues } = coalescing;
         let none = Coalescing::default();
         let changed = (*rx, *tx) != (none.rx, none.tx);
-        refuse(!self.has(wire::NOTF_COAL) && changed, "coalescing that could not be set")?;
-        refuse(!self.has(wire::VQ_NOTF_COAL) && !queues.is_empty(), "coalescing of queues that could not be set")?;
+        refuse(!self.has(features::NOTF_COAL) && changed, "coalescing that could not be set")?;
+        refuse(!self.has(features::VQ_NOTF_COAL) && !queues.is_empty(), "coalescing of queues that could not be set")?;
         let end = self.limits.control_queue(self.features);
         refuse(queues.keys().any(|queue| u32::from(*queue) >= end), "coalescing of a queue that there is not")
     }

@@ -274,7 +274,7 @@ fn drv_net_ctrl_16_a_command_can_be_too_long<P: Port>() {
 fn drv_net_ctrl_12_there_are_no_contexts<P: Port>() {
     let mut rig = rig::<P>();
     let mut queues = rig.live(ALL);
-    assert!(!rig.offered().intersects(Features::bit(64)));
+    assert!(!rig.offered().intersects(RSS_CONTEXT));
     // The class of commands for contexts, and for what else is not there.
     for class in 9..=u8::MAX {
         for command in 0..3 {

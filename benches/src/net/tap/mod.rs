@@ -9,6 +9,7 @@ mod sys;
 use std::sync::Arc;
 
 use virtio_core::Features;
+use virtio_net::features::{CSUM, GUEST_CSUM, GUEST_TSO4, HOST_TSO4, MRG_RXBUF};
 use virtio_net::{MacAddress, Net, Tap};
 
 use super::frames::{Direction, Frames, HEADER as HEADER_LEN};
@@ -22,12 +23,6 @@ pub(super) use interface::Size;
 
 /// Bytes of the header, with mergeable buffers or without.
 const HEADER: usize = HEADER_LEN as usize;
-
-const CSUM: Features = Features::bit(0);
-const GUEST_CSUM: Features = Features::bit(1);
-const GUEST_TSO4: Features = Features::bit(7);
-const HOST_TSO4: Features = Features::bit(11);
-const MRG_RXBUF: Features = Features::bit(15);
 
 /// The device against a loop, each with a tap of its own.
 pub(super) fn contest(size: Size, direction: Direction) -> Result<Contest, Missing> {

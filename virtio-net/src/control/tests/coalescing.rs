@@ -70,7 +70,7 @@ fn net_coal_04_only_enabled_queues_of_pairs_have_a_delay() {
     }
     assert_eq!(rig.settings.coalescing, Coalescing::default());
     // Without several pairs, the control queue is the third.
-    let mut rig = Rig::new(all() - MQ - wire::RSS);
+    let mut rig = Rig::new(all() - MQ - features::RSS);
     assert_eq!(set_one(&mut rig, 1, [1, 1]), Ok(Effect::Coalescing));
     assert_eq!(set_one(&mut rig, 2, [1, 1]), Err(Refusal::Disabled { queue: 2 }));
 }

@@ -14,9 +14,10 @@ use virtio_core::Features;
 
 use super::{Answer, Context, Effect, MAX_COMMAND_LEN, Refusal, execute};
 use crate::MacAddress;
+use crate::features::{self, *};
 use crate::settings::{Limits, Settings};
 use crate::stats::{ControlStats, ReceiveStats, Statistics, TransmitStats};
-use crate::wire::{self, *};
+use crate::wire::*;
 
 const ERR: &[u8] = &[1];
 const MAC: MacAddress = MacAddress([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
@@ -29,7 +30,7 @@ fn all() -> Features {
         CSUM,
         GUEST_CSUM,
         CTRL_GUEST_OFFLOADS,
-        wire::MAC,
+        features::MAC,
         GUEST_TSO4,
         GUEST_TSO6,
         GUEST_ECN,

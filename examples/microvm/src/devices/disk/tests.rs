@@ -6,7 +6,8 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use virtio_blk::Block;
-use virtio_core::{Features, VirtioDevice};
+use virtio_blk::features::{DISCARD, FLUSH, MQ, ZONED};
+use virtio_core::VirtioDevice;
 use vmm_sys_util::tempdir::TempDir;
 use vmm_sys_util::tempfile::TempFile;
 
@@ -192,15 +193,14 @@ fn device(text: &str) -> Block {
 
 #[test]
 fn all_options_make_a_device() {
-    let (flush, mq, discard, zoned) = (9, 12, 13, 17);
-    let has = |block: &Block, bit| block.features().contains(Features::bit(bit));
+    let has = |block: &Block, feature| block.features().contains(feature);
     let plain = device("backend=mem,size=1M");
-    assert!(has(&plain, flush) && has(&plain, discard) && !has(&plain, mq) && !has(&plain, zoned));
+    assert!(has(&plain, FLUSH | DISCARD) && !has(&plain, MQ) && !has(&plain, ZONED));
     let options = "queues=2,queue-size=64,discard=off,on-error=enospc,timeout=30s,rate=requests=5:bytes=1M+2M";
     let block = device(&format!("backend=mem,size=1M,{options}"));
     assert_eq!((block.handle().capacity() * SECTOR, block.queue_sizes()), (1 << 20, &[64, 64][..]));
-    assert!(has(&block, mq) && !has(&block, discard));
-    assert!(has(&device("backend=mem,size=16M,zoned=host-managed:zone=1M"), zoned));
+    assert!(has(&block, MQ) && !has(&block, DISCARD));
+    assert!(has(&device("backend=mem,size=16M,zoned=host-managed:zone=1M"), ZONED));
     let disks =
         ["group=a:bytes=1M", "group=a"].map(|rate| format!("backend=null,size=4K,rate={rate}").parse().unwrap());
     assert_eq!(open(&disks).unwrap().len(), 2);
