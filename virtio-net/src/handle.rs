@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::MacAddress;
+use crate::backend::NetworkCounts;
 use crate::counters::NetCounts;
 use crate::shared::Shared;
 
@@ -56,8 +57,8 @@ impl NetHandle {
         Some(counts)
     }
 
-    /// Frames that the network lost before the device could take them, where it knows.
-    pub fn network_overflows(&self) -> u64 {
-        self.0.backend.overflows()
+    /// What the network has counted: frames that never came as far as the device, and what became of its other end.
+    pub fn network_counts(&self) -> NetworkCounts {
+        self.0.backend.counts()
     }
 }

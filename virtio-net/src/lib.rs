@@ -25,7 +25,8 @@ mod task;
 mod wire;
 
 pub use backend::{
-    Capabilities, Configuration, Generator, Loopback, NetBackend, NetQueue, NullBackend, Pcap, Switch, SwitchPort,
+    Capabilities, Configuration, Generator, Loopback, NetBackend, NetQueue, NetworkCounts, NullBackend, Pcap, Switch,
+    SwitchPort,
 };
 #[cfg(all(feature = "socket", unix))]
 pub use backend::{SocketError, UnixDgram, UnixDgramBuilder, UnixStream};

@@ -108,6 +108,10 @@ impl Fifo {
         Fifo { frames: VecDeque::new(), bytes: 0, most }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.frames.len() >= self.most || self.bytes >= MAX_BYTES
     }

@@ -16,6 +16,7 @@
 
 #[cfg(test)]
 mod bench;
+mod counts;
 mod frames;
 mod generator;
 mod loopback;
@@ -38,6 +39,7 @@ use std::time::Instant;
 
 use virtio_core::Sources;
 
+pub use counts::NetworkCounts;
 pub use generator::Generator;
 pub use loopback::Loopback;
 pub use null::NullBackend;
@@ -123,9 +125,9 @@ pub trait NetBackend: Send + Sync {
     /// Those of the network.
     fn open_queue(&self, pair: u16) -> io::Result<Box<dyn NetQueue>>;
 
-    /// Frames that the network lost because nobody took them in time, where it knows.
-    fn overflows(&self) -> u64 {
-        0
+    /// What it has counted.
+    fn counts(&self) -> NetworkCounts {
+        NetworkCounts::default()
     }
 }
 
@@ -142,8 +144,8 @@ impl<B: NetBackend + ?Sized> NetBackend for Arc<B> {
         (**self).open_queue(pair)
     }
 
-    fn overflows(&self) -> u64 {
-        (**self).overflows()
+    fn counts(&self) -> NetworkCounts {
+        (**self).counts()
     }
 }
 

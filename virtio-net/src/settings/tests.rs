@@ -4,7 +4,6 @@ use virtio_core::Features;
 
 use super::*;
 use crate::features::*;
-use crate::wire::*;
 
 const LIMITS: Limits = Limits { max_pairs: 4, hash_key: 40, rss_table: 128, hash_types: 0x1ff, tunnel_types: 0x13 };
 const ADDRESS: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use virtio_core::Sources;
 use virtio_net::backend::{Capabilities, Configuration, Interest, Packet, Received, Room, SendError};
-use virtio_net::{NetBackend, NetQueue};
+use virtio_net::{NetBackend, NetQueue, NetworkCounts};
 
 /// What one side has done.
 #[derive(Default)]
@@ -58,8 +58,8 @@ impl<B: NetBackend> NetBackend for Counted<B> {
         Ok(Box::new(CountedQueue { queue, calls: Arc::clone(&self.calls) }))
     }
 
-    fn overflows(&self) -> u64 {
-        self.backend.overflows()
+    fn counts(&self) -> NetworkCounts {
+        self.backend.counts()
     }
 }
 

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Capabilities, Configuration, NetBackend, NetQueue};
+use super::{Capabilities, Configuration, NetBackend, NetQueue, NetworkCounts};
 use file::Capture;
 use queue::PcapQueue;
 
@@ -95,8 +95,10 @@ impl<B: NetBackend> NetBackend for Pcap<B> {
         Ok(Box::new(PcapQueue::new(queue, Arc::clone(&self.capture))))
     }
 
-    fn overflows(&self) -> u64 {
-        self.inner.overflows()
+    fn counts(&self) -> NetworkCounts {
+        let mut counts = self.inner.counts();
+        counts.unrecorded = counts.unrecorded.wrapping_add(self.missing());
+        counts
     }
 }
 

@@ -9,7 +9,8 @@ use virtio_core::Sources;
 
 use crate::backend::bench::{frame, receive, receive_event, receive_with, send, send_with};
 use crate::backend::{
-    Generator, Interest, Loopback, NetBackend, NetQueue, NullBackend, Packet, Pcap, Received, Room, SendError,
+    Generator, Interest, Loopback, NetBackend, NetQueue, NetworkCounts, NullBackend, Packet, Pcap, Received, Room,
+    SendError,
 };
 use crate::{NetHeader, Offloads};
 
@@ -165,8 +166,8 @@ impl NetBackend for Filling {
         Ok(Box::new(Filling(self.0)))
     }
 
-    fn overflows(&self) -> u64 {
-        12
+    fn counts(&self) -> NetworkCounts {
+        NetworkCounts { overflows: 12, disconnects: 3, unrecorded: 1, ..NetworkCounts::default() }
     }
 }
 
@@ -197,7 +198,7 @@ impl NetQueue for Filling {
 fn a_network_that_needs_room_has_it() {
     let tape = Tape::new(usize::MAX);
     let network = Pcap::to(Arc::new(Filling(60)), tape.clone(), 64).unwrap();
-    assert_eq!((network.capabilities(), network.overflows()), (Filling(60).capabilities(), 12));
+    assert_eq!((network.capabilities(), network.counts()), (Filling(60).capabilities(), Filling(60).counts()));
     let mut queue = network.open_queue(0).unwrap();
     assert_eq!((queue.sources_version(), queue.is_connected()), (5, false));
     let header = NetHeader { hdr_len: 7, ..NetHeader::default() };
@@ -207,6 +208,24 @@ fn a_network_that_needs_room_has_it() {
     // A network that errs about it does not have memory shown that is not there.
     let mut queue = Pcap::to(Filling(65558), tape, 64).unwrap().open_queue(0).unwrap();
     assert_eq!(receive_with(&mut *queue).unwrap_err().kind(), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn what_networks_count_is_seen_through_a_device() {
+    // Room for the file's header, and for nothing more.
+    let network = Arc::new(Pcap::to(Filling(60), Tape::new(24), 64).unwrap());
+    let handle = crate::Net::builder(Arc::clone(&network)).build().unwrap().handle();
+    let mut queue = network.open_queue(0).unwrap();
+    for _ in 0..4 {
+        receive(&mut *queue).unwrap();
+    }
+    drop(queue);
+    receive(&mut *network.open_queue(0).unwrap()).unwrap();
+    let counts = handle.network_counts();
+    assert!(network.missing() > 0);
+    assert_eq!(counts, NetworkCounts { unrecorded: 1 + network.missing(), ..Filling(60).counts() });
+    let shown: Vec<_> = counts.iter().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(shown, [("overflows", 12), ("disconnects", 3), ("unrecorded", counts.unrecorded)]);
 }
 
 /// Where tcpdump is installed, it reads the file, too.

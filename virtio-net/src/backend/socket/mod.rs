@@ -29,6 +29,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use socket2::{SockAddr, Socket, Type};
 use virtio_core::LogLimit;
 
+use super::NetworkCounts;
+
 /// What a backend and its queue have counted and said.
 #[derive(Debug, Default)]
 struct Account {
@@ -39,6 +41,15 @@ struct Account {
 }
 
 impl Account {
+    fn counts(&self) -> NetworkCounts {
+        NetworkCounts {
+            malformed: self.malformed.load(Relaxed),
+            lost: self.lost.load(Relaxed),
+            disconnects: self.disconnects.load(Relaxed),
+            ..NetworkCounts::default()
+        }
+    }
+
     fn malformed(&self) {
         self.malformed.fetch_add(1, Relaxed);
     }

@@ -18,7 +18,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use super::frames::{MAX_PAIRS, check_pair};
-use super::{Capabilities, Configuration, NetBackend, NetQueue};
+use super::{Capabilities, Configuration, NetBackend, NetQueue, NetworkCounts};
 use crate::Offloads;
 use port::Port;
 use queue::SwitchQueue;
@@ -31,7 +31,7 @@ use table::Addresses;
 /// Frames keep their order, and the work that is left to do with them. Tags of VLANs are not looked at.
 ///
 /// Each pair of queues of a port has room for 512 frames or 4 MiB that were not taken yet; what comes then is lost, and
-/// [counted](NetBackend::overflows) there.
+/// [counted](NetBackend::counts) there, as is what comes for a device that is not running.
 ///
 /// Any port can send with any address, and so have the frames for it delivered to itself, as on any such switch: devices whose
 /// drivers may not hear each other belong on different switches.
@@ -190,8 +190,8 @@ impl NetBackend for SwitchPort {
         Ok(Box::new(SwitchQueue::open(&self.0, pair)?))
     }
 
-    fn overflows(&self) -> u64 {
-        self.0.port.overflows()
+    fn counts(&self) -> NetworkCounts {
+        self.0.port.counts()
     }
 }
 

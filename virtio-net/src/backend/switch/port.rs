@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use virtio_core::Event;
 
+use crate::backend::NetworkCounts;
 use crate::backend::frames::{Buffers, Fifo, Frame};
 use crate::flows::Flows;
 use crate::packet::{Layers, flow};
@@ -22,6 +23,8 @@ pub(super) struct Port {
     slot: usize,
     inboxes: Box<[Inbox]>,
     in_use: AtomicU16,
+    /// Frames that came while all pairs were closed.
+    unclaimed: AtomicU64,
     /// Where there is a choice of pairs.
     flows: Option<Flows>,
 }
@@ -40,6 +43,7 @@ impl Port {
             slot,
             inboxes: (0..pairs).map(|_| Inbox::default()).collect(),
             in_use: AtomicU16::new(pairs),
+            unclaimed: AtomicU64::new(0),
             flows: (pairs > 1).then(Flows::new),
         }
     }
@@ -61,12 +65,17 @@ impl Port {
     pub(super) fn use_pairs(&self, pairs: u16) {
         self.in_use.store(pairs, Relaxed);
         for inbox in self.inboxes.iter().skip(pairs.into()) {
-            inbox.lock().frames.clear();
+            inbox.forget();
         }
     }
 
-    pub(super) fn overflows(&self) -> u64 {
-        self.inboxes.iter().map(|inbox| inbox.overflows.load(Relaxed)).fold(0, u64::wrapping_add)
+    pub(super) fn counts(&self) -> NetworkCounts {
+        let mut counts = NetworkCounts { unclaimed: self.unclaimed.load(Relaxed), ..NetworkCounts::default() };
+        for Inbox { overflows, unclaimed, .. } in &self.inboxes {
+            counts.overflows = counts.overflows.wrapping_add(overflows.load(Relaxed));
+            counts.unclaimed = counts.unclaimed.wrapping_add(unclaimed.load(Relaxed));
+        }
+        counts
     }
 
     pub(super) fn inbox(&self, pair: u16) -> Option<&Inbox> {
@@ -96,6 +105,7 @@ impl Port {
                 Err(back) => frame = back,
             }
         }
+        self.unclaimed.fetch_add(1, Relaxed);
         Delivery::Lost(frame)
     }
 }
@@ -110,6 +120,8 @@ fn flow_of(frame: &Frame) -> u32 {
 pub(super) struct Inbox {
     state: Mutex<State>,
     overflows: AtomicU64,
+    /// Frames that waited when they were forgotten.
+    unclaimed: AtomicU64,
 }
 
 struct State {
@@ -147,11 +159,19 @@ impl Inbox {
         Ok(())
     }
 
-    /// Forgets what is there, and takes nothing in any more.
-    pub(super) fn close(&self) {
+    /// Forgets what is there, besides so many frames that were taken out already, and takes nothing in any more.
+    pub(super) fn close(&self, taken: usize) {
         let closed = std::mem::take(&mut *self.lock());
         // With no lock held.
+        self.unclaimed.fetch_add(closed.frames.len().saturating_add(taken) as u64, Relaxed);
         drop(closed);
+    }
+
+    /// Forgets what is there.
+    fn forget(&self) {
+        let mut state = self.lock();
+        self.unclaimed.fetch_add(state.frames.len() as u64, Relaxed);
+        state.frames.clear();
     }
 
     /// Takes a frame in, or gives it back if the pair is closed.

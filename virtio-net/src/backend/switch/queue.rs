@@ -115,7 +115,7 @@ impl Drop for SwitchQueue {
     fn drop(&mut self) {
         self.flush();
         if let Some(inbox) = self.plug.port.inbox(self.pair) {
-            inbox.close();
+            inbox.close(self.batch.len());
         }
     }
 }

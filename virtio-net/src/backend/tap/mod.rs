@@ -29,7 +29,7 @@ pub use error::TapError;
 
 use self::queue::TapQueue;
 use self::shared::Shared;
-use super::{Capabilities, Configuration, NetBackend, NetQueue};
+use super::{Capabilities, Configuration, NetBackend, NetQueue, NetworkCounts};
 
 /// Bytes of the header before each frame, and of that with the fields of tunnels.
 const HEADER_LEN: libc::c_int = 12;
@@ -109,8 +109,13 @@ impl NetBackend for Tap {
         Ok(Box::new(TapQueue::new(Arc::clone(&self.shared), pair)?))
     }
 
-    fn overflows(&self) -> u64 {
-        self.shared.link.overflows()
+    fn counts(&self) -> NetworkCounts {
+        NetworkCounts {
+            overflows: self.shared.link.overflows(),
+            unclaimed: self.shared.unclaimed.load(Relaxed),
+            malformed: self.malformed(),
+            ..NetworkCounts::default()
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) struct Shared {
     /// Moves when queues are turned on or off, or the interface is another one.
     generation: AtomicU64,
     pub(super) malformed: AtomicU64,
+    /// Frames that were dropped at a start.
+    pub(super) unclaimed: AtomicU64,
     settings: Mutex<Settings>,
     log: LogLimit,
 }
@@ -87,6 +89,7 @@ impl Shared {
             enabled: AtomicU16::new(pairs),
             generation: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
+            unclaimed: AtomicU64::new(0),
             settings: Mutex::new(Settings { name, configuration: Configuration::default(), header_len: 0, open: 0 }),
             log: LogLimit::default(),
         }
@@ -202,7 +205,8 @@ impl Shared {
         for file in &self.queues.files {
             let mut some = [0; 64];
             let read = (0..MOST_STALE).map(|_| (&**file).read(&mut some));
-            let _ = read.take_while(|result| matches!(result, Ok(1..))).count();
+            let dropped = read.take_while(|result| matches!(result, Ok(1..))).count();
+            self.unclaimed.fetch_add(dropped as u64, Ordering::Relaxed);
         }
     }
 

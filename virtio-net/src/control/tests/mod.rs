@@ -17,7 +17,6 @@ use crate::MacAddress;
 use crate::features::{self, *};
 use crate::settings::{Limits, Settings};
 use crate::stats::{ControlStats, ReceiveStats, Statistics, TransmitStats};
-use crate::wire::*;
 
 const ERR: &[u8] = &[1];
 const MAC: MacAddress = MacAddress([0x52, 0x54, 0, 0x12, 0x34, 0x56]);

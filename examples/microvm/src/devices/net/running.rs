@@ -21,13 +21,14 @@ impl NetControl for Running {
     fn stats(&self) -> String {
         let counts = self.0.counts();
         let counts = counts.iter().map(|(name, count)| (name.to_owned(), Value::from(count)));
+        let network = self.0.network_counts();
+        let network = network.iter().map(|(name, count)| (format!("network_{name}"), Value::from(count)));
         let now = [
-            ("network_overflows", self.0.network_overflows().into()),
             ("link_up", self.0.is_link_up().into()),
             ("mac", self.0.mac().to_string().into()),
             ("pairs", self.0.pairs().into()),
         ];
         let now = now.into_iter().map(|(name, value): (&str, Value)| (name.to_owned(), value));
-        Value::from_iter(counts.chain(now)).to_string()
+        Value::from_iter(counts.chain(network).chain(now)).to_string()
     }
 }

@@ -97,6 +97,10 @@ fn links_and_counts_are_those_of_the_device() {
     assert_eq!(stats["link_up"], Value::from(true));
     assert_eq!(stats["mac"], Value::from("52:54:00:12:34:56"));
     assert_eq!(stats["tx_frames"], Value::from(0));
+    for (name, count) in device.handle().network_counts().iter() {
+        assert_eq!(stats[format!("network_{name}")], Value::from(count));
+    }
+    assert_eq!(stats["network_unrecorded"], Value::from(0));
     assert!(!running.stats().contains('\n'));
     // No driver has said that it can.
     assert!(running.announce().unwrap_err().contains("cannot announce"));

@@ -13,7 +13,7 @@ use socket2::{SockAddr, Socket, Type};
 
 pub(super) use self::queue::DatagramQueue;
 use super::super::sys;
-use super::super::{Capabilities, NetBackend, NetQueue};
+use super::super::{Capabilities, NetBackend, NetQueue, NetworkCounts};
 use super::error::SocketError;
 use super::link::Spare;
 use super::outgoing::Outgoing;
@@ -186,6 +186,10 @@ impl NetBackend for UnixDgram {
     fn open_queue(&self, pair: u16) -> io::Result<Box<dyn NetQueue>> {
         only_pair(pair)?;
         Ok(Box::new(DatagramQueue::new(Arc::clone(&self.shared))))
+    }
+
+    fn counts(&self) -> NetworkCounts {
+        self.shared.account.counts()
     }
 }
 

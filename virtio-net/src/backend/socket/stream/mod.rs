@@ -14,7 +14,7 @@ use socket2::{SockAddr, Socket, Type};
 
 use self::connection::Connection;
 pub(super) use self::queue::StreamQueue;
-use super::super::{Capabilities, NetBackend, NetQueue};
+use super::super::{Capabilities, NetBackend, NetQueue, NetworkCounts};
 use super::error::SocketError;
 use super::link::Spare;
 use super::own_path::{Made, OwnPath};
@@ -172,6 +172,10 @@ impl NetBackend for UnixStream {
     fn open_queue(&self, pair: u16) -> io::Result<Box<dyn NetQueue>> {
         only_pair(pair)?;
         Ok(Box::new(StreamQueue::new(Arc::clone(&self.shared))))
+    }
+
+    fn counts(&self) -> NetworkCounts {
+        self.shared.account.counts()
     }
 }
 

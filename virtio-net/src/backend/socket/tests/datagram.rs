@@ -8,7 +8,7 @@ use super::super::{SocketError, UnixDgram};
 use super::rig::{Folder, Rig, frame, is_not_connected};
 use crate::Capabilities;
 use crate::backend::sys::MOST_DATAGRAMS;
-use crate::backend::{Interest, NetBackend, NetQueue};
+use crate::backend::{Interest, NetBackend, NetQueue, NetworkCounts};
 use crate::wire::MAX_FRAME_LEN;
 
 fn open(network: &UnixDgram) -> Rig<DatagramQueue> {
@@ -136,6 +136,7 @@ fn datagrams_that_are_no_frames_are_counted_and_nothing_else() {
     peer.send(&frame(14, 7)).expect("it is sent");
     assert_eq!(rig.next(), frame(14, 7));
     assert_eq!((network.malformed(), network.disconnects()), (5, 0));
+    assert_eq!(network.counts(), NetworkCounts { malformed: 5, ..NetworkCounts::default() });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::super::UnixStream;
 use super::rig::{Folder, frame, framed, is_not_connected};
 use super::stream::{open, pair, read};
-use crate::backend::{Interest, NetQueue};
+use crate::backend::{Interest, NetBackend, NetQueue};
 use crate::wire::MAX_FRAME_LEN;
 
 #[test]
@@ -46,6 +46,7 @@ fn frames_that_are_too_short_are_counted_and_nothing_else() {
     peer.write_all(&bytes).expect("it is sent");
     assert_eq!(rig.next(), frame(14, 7));
     assert_eq!((network.malformed(), network.disconnects()), (1013, 0));
+    assert_eq!(network.counts().malformed, 1013);
 }
 
 #[test]
@@ -94,6 +95,7 @@ fn who_sends_finds_that_somebody_has_gone() {
     }
     assert!(!rig.queue.is_connected());
     assert_eq!((network.lost(), network.disconnects()), (sent, 1));
+    assert_eq!((network.counts().lost, network.counts().disconnects), (sent, 1));
 }
 
 #[test]

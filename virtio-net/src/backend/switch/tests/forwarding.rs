@@ -70,7 +70,7 @@ fn a_port_that_sends_to_itself_gets_nothing_and_waits_for_nobody() {
     send(&mut *one, &frame(1, 1, 60, 1)).unwrap();
     send(&mut *other, &frame(1, 2, 60, 2)).unwrap();
     assert_eq!((receive(&mut *one), receive(&mut *other), receive(&mut *b)), (None, None, None));
-    assert_eq!(port.overflows(), 0);
+    assert_eq!(port.counts().overflows, 0);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn the_newest_frames_are_lost_and_counted_where_nobody_takes_them() {
             send(&mut *a, &frame(2, 1, len, number)).unwrap();
             receive(&mut *c).unwrap();
         }
-        assert_eq!((port.overflows(), other.overflows()), (1000 - room, 0));
+        assert_eq!((port.counts().overflows, other.counts().overflows), (1000 - room, 0));
         let received = std::iter::from_fn(|| receive(&mut *b));
         assert!(received.map(|frame| number(&frame)).eq(0..room as u32));
         send(&mut *a, &frame(2, 1, len, 5)).unwrap();
@@ -185,10 +185,31 @@ fn a_closed_port_takes_nothing_and_opens_again_empty() {
     for number in 0..1000 {
         send(&mut *a, &frame(2, 1, 60, number)).unwrap();
     }
+    // What waited, and what came while nobody was there.
+    assert_eq!((port.counts().overflows, port.counts().unclaimed), (0, 1 + 1000));
     let mut b = port.open_queue(0).unwrap();
-    assert_eq!((receive(&mut *b), port.overflows()), (None, 0));
-    send(&mut *a, &frame(2, 1, 60, 3)).unwrap();
-    assert_eq!(receive(&mut *b).as_deref().map(number), Some(3));
+    assert_eq!(receive(&mut *b), None);
+    for number in 0..100 {
+        send(&mut *a, &frame(2, 1, 60, number)).unwrap();
+    }
+    assert_eq!(receive(&mut *b).as_deref().map(number), Some(0));
+    // Some of the others were taken out of the inbox with it.
+    drop(b);
+    assert_eq!((port.counts().overflows, port.counts().unclaimed), (0, 1001 + 99));
+}
+
+#[test]
+fn frames_for_pairs_that_are_not_used_any_more_are_counted() {
+    let switch = Switch::new();
+    let (_a, mut a) = plug(&switch);
+    let port = switch.port_with_pairs(2);
+    // All of them come by the pair that is open.
+    let mut other = port.open_queue(1).unwrap();
+    for number in 0..10 {
+        send(&mut *a, &frame(2, 1, 60, number)).unwrap();
+    }
+    port.configure(&Configuration { pairs: 1, ..Configuration::default() }).unwrap();
+    assert_eq!((receive(&mut *other), port.counts().unclaimed), (None, 10));
 }
 
 #[test]

@@ -154,7 +154,7 @@ proptest! {
                 }
             }
             for both in ports.iter().flatten() {
-                prop_assert_eq!(both.port.overflows(), both.overflows);
+                prop_assert_eq!(both.port.counts().overflows, both.overflows);
             }
         }
         for both in ports.iter_mut().flatten() {

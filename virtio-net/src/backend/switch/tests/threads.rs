@@ -65,7 +65,7 @@ fn no_frame_and_no_wake_up_is_lost_between_threads() {
         }
     });
     assert!(received.iter().all(|count| count.load(SeqCst) == FRAMES));
-    assert!(ports.iter().all(|port| port.overflows() == 0));
+    assert!(ports.iter().all(|port| port.counts().overflows == 0));
 }
 
 /// Is true from when somebody has gone, in whatever way.
@@ -141,5 +141,5 @@ fn ports_come_and_go_under_load() {
         }
         until(|| done.load(SeqCst), "the receiver stands still");
     });
-    assert_eq!((got.load(SeqCst), b.overflows(), switch.ports()), (FRAMES, 0, 2));
+    assert_eq!((got.load(SeqCst), b.counts().overflows, switch.ports()), (FRAMES, 0, 2));
 }

@@ -90,14 +90,19 @@ fn frames_from_before_the_driver_are_dropped() {
         make_tap("vm0", "");
         let tap = Tap::open("vm0").expect("a tap");
         let mut host = Host::new("vm0");
+        let before = tap.counts().unclaimed;
         host.send(&frame(100, 1));
         let mut rig = Rig::new(&tap, Offloads::NONE);
+        // The host may have said something, too.
+        let dropped = tap.counts().unclaimed;
+        assert!(dropped > before);
         host.send(&frame(100, 2));
         assert_eq!(rig.next().1, frame(100, 2));
         // Not while a driver is there, whatever it changes.
         host.send(&frame(100, 3));
         tap.configure(&wants(Offloads::CSUM, Offloads::NONE, 1)).expect("a configuration");
         assert_eq!(rig.next().1, frame(100, 3));
+        assert_eq!(tap.counts().unclaimed, dropped);
         drop(rig);
         host.send(&frame(100, 4));
         assert_eq!(Rig::of_pair(&tap, 0).next().1, frame(100, 4));
@@ -118,7 +123,7 @@ fn a_frame_that_has_no_room_is_counted_and_not_cut() {
             }
             assert_eq!(rig.next().1, frame(999, 0));
             assert_eq!(rig.next().1, frame(60, 0));
-            assert_eq!(tap.malformed(), malformed);
+            assert_eq!((tap.malformed(), tap.counts().malformed), (malformed, malformed));
         }
     });
 }
