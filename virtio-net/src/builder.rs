@@ -117,6 +117,9 @@ impl NetBuilder {
     }
 
     /// The device's address. Unless said otherwise that which the network says, or one that is made up.
+    ///
+    /// To be set where the device is to be saved and restored: a state is taken over by a device of the same address only, and
+    /// what another network says, or another device makes up, is another one.
     pub fn mac(mut self, mac: MacAddress) -> NetBuilder {
         self.mac = Some(mac);
         self
@@ -137,6 +140,9 @@ impl NetBuilder {
 
     /// Bytes of the longest packet behind the Ethernet header, from 68 on; it should be 1280 or more (NET-CFG-03). Unless said
     /// otherwise that which the network says, or the driver is told nothing.
+    ///
+    /// To be set where the device is to be saved and restored: a state is taken over by a device of the same MTU only, and the
+    /// network that it is restored on may say another one.
     pub fn mtu(mut self, mtu: u16) -> NetBuilder {
         self.mtu = Some(mtu);
         self

@@ -16,6 +16,7 @@ use crate::features;
 use crate::flows::Flows;
 use crate::plan::Plan;
 use crate::settings::{Limits, Settings};
+use crate::statistics::Told;
 use crate::task::Mailbox;
 use crate::wire::{field, put, status as bit};
 
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     /// One for each pair, as all lists here; and behind them one for the control queue.
     pub(crate) counters: Box<[Counters]>,
+    /// What has to be added to what was counted for what a driver is told, where the device has been restored.
+    pub(crate) base: Mutex<Told>,
     /// Those of the queues, by their indexes, once they were enabled.
     queue_counters: Mutex<BTreeMap<u16, Arc<QueueCounters>>>,
     pub(crate) mailboxes: Box<[Mailbox]>,
@@ -116,6 +119,7 @@ impl Shared {
             limits,
             options,
             counters: (0..=pairs).map(|_| Counters::default()).collect(),
+            base: Mutex::default(),
             queue_counters: Mutex::default(),
             mailboxes: (0..pairs).map(|_| Mailbox::default()).collect(),
             flows: Flows::new(),

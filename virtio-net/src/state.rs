@@ -1,4 +1,4 @@
-//! Saving a network device and taking it over elsewhere: what the driver has set. Frames on their way are lost, as they may be
+//! Saving a network device and taking it over elsewhere: what the driver has set and was told. Frames on their way are lost, as they may be
 //! on any network.
 
 use serde::{Deserialize, Serialize};
@@ -9,11 +9,14 @@ use crate::MacAddress;
 use crate::features;
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::statistics::Told;
 
 /// The version that [`save`] writes.
 const VERSION: u32 = 1;
 /// Bytes of the longest state that is looked at: tables of the longest are far from it.
 const MOST_BYTES: usize = 1 << 20;
+/// The same of each pair: its statistics, and how long its interrupts are held back.
+const MOST_BYTES_OF_PAIR: usize = 4 << 10;
 
 #[derive(Serialize, Deserialize)]
 struct Saved {
@@ -24,6 +27,9 @@ struct Saved {
     settings: Settings,
     /// The driver was asked to announce itself.
     announcing: bool,
+    /// What the driver is told when it asks for statistics.
+    #[serde(default)]
+    statistics: Told,
 }
 
 pub(crate) fn save(shared: &Shared) -> DeviceState {
@@ -33,6 +39,7 @@ pub(crate) fn save(shared: &Shared) -> DeviceState {
         max_pairs: shared.limits.max_pairs,
         settings: shared.settings(),
         announcing: shared.is_announcing(),
+        statistics: shared.told(),
     };
     // Plain numbers and lists of them: nothing in it can fail to be written.
     DeviceState { version: VERSION, data: serde_json::to_vec(&saved).unwrap_or_default() }
@@ -43,10 +50,11 @@ pub(crate) fn restore(shared: &Shared, state: &DeviceState, accepted: Features) 
     if *version != VERSION {
         return Err(StateError::Version { version: *version });
     }
-    if data.len() > MOST_BYTES {
+    let most = MOST_BYTES + MOST_BYTES_OF_PAIR * usize::from(shared.limits.max_pairs);
+    if data.len() > most {
         return Err(StateError::Corrupt { what: "the length of the network device's state" });
     }
-    let Ok(Saved { mac, mtu, max_pairs, settings, announcing }) = serde_json::from_slice(data) else {
+    let Ok(Saved { mac, mtu, max_pairs, settings, announcing, statistics }) = serde_json::from_slice(data) else {
         return Err(StateError::Corrupt { what: "the network device's state" });
     };
     if (mac, mtu, max_pairs) != (shared.mac, shared.mtu, shared.limits.max_pairs) {
@@ -56,6 +64,8 @@ pub(crate) fn restore(shared: &Shared, state: &DeviceState, accepted: Features) 
     if announcing && !accepted.contains(features::GUEST_ANNOUNCE) {
         return Err(StateError::Corrupt { what: "an announcement that the driver knows nothing of" });
     }
+    statistics.validate(&shared.limits).map_err(|what| StateError::Corrupt { what })?;
     shared.restore(settings, announcing);
+    shared.go_on_from(&statistics);
     Ok(())
 }

@@ -1,8 +1,38 @@
-//! What a driver that asks for statistics is told: see [`stats`](crate::stats).
+//! What a driver that asks for statistics is told: see [`stats`](crate::stats). Where the device has been restored, that is
+//! what its driver was told before, and what has been counted since: no number goes back.
+
+use std::collections::BTreeMap;
+use std::sync::{MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 use crate::counters::{Counters, NetCounts};
+use crate::settings::Limits;
 use crate::shared::Shared;
 use crate::stats::{ControlStats, ReceiveStats, Statistics, TransmitStats};
+
+/// Numbers of all queues: what a driver has been told, or what has to be added to what a device has counted for that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// Of the queues of pairs, where they are not all zero.
+    pairs: BTreeMap<u16, (ReceiveStats, TransmitStats)>,
+    control: ControlStats,
+}
+
+impl Told {
+    /// Whether a device can have said that.
+    ///
+    /// # Errors
+    /// What cannot have been.
+    pub(crate) fn validate(&self, limits: &Limits) -> Result<(), &'static str> {
+        let there = self.pairs.keys().all(|pair| *pair < limits.max_pairs);
+        if there { Ok(()) } else { Err("statistics of queues that are not there") }
+    }
+
+    fn pair(&self, pair: u16) -> (ReceiveStats, TransmitStats) {
+        self.pairs.get(&pair).copied().unwrap_or_default()
+    }
+}
 
 impl Shared {
     /// What the task of a pair, or behind those of all pairs the control queue's, has counted.
@@ -11,10 +41,32 @@ impl Shared {
         self.counters.get(place).into_iter().for_each(|counters: &Counters| counters.add_to(&mut counts));
         counts
     }
-}
 
-impl Statistics for Shared {
-    fn receive(&self, pair: u16) -> ReceiveStats {
+    fn base(&self) -> MutexGuard<'_, Told> {
+        self.base.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a driver would be told now.
+    pub(crate) fn told(&self) -> Told {
+        let told = |pair| (pair, (self.receive(pair), self.transmit(pair)));
+        let pairs = (0..self.limits.max_pairs).map(told).filter(|(_, told)| *told != Default::default());
+        Told { pairs: pairs.collect(), control: self.control() }
+    }
+
+    /// Has drivers be told what goes on from that.
+    pub(crate) fn go_on_from(&self, told: &Told) {
+        let base = |pair| {
+            let (receive, transmit) = told.pair(pair);
+            let receive = receive.zip(&self.received(pair), u64::wrapping_sub);
+            (pair, (receive, transmit.zip(&self.transmitted(pair), u64::wrapping_sub)))
+        };
+        let pairs = (0..self.limits.max_pairs).map(base).filter(|(_, base)| *base != Default::default());
+        let control = told.control.zip(&self.controlled(), u64::wrapping_sub);
+        *self.base() = Told { pairs: pairs.collect(), control };
+    }
+
+    /// What has been counted of a receive queue.
+    fn received(&self, pair: u16) -> ReceiveStats {
         let counts = self.counts(pair.into());
         let queue = self.queue_counts(2 * pair);
         let overruns = counts.rx_no_fit.wrapping_add(counts.rx_steering_full);
@@ -46,7 +98,8 @@ impl Statistics for Shared {
         }
     }
 
-    fn transmit(&self, pair: u16) -> TransmitStats {
+    /// What has been counted of a transmit queue.
+    fn transmitted(&self, pair: u16) -> TransmitStats {
         let counts = self.counts(pair.into());
         let queue = self.queue_counts(2 * pair + 1);
         let malformed = [counts.tx_bad_header, counts.tx_bad_length, counts.tx_bad_buffer];
@@ -73,8 +126,23 @@ impl Statistics for Shared {
         }
     }
 
-    fn control(&self) -> ControlStats {
+    /// What has been counted of the control queue.
+    fn controlled(&self) -> ControlStats {
         let counts = self.counts(self.mailboxes.len());
         ControlStats { command_num: counts.commands.wrapping_add(counts.commands_refused), ok_num: counts.commands }
+    }
+}
+
+impl Statistics for Shared {
+    fn receive(&self, pair: u16) -> ReceiveStats {
+        self.received(pair).zip(&self.base().pair(pair).0, u64::wrapping_add)
+    }
+
+    fn transmit(&self, pair: u16) -> TransmitStats {
+        self.transmitted(pair).zip(&self.base().pair(pair).1, u64::wrapping_add)
+    }
+
+    fn control(&self) -> ControlStats {
+        self.controlled().zip(&self.base().control, u64::wrapping_add)
     }
 }

@@ -1,5 +1,6 @@
 //! What a driver can ask about its queues (virtio 1.4, section 5.1.6.5.11).
 
+use serde::{Deserialize, Serialize};
 use virtio_core::Features;
 
 use crate::features;
@@ -39,12 +40,18 @@ pub(crate) fn kinds(features: Features) -> u64 {
 macro_rules! statistics {
     ($(#[$doc:meta])* $name:ident { $($kind:ident { $($(#[$field_doc:meta])* $field:ident,)* })* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default)]
         pub(crate) struct $name {
             $($($(#[$field_doc])* pub(crate) $field: u64,)*)*
         }
 
         impl $name {
+            /// Each number of one with the same of the other.
+            pub(crate) fn zip(&self, other: &$name, with: fn(u64, u64) -> u64) -> $name {
+                $name { $($($field: with(self.$field, other.$field),)*)* }
+            }
+
             /// The numbers of a kind, in the order of the wire; none if it is a kind of other queues.
             pub(crate) fn of_kind(&self, kind: u8) -> Vec<u64> {
                 match kind {
@@ -57,7 +64,7 @@ macro_rules! statistics {
 }
 
 statistics! {
-    /// Of a receive queue, since the device was made. They wrap around.
+    /// Of a receive queue, since the device was made, wherever it has been restored. They wrap around.
     ReceiveStats {
         RX_BASIC {
             /// Doorbells.
@@ -103,7 +110,7 @@ statistics! {
 }
 
 statistics! {
-    /// Of a transmit queue, since the device was made. They wrap around.
+    /// Of a transmit queue, since the device was made, wherever it has been restored. They wrap around.
     TransmitStats {
         TX_BASIC {
             /// Doorbells.
@@ -149,7 +156,7 @@ statistics! {
 }
 
 statistics! {
-    /// Of the control queue, since the device was made. They wrap around.
+    /// Of the control queue, since the device was made, wherever it has been restored. They wrap around.
     ControlStats {
         CVQ {
             /// Commands.

@@ -26,7 +26,7 @@ each_transport! {
 const DELAYS: Features =
     Features::from_bits(USUAL.bits() | CTRL_VQ.bits() | NOTF_COAL.bits() | VQ_NOTF_COAL.bits() | MQ.bits());
 /// Longer than any test.
-const FOREVER: u32 = u32::MAX;
+pub(crate) const FOREVER: u32 = u32::MAX;
 
 fn rig<P: Port>() -> (Rig<P>, Queues<P::Driver>) {
     let mut rig = Rig::with(Network::new(2), |builder| builder);
@@ -40,7 +40,7 @@ fn set<P: Port>(rig: &Rig<P>, queues: &mut Queues<P::Driver>, command: Command, 
 }
 
 /// The delay of a queue, as the device says; none where it has none.
-fn get<P: Port>(rig: &Rig<P>, queues: &mut Queues<P::Driver>, queue: u16) -> Option<(u32, u32)> {
+pub(crate) fn get<P: Port>(rig: &Rig<P>, queues: &mut Queues<P::Driver>, queue: u16) -> Option<(u32, u32)> {
     let data = [queue.to_le_bytes(), [0xaa, 0xbb]].concat();
     let answer = rig.ask(queues, COAL_VQ_GET.0, COAL_VQ_GET.1, &data, 9).expect("an answer");
     match &answer[..] {
@@ -54,7 +54,7 @@ fn get<P: Port>(rig: &Rig<P>, queues: &mut Queues<P::Driver>, queue: u16) -> Opt
 
 /// Sends a frame, or receives one; whether the driver was interrupted for it. The driver does not look what came back, so
 /// that it has asked for an interrupt once.
-fn interrupts<P: Port>(rig: &Rig<P>, queues: &mut Queues<P::Driver>, queue: u16) -> bool {
+pub(crate) fn interrupts<P: Port>(rig: &Rig<P>, queues: &mut Queues<P::Driver>, queue: u16) -> bool {
     let pair = queue / 2;
     let _ = rig.port.take_interrupts();
     let (rx, tx) = (&queues.rx[usize::from(pair)], &queues.tx[usize::from(pair)]);
@@ -75,7 +75,7 @@ fn interrupts<P: Port>(rig: &Rig<P>, queues: &mut Queues<P::Driver>, queue: u16)
 }
 
 /// The driver takes what came back, and asks to be interrupted for what comes next.
-fn take_all<D: RingDriver>(queues: &mut Queues<D>) {
+pub(crate) fn take_all<D: RingDriver>(queues: &mut Queues<D>) {
     for ring in queues.rx.iter_mut().chain(&mut queues.tx) {
         while ring.used().is_some() {}
     }

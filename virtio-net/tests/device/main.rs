@@ -63,6 +63,7 @@ mod pairs;
 mod queue_reset;
 mod rates;
 mod receive;
+mod restored;
 mod rig;
 mod rss;
 mod state;

@@ -53,7 +53,7 @@ const V6: [(&str, u16, &str, u16, u32, u32); 3] = [
     ("3ffe:1900:4545:3:200:f8ff:fe21:67cf", 44251, "fe80::200:f8ff:fe21:67cf", 38024, 0x4b61_e985, 0x02d1_feef),
 ];
 
-fn tcp4_of((source, from, destination, to, ..): V4) -> Vec<u8> {
+pub(crate) fn tcp4_of((source, from, destination, to, ..): V4) -> Vec<u8> {
     frame(&ipv4(source, destination, TCP, &tcp((from, to), 0x10, b"data")))
 }
 
@@ -71,17 +71,17 @@ fn rig<P: Port>(pairs: u16) -> Rig<P> {
 }
 
 /// One buffer in each receive queue.
-struct Ears(Vec<u64>);
+pub(crate) struct Ears(Vec<u64>);
 
 /// What the driver is told of a frame's hash: the value and the type; and the pair that receives it.
-type Told = (u32, u16, usize);
+pub(crate) type Told = (u32, u16, usize);
 
 impl Ears {
-    fn new<P: Port>(rig: &Rig<P>, queues: &mut Queues<P::Driver>) -> Ears {
+    pub(crate) fn new<P: Port>(rig: &Rig<P>, queues: &mut Queues<P::Driver>) -> Ears {
         Ears((0..queues.rx.len() as u16).map(|pair| rig.post(queues, pair, 2048)).collect())
     }
 
-    fn told<P: Port>(&mut self, rig: &Rig<P>, queues: &mut Queues<P::Driver>, bytes: &[u8]) -> Option<Told> {
+    pub(crate) fn told<P: Port>(&mut self, rig: &Rig<P>, queues: &mut Queues<P::Driver>, bytes: &[u8]) -> Option<Told> {
         rig.arrive(0, NetHeader::default(), bytes);
         let pair = queues.rx.iter().position(|ring| ring.waiting() > 0)?;
         let (header, got) = rig.got(queues, pair as u16, self.0[pair])?;

@@ -37,8 +37,10 @@ const FEATURES: Features = Features::from_bits(
         | MQ.bits()
         | RSS.bits()
         | HASH_REPORT.bits()
+        | HASH_TUNNEL.bits()
         | NOTF_COAL.bits()
-        | VQ_NOTF_COAL.bits(),
+        | VQ_NOTF_COAL.bits()
+        | DEVICE_STATS.bits(),
 );
 
 fn rig_of<P: Port>(pairs: u16, change: impl FnOnce(NetBuilder) -> NetBuilder) -> Rig<P> {
@@ -61,7 +63,7 @@ fn set_all<P: Port>(rig: &Rig<P>, queues: &mut Queues<P::Driver>) {
     let delay = [100u32.to_le_bytes(), 200u32.to_le_bytes()].concat();
     let of_queue = [vec![1, 0, 0, 0], 3u32.to_le_bytes().to_vec(), 4u32.to_le_bytes().to_vec()].concat();
     let offloads = (1u64 << 1).to_le_bytes();
-    let commands: [(u8, u8, &[u8]); 9] = [
+    let commands: [(u8, u8, &[u8]); 10] = [
         (0, 5, &[1]),
         (1, 0, &table),
         (1, 1, &OTHER),
@@ -71,13 +73,14 @@ fn set_all<P: Port>(rig: &Rig<P>, queues: &mut Queues<P::Driver>) {
         (6, 0, &delay),
         (6, 1, &delay),
         (6, 2, &of_queue),
+        (7, 0, &[1 << 4, 0, 0, 0]),
     ];
     for (class, command, data) in commands {
         assert_eq!(rig.command(queues, class, command, data), Some(0), "class {class}, command {command}");
     }
 }
 
-fn paused<P: Port>(rig: &Rig<P>) -> HostState {
+pub(crate) fn paused<P: Port>(rig: &Rig<P>) -> HostState {
     rig.port.host().pause(Duration::from_secs(1)).expect("nothing is in flight");
     rig.port.host().save().expect("a state")
 }
@@ -132,7 +135,7 @@ fn a_device_goes_on_elsewhere_as_its_driver_has_set_it<P: Port>() {
 }
 
 /// A device on memory that is there.
-fn on_memory<P: Port>(memory: &virtio_core::testing::TestMemory) -> Rig<P> {
+pub(crate) fn on_memory<P: Port>(memory: &virtio_core::testing::TestMemory) -> Rig<P> {
     let network = Network::new(2);
     let builder = virtio_net::Net::builder(network.clone()).mac(MacAddress(OWN)).pairs(2).queue_size(16);
     let net = builder.rss(true).hash_report(true).build().expect("a device");
@@ -218,9 +221,14 @@ fn states_that_do_not_fit_are_refused<P: Port>() {
     corrupt("/settings/macs/unicast", vec![vec![2, 0, 0, 0, 0, 0]; 65].into());
     corrupt("/settings/macs/all_unicast", true.into());
     corrupt("/settings/vlans", vec![vec![0; 32]; 3].into());
+    corrupt("/settings/tunnels", 0x200.into());
+    corrupt("/statistics/pairs", serde_json::json!({ "2": [{ "rx_packets": 1 }, {}] }));
+    corrupt("/statistics/pairs", serde_json::json!({ "0": [{ "rx_packets": -1 }, {}] }));
+    corrupt("/statistics/control/ok_num", "one".into());
     corrupt("/settings", Value::Null);
     // What was not negotiated cannot have been set.
-    for (feature, other) in [(CTRL_VLAN, CTRL_VLAN), (NOTF_COAL, NOTF_COAL | VQ_NOTF_COAL)] {
+    for (feature, other) in [(CTRL_VLAN, CTRL_VLAN), (NOTF_COAL, NOTF_COAL | VQ_NOTF_COAL), (HASH_TUNNEL, HASH_TUNNEL)]
+    {
         let error = refused(rig(), &|state, _| state.accepted &= !other.bits());
         assert!(matches!(error, StateError::Corrupt { .. }), "{feature:?}");
     }

@@ -20,21 +20,21 @@ each_transport! {
 }
 
 const STATISTICS: Features = Features::from_bits(USUAL.bits() | CTRL_VQ.bits() | DEVICE_STATS.bits());
-const RX_BASIC: u64 = 1;
+pub(crate) const RX_BASIC: u64 = 1;
 const RX_CSUM: u64 = 1 << 1;
 const RX_GSO: u64 = 1 << 2;
 const RX_SPEED: u64 = 1 << 3;
-const TX_BASIC: u64 = 1 << 16;
+pub(crate) const TX_BASIC: u64 = 1 << 16;
 const TX_CSUM: u64 = 1 << 17;
 const TX_GSO: u64 = 1 << 18;
 const TX_SPEED: u64 = 1 << 19;
-const CONTROL: u64 = 1 << 32;
+pub(crate) const CONTROL: u64 = 1 << 32;
 
 /// A kind, the queue, and the numbers.
-type Reply = (u8, u16, Vec<u64>);
+pub(crate) type Reply = (u8, u16, Vec<u64>);
 
 /// The replies to requests, taken apart by their sizes; none if they are refused.
-fn get<P: Port>(
+pub(crate) fn get<P: Port>(
     rig: &Rig<P>,
     queues: &mut Queues<P::Driver>,
     requests: &[(u16, u64)],
