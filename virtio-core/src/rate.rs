@@ -60,6 +60,20 @@ impl RateLimit {
         RateLimit::starting(Instant::now(), requests, bytes)
     }
 
+    /// Limits other rates from now on, for all clones. What was taken too much stays so, and is made up for at the new rates.
+    ///
+    /// A device that waits sees it when it has waited for as long as it was told, or is woken before.
+    pub fn set(&self, requests: Option<Rate>, bytes: Option<Rate>) {
+        self.set_at(Instant::now(), requests, bytes);
+    }
+
+    fn set_at(&self, now: Instant, requests: Option<Rate>, bytes: Option<Rate>) {
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.fill(now);
+        change(&mut buckets.requests, requests);
+        change(&mut buckets.bytes, bytes);
+    }
+
     fn starting(at: Instant, requests: Option<Rate>, bytes: Option<Rate>) -> RateLimit {
         let buckets = Buckets { requests: requests.map(Bucket::new), bytes: bytes.map(Bucket::new), at };
         RateLimit(Arc::new(Mutex::new(buckets)))
@@ -97,6 +111,12 @@ impl Buckets {
             bucket.left = bucket.left.saturating_add(more).min(i128::from(bucket.rate.burst) * PARTS);
         }
     }
+}
+
+/// Has a bucket be filled at another rate, or at none.
+fn change(bucket: &mut Option<Bucket>, rate: Option<Rate>) {
+    let left = bucket.as_ref().map(|bucket| bucket.left);
+    *bucket = rate.map(Bucket::new).map(|new| Bucket { left: left.map_or(new.left, |left| left.min(new.left)), ..new });
 }
 
 impl Bucket {

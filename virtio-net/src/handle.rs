@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use virtio_core::{Event, Rate, RateLimit};
+
 use crate::MacAddress;
 use crate::backend::NetworkCounts;
 use crate::counters::NetCounts;
@@ -14,8 +16,8 @@ use crate::shared::Shared;
 pub struct NetHandle(pub(crate) Arc<Shared>);
 
 impl NetHandle {
-    /// Takes the link up or down, and tells the driver. While it is down, frames are dropped and counted in both directions. It
-    /// is down in any case while the network has nobody at its other end.
+    /// Takes the link up or down, and tells the driver (virtio 1.4, section 5.1.4: `VIRTIO_NET_S_LINK_UP`). While it is down,
+    /// frames are dropped and counted in both directions. It is down in any case while the network has nobody at its other end.
     pub fn set_link(&self, up: bool) {
         self.0.want_link(up);
     }
@@ -31,14 +33,34 @@ impl NetHandle {
         self.0.announce()
     }
 
-    /// The address that the device has now: the driver may have changed it.
+    /// The address that the device has now: the driver may have changed it (virtio 1.4, section 5.1.6.5.2).
     pub fn mac(&self) -> MacAddress {
         self.0.settings().mac
     }
 
-    /// Pairs of queues that the driver uses now.
+    /// Pairs of queues that the driver uses now (virtio 1.4, section 5.1.6.5.5).
     pub fn pairs(&self) -> u16 {
         self.0.settings().pairs
+    }
+
+    /// Has the driver be given other numbers of frames, and bytes of frames, in a second, at once. Whether it can: the device was
+    /// built with a [limit](crate::NetBuilder::receive_limit), which may have been none on anything. All devices that share the
+    /// limit have the new one; those of other handles go by it when they next look.
+    pub fn set_receive_limit(&self, frames: Option<Rate>, bytes: Option<Rate>) -> bool {
+        self.set_limit(self.0.options.rx_rate.as_ref(), frames, bytes)
+    }
+
+    /// The same of what the driver may send: see [`NetBuilder::transmit_limit`](crate::NetBuilder::transmit_limit).
+    pub fn set_transmit_limit(&self, frames: Option<Rate>, bytes: Option<Rate>) -> bool {
+        self.set_limit(self.0.options.tx_rate.as_ref(), frames, bytes)
+    }
+
+    fn set_limit(&self, limit: Option<&RateLimit>, frames: Option<Rate>, bytes: Option<Rate>) -> bool {
+        let Some(limit) = limit else { return false };
+        limit.set(frames, bytes);
+        // Tasks that wait look again.
+        self.0.wakes.iter().for_each(Event::signal);
+        true
     }
 
     /// What has been counted.

@@ -73,3 +73,27 @@ fn numbers_without_measure_are_harmless() {
     // A clock that goes back.
     assert!(slow.wait(start - MS).is_some());
 }
+
+#[test]
+fn rates_change_and_what_was_taken_too_much_stays() {
+    let start = Instant::now();
+    let limit = RateLimit::starting(start, Some(Rate { per_second: 1, burst: 10 }), None);
+    let other = limit.clone();
+    (0..20).for_each(|_| limit.take(100));
+    assert_eq!(limit.wait(start), Some(start + 11 * Duration::from_secs(1)));
+    // Of all clones, and sooner at a higher rate.
+    other.set_at(start, Some(Rate::new(1000)), None);
+    assert_eq!(limit.wait(start), Some(start + 11 * MS));
+    // What was saved up is no more than the new burst.
+    let later = start + Duration::from_secs(100);
+    assert_eq!(limit.wait(later), None);
+    other.set_at(later, Some(Rate { per_second: 1, burst: 2 }), Some(Rate { per_second: 1, burst: 500 }));
+    (0..2).for_each(|_| limit.take(1));
+    assert_eq!(limit.wait(later), Some(later + Duration::from_secs(1)));
+    other.set_at(later, None, Some(Rate { per_second: 1, burst: 500 }));
+    assert_eq!(limit.wait(later), None, "of bytes there are some left");
+    limit.take(500);
+    assert_eq!(limit.wait(later), Some(later + 3 * Duration::from_secs(1)));
+    other.set_at(later, None, None);
+    assert_eq!(limit.wait(later), None);
+}

@@ -52,6 +52,7 @@ mod host;
 #[cfg(all(feature = "tap", feature = "socket", target_os = "linux"))]
 mod level;
 mod lifecycle;
+mod limits;
 mod link;
 #[cfg(all(feature = "tap", feature = "socket", target_os = "linux"))]
 mod looped;
