@@ -13,6 +13,7 @@
 pub(crate) mod disk;
 pub(crate) mod net;
 mod options;
+pub(crate) mod rate;
 pub(crate) mod rng;
 mod size;
 pub(crate) mod transport;
@@ -100,7 +101,8 @@ const DISK_HELP: &str =
     "A disk, may be given several times: path=FILE[,OPTION...], or backend=mem|null|nbd=URI[,OPTION...]; see below";
 
 const NET_HELP: &str = "A network device, may be given several times: \
-    tap=NAME|fd=N|passt=PATH|dgram=PATH|switch=NAME|loopback|null[,OPTION...]; see below";
+    tap=NAME|fd=N|passt=PATH|gvproxy=PATH|dgram=PATH|switch=NAME|loopback|null[,OPTION...]; \
+    see below";
 
 const RNG_HELP: &str =
     "An entropy device, may be given several times: source=FILE[,transport=pci|mmio] or transport=pci|mmio";
@@ -148,7 +150,8 @@ Network devices, which network:
                               and with multi_queue where queues is more than 1
   fd=N[:N...]                 open files of tap or macvtap interfaces, one for each pair of queues
   passt=PATH                  the Unix stream socket at which passt listens: no privileges needed
-  dgram=PATH                  a Unix datagram socket, such as gvproxy's
+  gvproxy=PATH                the Unix datagram socket of `gvproxy -listen-vfkit unixgram://PATH`
+  dgram=PATH                  any other Unix datagram socket, such as that of QEMU's -netdev dgram
   switch=NAME                 the other devices of this machine that name the same switch
   loopback, null              what is sent comes back, or goes nowhere
 Network devices, how the guest sees them:
@@ -157,9 +160,14 @@ Network devices, how the guest sees them:
   queues=N, queue-size=N      pairs of queues (default 1), and descriptors in each queue (a power
                               of two)
   mtu=N                       bytes of the longest packet
+  rss                         the guest may steer frames to its queues by hashes
+  hash-report                 the guest may be told a hash of each frame
   packed, in-order, notification-data
                               offers the guest these features of the device's queues
   pcap=FILE                   records the traffic, for Wireshark
+Network devices, limits on what the guest receives, and on what it sends:
+  rx-rate=[requests=N[+BURST]][:bytes=SIZE[+BURST]][:group=NAME], tx-rate=...
+                              frames and bytes per second, and at once; shared by a group
 
 Entropy devices: source is where their random bytes come from (default /dev/urandom);
 transport is how the guest reaches them (default pci).

@@ -1,8 +1,9 @@
-//! How much a disk may do in a second: `KEY=VALUE:...`.
+//! How much a device may do in a second: `KEY=VALUE:...`.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
-use super::super::{options, size};
+use super::{options, size};
 
 /// How much of something there may be in a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,14 +14,14 @@ pub(crate) struct Limit {
     pub(crate) burst: u64,
 }
 
-/// The limits of a disk.
+/// The limits of a disk, or of a network device in one direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rate {
-    /// On requests.
+    /// On requests, or frames.
     pub(crate) requests: Option<Limit>,
     /// On bytes.
     pub(crate) bytes: Option<Limit>,
-    /// Disks with the same name share the limits.
+    /// Those with the same name share the limits.
     pub(crate) group: Option<String>,
 }
 
@@ -54,4 +55,33 @@ fn limit(key: &str, value: &str, example: &str) -> Result<Limit, String> {
         (Some(per_second), Some(burst)) => Ok(Limit { per_second, burst }),
         _ => Err(format!("{key}={value}: numbers above 0 are needed, such as {example}")),
     }
+}
+
+/// The limits of each group, by name, of all `rates` of an option; `what` is what has one.
+///
+/// One of a group says what they are, the others may leave it out or say the same.
+pub(super) fn groups<'r>(
+    option: &str,
+    what: &str,
+    rates: impl Iterator<Item = &'r Rate>,
+) -> Result<HashMap<&'r str, Rate>, String> {
+    let mut groups: HashMap<&str, Option<Rate>> = HashMap::new();
+    for rate in rates {
+        let Some(group) = rate.group.as_deref() else {
+            continue;
+        };
+        let known = groups.entry(group).or_default();
+        let says = rate.requests.is_some() || rate.bytes.is_some();
+        if says && known.as_ref().is_some_and(|known| known != rate) {
+            return Err(format!("{option}: two {what}s give the group {group} different rates"));
+        }
+        if says {
+            *known = Some(rate.clone());
+        }
+    }
+    let whole = |(group, rate): (_, Option<Rate>)| match rate {
+        Some(rate) => Ok((group, rate)),
+        None => Err(format!("{option}: no {what} of the group {group} says requests=N or bytes=SIZE")),
+    };
+    groups.into_iter().map(whole).collect()
 }

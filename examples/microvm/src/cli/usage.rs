@@ -34,6 +34,7 @@ where
             }
         }
         disk::groups(&boot.disks).map_err(Refusal::Wrong)?;
+        net::groups(&boot.nets).map_err(Refusal::Wrong)?;
         net::distinct(&boot.nets).map_err(Refusal::Wrong)?;
     }
     Ok(cli)

@@ -4,12 +4,10 @@
 //! |---|---|
 //! | `storage.rs` | where its data lives, and in which format |
 //! | `zones.rs` | whose zones it has, and those that are to be emulated |
-//! | `rate.rs` | how much it may do in a second |
 //! | `policy.rs` | what becomes of requests that the storage fails or does not answer |
 //! | `usable.rs` | which of these go together |
 
 mod policy;
-mod rate;
 mod storage;
 mod usable;
 mod zones;
@@ -17,19 +15,19 @@ mod zones;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use virtio_core::Features;
 
+use super::rate::{self, Rate};
 use super::transport::Transport;
 use super::{options, size};
 
 pub(crate) use policy::OnError;
-pub(crate) use rate::{Limit, Rate};
 pub(crate) use storage::{Backend, Format};
-pub(crate) use usable::groups;
 pub(crate) use zones::{Model, Zoned, Zones};
 
 /// Longest serial number of a virtio block device.
@@ -143,6 +141,11 @@ impl FromStr for Disk {
         usable::check(&disk)?;
         Ok(disk)
     }
+}
+
+/// The limits of each group of disks, by name.
+pub(crate) fn groups(disks: &[Disk]) -> Result<HashMap<&str, Rate>, String> {
+    rate::groups("--disk", "disk", disks.iter().filter_map(|disk| disk.rate.as_ref()))
 }
 
 fn valid_serial(text: &str) -> Result<String, String> {

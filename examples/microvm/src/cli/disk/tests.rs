@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use virtio_core::Features;
 
+use super::rate::Limit;
 use super::*;
 
 fn disk(text: &str) -> Disk {

@@ -1,8 +1,6 @@
-//! Which options of a disk go together, and which disks.
+//! Which options of a disk go together.
 
-use std::collections::HashMap;
-
-use super::{Backend, Disk, Format, Rate, Zoned};
+use super::{Backend, Disk, Format, Zoned};
 
 /// Refuses what would be of no effect, or cannot be had.
 pub(super) fn check(disk: &Disk) -> Result<(), String> {
@@ -23,29 +21,4 @@ pub(super) fn check(disk: &Disk) -> Result<(), String> {
         return Err("zoned does not go with ro: writing is what zones are about".to_owned());
     }
     Ok(())
-}
-
-/// The limits of each group of disks, by name.
-///
-/// One disk of a group says what they are, the others may leave it out or say the same.
-pub(crate) fn groups(disks: &[Disk]) -> Result<HashMap<&str, Rate>, String> {
-    let mut groups: HashMap<&str, Option<Rate>> = HashMap::new();
-    for rate in disks.iter().filter_map(|disk| disk.rate.as_ref()) {
-        let Some(group) = rate.group.as_deref() else {
-            continue;
-        };
-        let known = groups.entry(group).or_default();
-        let says = rate.requests.is_some() || rate.bytes.is_some();
-        if says && known.as_ref().is_some_and(|known| known != rate) {
-            return Err(format!("--disk: two disks give the group {group} different rates"));
-        }
-        if says {
-            *known = Some(rate.clone());
-        }
-    }
-    let whole = |(group, rate): (_, Option<Rate>)| match rate {
-        Some(rate) => Ok((group, rate)),
-        None => Err(format!("--disk: no disk of the group {group} says requests=N or bytes=SIZE")),
-    };
-    groups.into_iter().map(whole).collect()
 }

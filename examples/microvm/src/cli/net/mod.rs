@@ -9,7 +9,7 @@ mod network;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -17,6 +17,7 @@ use virtio_core::Features;
 use virtio_net::MacAddress;
 
 use super::options;
+use super::rate::{self, Rate};
 use super::transport::Transport;
 
 pub(crate) use network::Network;
@@ -28,9 +29,10 @@ const QUEUE_SIZES: std::ops::RangeInclusive<u16> = 4..=32768;
 /// Least length of packets, which is that of the specification.
 const MIN_MTU: u16 = 68;
 
-const NETWORKS: &str = "tap=NAME, fd=N, passt=PATH, dgram=PATH, switch=NAME, loopback or null";
-const KEYS: &str = "tap=NAME, fd=N[:N...], passt=PATH, dgram=PATH, switch=NAME, loopback, null, mac=ADDRESS, \
-    transport=pci|mmio, queues=N, queue-size=N, mtu=N, packed, in-order, notification-data and pcap=FILE";
+const NETWORKS: &str = "tap=NAME, fd=N, passt=PATH, gvproxy=PATH, dgram=PATH, switch=NAME, loopback or null";
+const KEYS: &str = "tap=NAME, fd=N[:N...], passt=PATH, gvproxy=PATH, dgram=PATH, switch=NAME, loopback, null, \
+    mac=ADDRESS, transport=pci|mmio, queues=N, queue-size=N, mtu=N, rss, hash-report, packed, in-order, \
+    notification-data, rx-rate=LIMITS, tx-rate=LIMITS and pcap=FILE";
 
 /// One network device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,14 @@ pub(crate) struct Net {
     pub(crate) queue_size: Option<u16>,
     /// Bytes of the longest packet; what the network says, if it says that, where it is not said.
     pub(crate) mtu: Option<u16>,
+    /// Whether the guest may steer frames to its queues.
+    pub(crate) rss: bool,
+    /// Whether the guest may be told hashes of frames.
+    pub(crate) hash_report: bool,
+    /// How much the guest may receive in a second.
+    pub(crate) rx_rate: Option<Rate>,
+    /// How much the guest may send in a second.
+    pub(crate) tx_rate: Option<Rate>,
     /// Where the traffic is recorded.
     pub(crate) pcap: Option<PathBuf>,
 }
@@ -64,6 +74,10 @@ impl Net {
             queues: 1,
             queue_size: None,
             mtu: None,
+            rss: false,
+            hash_report: false,
+            rx_rate: None,
+            tx_rate: None,
             pcap: None,
         }
     }
@@ -90,6 +104,10 @@ impl FromStr for Net {
                 ("queues", value) => pairs = Some(queues(value)?),
                 ("queue-size", value) => net.queue_size = Some(queue_size(value)?),
                 ("mtu", value) => net.mtu = Some(mtu(value)?),
+                ("rss", "") => net.rss = true,
+                ("hash-report", "") => net.hash_report = true,
+                ("rx-rate", value) => net.rx_rate = Some(value.parse()?),
+                ("tx-rate", value) => net.tx_rate = Some(value.parse()?),
                 ("packed", "") => net.features |= Features::RING_PACKED,
                 ("in-order", "") => net.features |= Features::IN_ORDER,
                 ("notification-data", "") => net.features |= Features::NOTIFICATION_DATA,
@@ -101,6 +119,9 @@ impl FromStr for Net {
         })?;
         net.network = network.ok_or_else(|| format!("the network is missing: {NETWORKS}"))?;
         net.queues = usable_pairs(&net.network, pairs)?;
+        if net.rss && net.queues == 1 {
+            return Err("rss is for several pairs of queues: queues=N".to_owned());
+        }
         Ok(net)
     }
 }
@@ -119,11 +140,16 @@ fn usable_pairs(network: &Network, said: Option<u16>) -> Result<u16, String> {
                 _ => Ok(pairs),
             }
         }
-        (Network::Passt { .. } | Network::Dgram { .. }, Some(2..)) => {
+        (Network::Passt { .. } | Network::Gvproxy { .. } | Network::Dgram { .. }, Some(2..)) => {
             Err("queues: a socket is for one pair of queues".to_owned())
         }
         (_, said) => Ok(said.unwrap_or(1)),
     }
+}
+
+/// The limits of each group of devices, by name. Both directions of a device can be in one.
+pub(crate) fn groups(nets: &[Net]) -> Result<HashMap<&str, Rate>, String> {
+    rate::groups("--net", "device", nets.iter().flat_map(|net| net.rx_rate.iter().chain(&net.tx_rate)))
 }
 
 /// Refuses two devices that would be in each other's way.
@@ -134,6 +160,7 @@ pub(crate) fn distinct(nets: &[Net]) -> Result<(), String> {
             Network::Tap { name } => vec![format!("tap={name}")],
             Network::Fd { fds } => fds.iter().map(|fd| format!("fd={fd}")).collect(),
             Network::Passt { path } => vec![format!("passt={}", path.display())],
+            Network::Gvproxy { path } => vec![format!("gvproxy={}", path.display())],
             Network::Dgram { path } => vec![format!("dgram={}", path.display())],
             Network::Switch { .. } | Network::Loopback | Network::Null => Vec::new(),
         };

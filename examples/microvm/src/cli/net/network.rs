@@ -24,7 +24,12 @@ pub(crate) enum Network {
         /// Which one.
         path: PathBuf,
     },
-    /// At a Unix datagram socket, as that of gvproxy.
+    /// At the Unix datagram socket at which gvproxy listens for vfkit.
+    Gvproxy {
+        /// Which one.
+        path: PathBuf,
+    },
+    /// At a Unix datagram socket of another kind.
     Dgram {
         /// Which one.
         path: PathBuf,
@@ -48,6 +53,7 @@ impl Network {
             ("tap", value) => Network::Tap { name: interface(value)? },
             ("fd", value) => Network::Fd { fds: descriptors(value)? },
             ("passt", _) => Network::Passt { path: path()? },
+            ("gvproxy", _) => Network::Gvproxy { path: path()? },
             ("dgram", _) => Network::Dgram { path: path()? },
             ("switch", "") => return Err("switch is empty".to_owned()),
             ("switch", value) => Network::Switch { name: value.to_owned() },
@@ -64,7 +70,7 @@ impl Network {
             Network::Fd { fds } => {
                 format!("fd={}", fds.iter().map(ToString::to_string).collect::<Vec<_>>().join(":"))
             }
-            Network::Passt { path } | Network::Dgram { path } => path.display().to_string(),
+            Network::Passt { path } | Network::Gvproxy { path } | Network::Dgram { path } => path.display().to_string(),
             Network::Loopback => "loopback".to_owned(),
             Network::Null => "null".to_owned(),
         }

@@ -30,6 +30,7 @@ fn a_network_is_enough() {
         ("tap=tap0", Network::Tap { name: name() }, "tap0"),
         ("fd=3", Network::Fd { fds: vec![3] }, "fd=3"),
         ("passt=/run/passt.sock", Network::Passt { path: "/run/passt.sock".into() }, "/run/passt.sock"),
+        ("gvproxy=gv=1", Network::Gvproxy { path: "gv=1".into() }, "gv=1"),
         ("dgram=gv=1", Network::Dgram { path: "gv=1".into() }, "gv=1"),
         ("switch=tap0", Network::Switch { name: name() }, "tap0"),
         ("loopback", Network::Loopback, "loopback"),
@@ -64,6 +65,7 @@ fn a_device_is_on_one_network() {
         ("null=1", "\"null=1\": there are"),
         ("loopback=on", "\"loopback=on\": there are"),
         ("passt", "passt is empty"),
+        ("gvproxy=", "gvproxy is empty"),
         ("dgram=", "dgram is empty"),
         ("switch=", "switch is empty"),
     ]);
@@ -108,6 +110,11 @@ fn queues_are_pairs_and_have_a_size() {
     refused(&[
         ("passt=a,queues=2", "a socket is for one pair"),
         ("queues=64,dgram=a", "a socket is for one pair"),
+        ("queues=2,gvproxy=a", "a socket is for one pair"),
+        ("null,rss", "rss is for several pairs of queues"),
+        ("rss,null,queues=1", "rss is for several pairs of queues"),
+        ("null,queues=2,rss=on", "\"rss=on\": there are"),
+        ("null,hash-report=on", "\"hash-report=on\": there are"),
         ("null,queues=1,queues=1", "queues is given twice"),
     ]);
 }
@@ -135,6 +142,33 @@ fn packets_have_a_length() {
 }
 
 #[test]
+fn hashes_are_for_guests_that_may_have_them() {
+    let wanted = Net { queues: 2, rss: true, hash_report: true, ..on_tap() };
+    assert_eq!(net("tap=tap0,rss,queues=2,hash-report"), wanted);
+    assert_eq!(net("hash-report,tap=tap0"), Net { hash_report: true, ..on_tap() });
+}
+
+#[test]
+fn each_direction_has_limits_which_a_group_shares() {
+    let limited = net("tap=tap0,rx-rate=requests=1000+5:bytes=20M,tx-rate=group=a:bytes=1M");
+    let rate = |text: &str| Some(text.parse().unwrap());
+    let (rx_rate, tx_rate) = (rate("requests=1000+5:bytes=20M"), rate("bytes=1M:group=a"));
+    assert_eq!(limited, Net { rx_rate, tx_rate, ..on_tap() });
+    refused(&[
+        ("null,rx-rate=", "rate: \"\": there are requests=N"),
+        ("null,tx-rate=requests=0", "requests=0: numbers above 0 are needed"),
+        ("null,rate=requests=1", "\"rate=requests=1\": there are"),
+    ]);
+    let nets = |texts: [&str; 2]| texts.map(net);
+    let good = nets(["null,rx-rate=group=a:bytes=1M,tx-rate=group=a", "null,tx-rate=group=a"]);
+    assert_eq!(groups(&good).unwrap().into_keys().collect::<Vec<_>>(), ["a"]);
+    let other = nets(["null,rx-rate=group=a:bytes=1M", "null,tx-rate=group=a:bytes=2M"]);
+    assert_eq!(groups(&other).unwrap_err(), "--net: two devices give the group a different rates");
+    let none = nets(["null,rx-rate=group=a", "null"]);
+    assert_eq!(groups(&none).unwrap_err(), "--net: no device of the group a says requests=N or bytes=SIZE");
+}
+
+#[test]
 fn other_options_are_named() {
     refused(&[
         ("null,speed=1", "\"speed=1\": there are tap=NAME"),
@@ -154,6 +188,7 @@ fn devices_are_not_in_each_others_way() {
         (["tap=a", "tap=a,packed"], "tap=a"),
         (["fd=3:4", "fd=5:4"], "fd=4"),
         (["passt=p", "passt=p"], "passt=p"),
+        (["gvproxy=g", "gvproxy=g"], "gvproxy=g"),
         (["dgram=d", "dgram=d"], "dgram=d"),
         (["tap=a,pcap=p", "null,pcap=p"], "pcap=p"),
         (["null,mac=02:00:00:00:00:aa", "null,mac=02:00:00:00:00:AA"], "mac=02:00:00:00:00:aa"),

@@ -11,18 +11,18 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
-use virtio_blk::{Block, OnError, Rate, RateLimit};
+use virtio_blk::{Block, OnError};
 use virtio_core::{DeviceHost, GuestRam, ThreadRuntime};
 
 use self::running::Running;
 use self::storage::{Growth, Storage};
 use super::board::Board;
 use super::control::Controls;
-use crate::cli::disk::{self as cli, Disk, Limit};
+use super::rate::Groups;
+use crate::cli::disk::{self as cli, Disk};
 use crate::error::Error;
 
 /// A disk whose storage is open, before it is put into a machine.
@@ -45,12 +45,11 @@ pub(crate) fn attach(board: &mut Board, controls: &mut Controls, disk: &Disk, op
 
 /// Opens the storage of all disks, and makes block devices of them. There need not be a machine yet.
 pub(crate) fn open(disks: &[Disk]) -> Result<Vec<Opened>, Error> {
-    let groups = cli::groups(disks).unwrap_or_default();
-    let groups = groups.into_iter().map(|(name, rate)| (name, limit(&rate))).collect();
+    let groups = Groups::new(cli::groups(disks).unwrap_or_default());
     disks.iter().map(|disk| open_one(disk, &groups)).collect()
 }
 
-fn open_one(disk: &Disk, groups: &HashMap<&str, RateLimit>) -> Result<Opened, Error> {
+fn open_one(disk: &Disk, groups: &Groups<'_>) -> Result<Opened, Error> {
     let Storage { backend, growth } = storage::open(disk).map_err(bad(disk))?;
     let on_error = match disk.on_error {
         cli::OnError::Report => OnError::Report,
@@ -73,19 +72,13 @@ fn open_one(disk: &Disk, groups: &HashMap<&str, RateLimit>) -> Result<Opened, Er
         block = block.serial(serial);
     }
     if let Some(rate) = &disk.rate {
-        let shared = rate.group.as_deref().and_then(|group| groups.get(group));
-        block = block.rate_limit(shared.cloned().unwrap_or_else(|| limit(rate)));
+        block = block.rate_limit(groups.limit(rate));
     }
     if let Some(timeout) = disk.timeout {
         block = block.timeout(timeout);
     }
     let block = block.build().map_err(bad(disk))?;
     Ok(Opened { block, growth })
-}
-
-fn limit(rate: &cli::Rate) -> RateLimit {
-    let rate_of = |limit: Limit| Rate { per_second: limit.per_second, burst: limit.burst };
-    RateLimit::new(rate.requests.map(rate_of), rate.bytes.map(rate_of))
 }
 
 /// For `map_err`: the disk, and why it cannot be had.

@@ -23,7 +23,8 @@ use self::network::Networks;
 use self::running::Running;
 use super::board::Board;
 use super::control::Controls;
-use crate::cli::net::Net;
+use super::rate::Groups;
+use crate::cli::net::{self as cli, Net};
 use crate::error::Error;
 
 /// Puts `device`, which is `net` opened, into the machine and makes it known to the control socket.
@@ -39,11 +40,15 @@ pub(crate) fn attach(board: &mut Board, controls: &mut Controls, net: &Net, devi
 /// Opens the networks of all devices, and makes the devices. There need not be a machine yet.
 pub(crate) fn open(nets: &[Net]) -> Result<Vec<NetDevice>, Error> {
     let mut networks = Networks::default();
-    nets.iter().map(|net| open_one(net, &mut networks)).collect()
+    let groups = Groups::new(cli::groups(nets).unwrap_or_default());
+    nets.iter().map(|net| open_one(net, &mut networks, &groups)).collect()
 }
 
-fn open_one<'n>(net: &'n Net, networks: &mut Networks<'n>) -> Result<NetDevice, Error> {
-    let mut device = NetDevice::builder(networks.open(net).map_err(bad(net))?).pairs(net.queues);
+fn open_one<'n>(net: &'n Net, networks: &mut Networks<'n>, groups: &Groups<'_>) -> Result<NetDevice, Error> {
+    let mut device = NetDevice::builder(networks.open(net).map_err(bad(net))?)
+        .pairs(net.queues)
+        .rss(net.rss)
+        .hash_report(net.hash_report);
     if let Some(mac) = net.mac {
         device = device.mac(mac);
     }
@@ -52,6 +57,12 @@ fn open_one<'n>(net: &'n Net, networks: &mut Networks<'n>) -> Result<NetDevice, 
     }
     if let Some(mtu) = net.mtu {
         device = device.mtu(mtu);
+    }
+    if let Some(rate) = &net.rx_rate {
+        device = device.receive_limit(groups.limit(rate));
+    }
+    if let Some(rate) = &net.tx_rate {
+        device = device.transmit_limit(groups.limit(rate));
     }
     device.build().map_err(bad(net))
 }

@@ -8,6 +8,9 @@ use virtio_net::{Loopback, NetBackend, NullBackend, Pcap, Switch, Tap, UnixDgram
 use super::sys;
 use crate::cli::net::{Net, Network};
 
+/// What gvproxy is told first, so that it knows who is there; newer ones take it, and need it no more.
+const GVPROXY_GREETING: &[u8] = b"VFKT";
+
 /// What devices have in common.
 #[derive(Default)]
 pub(super) struct Networks<'n> {
@@ -24,6 +27,9 @@ impl<'n> Networks<'n> {
                 Arc::new(Tap::by_files(files.collect::<Result<_, _>>()?).open().map_err(why)?)
             }
             Network::Passt { path } => Arc::new(UnixStream::connect(path).map_err(why)?),
+            Network::Gvproxy { path } => {
+                Arc::new(UnixDgram::builder(path).greeting(GVPROXY_GREETING).connect().map_err(why)?)
+            }
             Network::Dgram { path } => Arc::new(UnixDgram::connect(path).map_err(why)?),
             Network::Switch { name } => Arc::new(self.switches.entry(name).or_default().port_with_pairs(net.queues)),
             Network::Loopback => Arc::new(Loopback::new()),

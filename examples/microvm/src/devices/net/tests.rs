@@ -37,6 +37,10 @@ fn options_make_a_device() {
         assert_eq!(handle.mac(), MacAddress([0x52, 0x54, 0, 0x12, 0x34, 0x56]), "{network}");
         assert!(device.features().contains(features::MTU | features::MQ), "{network}");
     }
+    let hashes = features::RSS | features::HASH_REPORT;
+    assert!(!opened("null,queues=2").unwrap().features().intersects(hashes));
+    assert!(opened("null,queues=2,rss,hash-report").unwrap().features().contains(hashes));
+    opened("null,rx-rate=requests=5:group=a,tx-rate=group=a").unwrap();
     let (one, other) = (opened("null").unwrap(), opened("null").unwrap());
     assert_ne!(one.handle().mac(), other.handle().mac());
     assert!(one.handle().mac().is_usable());
@@ -51,7 +55,14 @@ fn sockets_are_connected_to() {
     stream.accept().unwrap();
     let _datagrams = UnixDatagram::bind(path("datagrams")).unwrap();
     opened(&format!("dgram={}", path("datagrams").display())).unwrap();
-    for kind in ["passt", "dgram"] {
+    // Older ones answer nobody who does not say this first.
+    let gvproxy = UnixDatagram::bind(path("gvproxy")).unwrap();
+    let _device = opened(&format!("gvproxy={}", path("gvproxy").display())).unwrap();
+    let mut greeting = [0; 100];
+    let (len, from) = gvproxy.recv_from(&mut greeting).unwrap();
+    assert_eq!(&greeting[..len], b"VFKT");
+    gvproxy.connect_addr(&from).unwrap();
+    for kind in ["passt", "gvproxy", "dgram"] {
         let missing = path("missing").display().to_string();
         let refusal = refusal(&format!("{kind}={missing}"));
         assert!(refusal.starts_with(&format!("--net {missing}: ")), "{refusal}");
