@@ -116,6 +116,21 @@ impl Inquiry {
         Ok(unsafe { request.ifr_ifru.ifru_mtu })
     }
 
+    /// Sets the bytes of the longest packet.
+    pub(in crate::backend) fn set_mtu(&self, name: &Name, mtu: u16) -> io::Result<()> {
+        let mut request = request(name);
+        request.ifr_ifru.ifru_mtu = mtu.into();
+        self.ask(libc::SIOCSIFMTU, &mut request)
+    }
+
+    /// Brings the interface up.
+    pub(in crate::backend) fn set_up(&self, name: &Name) -> io::Result<()> {
+        let flags = self.flags(name)? | libc::IFF_UP;
+        let mut request = request(name);
+        request.ifr_ifru.ifru_flags = flags as libc::c_short; // 16 bits by definition
+        self.ask(libc::SIOCSIFFLAGS, &mut request)
+    }
+
     /// The interface's own address.
     pub(in crate::backend) fn mac(&self, name: &Name) -> io::Result<MacAddress> {
         let mut request = request(name);

@@ -28,7 +28,15 @@ const MOST_PAIRS: usize = 256;
 pub struct TapBuilder {
     place: Place,
     pairs: u16,
+    options: Options,
+}
+
+/// What is set on the interface.
+#[derive(Clone, Copy, Debug, Default)]
+struct Options {
     send_buffer: Option<u32>,
+    mtu: Option<u16>,
+    up: bool,
 }
 
 #[derive(Debug)]
@@ -40,7 +48,7 @@ enum Place {
 
 impl TapBuilder {
     fn new(place: Place, pairs: u16) -> TapBuilder {
-        TapBuilder { place, pairs, send_buffer: None }
+        TapBuilder { place, pairs, options: Options::default() }
     }
 
     pub(super) fn name(name: String) -> TapBuilder {
@@ -67,7 +75,22 @@ impl TapBuilder {
     /// Bytes of frames that may wait in the host's network, of each pair: without limit if not said otherwise. When there
     /// are as many, the driver's frames wait in their queue.
     pub fn send_buffer(mut self, bytes: u32) -> TapBuilder {
-        self.send_buffer = Some(bytes);
+        self.options.send_buffer = Some(bytes);
+        self
+    }
+
+    /// Bytes of the interface's longest packet, which the device then offers its driver, from 68 on: as it is if not said
+    /// otherwise, which is 1500 for one that is made. Only who administers the network can set it.
+    pub fn mtu(mut self, mtu: u16) -> TapBuilder {
+        self.options.mtu = Some(mtu);
+        self
+    }
+
+    /// Brings the interface up, as `ip link set up` does: one that is made is down. Only who administers the network can.
+    ///
+    /// That gives it no address, and puts it into no bridge.
+    pub fn up(mut self) -> TapBuilder {
+        self.options.up = true;
         self
     }
 
@@ -100,7 +123,7 @@ impl TapBuilder {
                 (kind, name, files)
             }
         };
-        finish(kind, name, files, self.send_buffer)
+        finish(kind, name, files, self.options)
     }
 }
 
@@ -173,7 +196,7 @@ fn check(files: &[File]) -> Result<(Kind, Name), TapError> {
 }
 
 /// Finds out what the interface can do.
-fn finish(kind: Kind, name: Name, files: Vec<File>, send_buffer: Option<u32>) -> Result<Tap, TapError> {
+fn finish(kind: Kind, name: Name, files: Vec<File>, options: Options) -> Result<Tap, TapError> {
     let failed = |what| move |source| TapError::Setting { name: name.to_string(), what, source };
     let first = files.first().ok_or(TapError::Pairs { pairs: 0 })?;
     let found = (
@@ -187,12 +210,20 @@ fn finish(kind: Kind, name: Name, files: Vec<File>, send_buffer: Option<u32>) ->
     }
     for file in &files {
         sys::set(file, Setting::LittleEndian, 1).map_err(failed("the byte order"))?;
-        if let Some(bytes) = send_buffer {
+        if let Some(bytes) = options.send_buffer {
             let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX).max(1);
             sys::set_send_buffer(file, bytes).map_err(failed("the send buffer"))?;
         }
     }
     let link = Link::new(kind == Kind::Macvtap, first, &name);
+    let elsewhere = || io::Error::new(io::ErrorKind::NotFound, "it is in another network namespace");
+    let administer = || link.inquiry().ok_or_else(elsewhere);
+    if let Some(mtu) = options.mtu {
+        administer().and_then(|inquiry| inquiry.set_mtu(&name, mtu)).map_err(failed("the MTU"))?;
+    }
+    if options.up {
+        administer().and_then(|inquiry| inquiry.set_up(&name)).map_err(failed("the state"))?;
+    }
     let queues = Queues { files: files.into_iter().map(Arc::new).collect(), found };
     let shared = Shared::new(kind, name, queues, link, receive);
     shared.start().map_err(failed("the header's length"))?;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-/// An interface of the host cannot be a network. The messages say what to do.
+/// An interface of the host cannot be a network. The messages say what to do. Send and Sync.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TapError {

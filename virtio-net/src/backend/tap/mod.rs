@@ -38,7 +38,8 @@ const TUNNEL_HEADER_LEN: libc::c_int = 24;
 /// A network interface of the host that the device is the other end of: a tap, or a macvtap.
 ///
 /// Frames go between the driver's memory and the kernel in one system call each, with their offloads. The interface itself
-/// is the host's to set up: its address, its bridge, whether it is up. The driver sees its link go down with the interface,
+/// is the host's to set up: its address, its bridge; and its MTU, and whether it is up, unless the [builder](TapBuilder) is told
+/// to. The driver sees its link go down with the interface,
 /// and come up again.
 ///
 /// An interface that is deleted is a link that is down. When there is one of the same name again, and this user may use it,

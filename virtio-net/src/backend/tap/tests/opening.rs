@@ -5,8 +5,8 @@ use std::fs::{File, OpenOptions};
 use super::super::{Tap, TapError};
 use super::rig::{Host, Rig, frame, in_a_network, ip, make_tap};
 use crate::Offloads;
-use crate::backend::NetBackend;
 use crate::backend::sys::{self, Name, Setting};
+use crate::backend::{NetBackend, NetQueue};
 
 /// A queue of a tap, as somebody who passes it would have it.
 pub(super) fn attached(name: &str, more: libc::c_int) -> File {
@@ -80,6 +80,50 @@ fn the_host_s_interface_says_what_it_is() {
         let plain = Offloads::CSUM | Offloads::TSO4 | Offloads::TSO6 | Offloads::ECN;
         assert!(can.receive.contains(plain) && can.transmit.contains(plain | Offloads::UFO), "{can:?}");
         assert!(can.speed.is_some_and(|speed| speed > 0), "{can:?}");
+    });
+}
+
+#[test]
+fn an_interface_is_set_up_where_that_is_asked_for() {
+    in_a_network(|| {
+        let tap = Tap::by_name("vm0").mtu(9000).up().open().expect("a tap");
+        assert_eq!((tap.capabilities().mtu, tap.capabilities().pairs), (Some(9000), 1));
+        let mut rig = Rig::new(&tap, Offloads::NONE);
+        assert!(rig.queue.is_connected());
+        let mut host = Host::new("vm0");
+        host.send(&frame(9000, 1));
+        assert_eq!(rig.next().1, frame(9000, 1));
+        rig.send_plain(&frame(9000, 2)).expect("it is sent");
+        assert_eq!(host.next().1, frame(9000, 2));
+        // Otherwise it is as the kernel makes it.
+        let plain = Tap::open("vm1").expect("a tap");
+        assert_eq!(plain.capabilities().mtu, Some(1500));
+        assert!(!Rig::new(&plain, Offloads::NONE).queue.is_connected());
+        // One that is there already, and keeps it.
+        make_tap("vm2", "multi_queue");
+        drop(Tap::by_name("vm2").pairs(2).mtu(1400).open().expect("a tap"));
+        assert_eq!(Tap::open("vm2").expect("a tap").capabilities().mtu, Some(1400));
+        let refused = Tap::by_name("vm3").mtu(67).open().expect_err("no MTU");
+        assert!(matches!(refused, TapError::Setting { what: "the MTU", .. }), "{refused}");
+    });
+}
+
+#[test]
+fn an_interface_of_another_namespace_is_not_set_up() {
+    in_a_network(|| {
+        let passed = attached("vm0", libc::IFF_VNET_HDR);
+        std::thread::spawn(move || {
+            super::sys::leave_the_host().expect("another namespace");
+            for (builder, wanted) in [
+                (Tap::by_files(vec![passed.try_clone().expect("a file").into()]).mtu(1400), "the MTU"),
+                (Tap::by_files(vec![passed.try_clone().expect("a file").into()]).up(), "the state"),
+            ] {
+                let refused = builder.open().expect_err("it is elsewhere");
+                assert!(matches!(&refused, TapError::Setting { what, .. } if *what == wanted), "{refused}");
+            }
+        })
+        .join()
+        .expect("a thread");
     });
 }
 
