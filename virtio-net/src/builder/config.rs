@@ -20,7 +20,7 @@ pub(super) fn bytes(mac: MacAddress, mtu: Option<u16>, speed: Option<(u32, Duple
     put(&mut bytes, field::STATUS, &status::LINK_UP.to_le_bytes());
     put(&mut bytes, field::MAX_VIRTQUEUE_PAIRS, &limits.max_pairs.to_le_bytes());
     put(&mut bytes, field::MTU, &mtu.unwrap_or(0).to_le_bytes());
-    // NET-CFG-10, NET-CFG-11
+    // NET-CFG-10; NET-CFG-11 as the description of the field has it, where the rule has the two the other way round
     let (speed, duplex) = match speed {
         Some((speed, Duplex::Half)) => (speed, 0),
         Some((speed, Duplex::Full)) => (speed, 1),
