@@ -33,7 +33,7 @@ pub struct NetBuilder {
     options: Options,
 }
 
-/// Whether both sides of a link can send at the same time.
+/// Whether both sides of a link can send at the same time (virtio 1.4, section 5.1.4: `duplex`). Plain data: Send and Sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Duplex {
     /// They take turns.
@@ -43,7 +43,7 @@ pub enum Duplex {
     Full,
 }
 
-/// A device cannot be made like this.
+/// A device cannot be made like this. Send and Sync.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -126,20 +126,21 @@ impl NetBuilder {
     }
 
     /// Pairs of a receive and a transmit queue, at most as many as the network serves: 1 unless said otherwise. Each is served
-    /// by a task of its own. The driver chooses how many of them it uses.
+    /// by a task of its own. The driver chooses how many of them it uses (virtio 1.4, section 5.1.6.5.5).
     pub fn pairs(mut self, pairs: u16) -> NetBuilder {
         self.pairs = pairs;
         self
     }
 
-    /// Descriptors in each queue: 256 unless said otherwise, a power of two.
+    /// Descriptors in each queue but the control queue, which has 64: a power of two from 2 to 32768, and 256 unless said
+    /// otherwise. The driver may use fewer (virtio 1.4, section 2.6).
     pub fn queue_size(mut self, size: u16) -> NetBuilder {
         self.queue_size = size;
         self
     }
 
-    /// Bytes of the longest packet behind the Ethernet header, from 68 on; it should be 1280 or more (NET-CFG-03). Unless said
-    /// otherwise that which the network says, or the driver is told nothing.
+    /// Bytes of the longest packet behind the Ethernet header (virtio 1.4, section 5.1.4: `mtu`), from 68 on; it should be 1280
+    /// or more (NET-CFG-03). Unless said otherwise that which the network says, or the driver is told nothing.
     ///
     /// To be set where the device is to be saved and restored: a state is taken over by a device of the same MTU only, and the
     /// network that it is restored on may say another one.
@@ -148,22 +149,23 @@ impl NetBuilder {
         self
     }
 
-    /// In Mbit/s. Unless said otherwise that which the network says, or the driver is told nothing.
+    /// In Mbit/s, less than 2^31 (virtio 1.4, section 5.1.4: `speed`). Unless said otherwise that which the network says, or the
+    /// driver is told nothing.
     pub fn speed(mut self, mbits: u32, duplex: Duplex) -> NetBuilder {
         (self.speed, self.duplex) = (Some(mbits), duplex);
         self
     }
 
-    /// Whether the driver may have frames for several pairs steered by a hash of its choice. It may not unless said otherwise:
-    /// drivers that may, do, and the device then hands most frames from one task to another, while a network that steers gives
-    /// each to the pair that sends in the same flow.
+    /// Whether the driver may have frames for several pairs steered by a hash of its choice (receive-side scaling: virtio 1.4,
+    /// section 5.1.6.5.7). It may not unless said otherwise: drivers that may, do, and the device then hands most frames from one
+    /// task to another, while a network that steers gives each to the pair that sends in the same flow.
     pub fn rss(mut self, rss: bool) -> NetBuilder {
         self.without = if rss { self.without - RSS } else { self.without | RSS };
         self
     }
 
-    /// Whether the driver may be told a hash of each frame. It may not unless said otherwise: drivers that may, are, and few
-    /// make use of it.
+    /// Whether the driver may be told a hash of each frame (virtio 1.4, sections 5.1.6.4.3 to 5.1.6.4.5). It may not unless said
+    /// otherwise: drivers that may, are, and few make use of it.
     pub fn hash_report(mut self, report: bool) -> NetBuilder {
         self.without = if report { self.without - HASH_REPORT } else { self.without | HASH_REPORT };
         self
@@ -178,19 +180,20 @@ impl NetBuilder {
     }
 
     /// How many frames, and bytes of frames, the driver may be given in a second, together with all other devices that have the
-    /// same limit. What comes faster waits in the network.
+    /// same limit. What comes faster waits in the network. A handle can [change](crate::NetHandle::set_receive_limit) it later.
     pub fn receive_limit(mut self, limit: RateLimit) -> NetBuilder {
         self.options.rx_rate = Some(limit);
         self
     }
 
-    /// How many frames, and bytes of frames, the driver may send in a second. What it sends faster waits in the ring.
+    /// How many frames, and bytes of frames, the driver may send in a second, together with all other devices that have the same
+    /// limit. What it sends faster waits in the ring. A handle can [change](crate::NetHandle::set_transmit_limit) it later.
     pub fn transmit_limit(mut self, limit: RateLimit) -> NetBuilder {
         self.options.tx_rate = Some(limit);
         self
     }
 
-    /// The device.
+    /// The device. Its configuration space is that of virtio 1.4, section 5.1.4.
     ///
     /// # Errors
     /// [`BuildError`].

@@ -1,7 +1,10 @@
 //! What a device counts.
 
 virtio_core::counters! {
-    /// What a device has counted since it was made, over all of its pairs and resets.
+    /// What a device has counted since it was made, over all of its pairs and resets. What a driver is told of it, where it asks
+    /// for statistics, is in virtio 1.4, section 5.1.6.5.11.
+    ///
+    /// Plain data: Send and Sync.
     pub struct NetCounts;
     /// The counters of one pair of queues, written by its task alone.
     pub(crate) struct Counters;

@@ -3,9 +3,10 @@
 /// Bytes of the longest header that is understood: with the fields of tunnels.
 pub(crate) const MAX_HEADER_LEN: usize = 24;
 
-/// What is left to do with a frame: the fields that go with each, whoever it comes from.
+/// What is left to do with a frame: the fields that go with each, whoever it comes from (virtio 1.4, section 5.1.6: `struct
+/// virtio_net_hdr`; sections 5.1.6.2 and 5.1.6.4 say what they mean).
 ///
-/// Plain numbers as the other side wrote them, or as it is to see them: nothing here says that they make sense.
+/// Plain numbers as the other side wrote them, or as it is to see them: nothing here says that they make sense. Send and Sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NetHeader {
     /// [`NEEDS_CSUM`](Self::NEEDS_CSUM) and others.
@@ -26,7 +27,9 @@ pub struct NetHeader {
     pub inner_nh_offset: u16,
 }
 
-/// How a frame is to be cut, without modifiers.
+/// How a frame is to be cut, without modifiers (virtio 1.4, section 5.1.6: `VIRTIO_NET_HDR_GSO_*`).
+///
+/// Plain data: Send and Sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum GsoType {

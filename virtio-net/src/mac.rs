@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// An Ethernet address.
+/// An Ethernet address. Plain data: Send and Sync.
 ///
 /// ```
 /// use virtio_net::MacAddress;
@@ -16,7 +16,7 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct MacAddress(pub [u8; 6]);
 
-/// Not six bytes in hexadecimal with colons between them.
+/// Not six bytes in hexadecimal with colons between them. Send and Sync.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no MAC address: six bytes in hexadecimal with colons between them are")]
 pub struct BadMacAddress(pub String);

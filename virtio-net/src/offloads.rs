@@ -3,7 +3,11 @@
 use std::fmt;
 use std::ops::{BitAnd, BitOr, Sub};
 
-/// A set of offloads: of frames that a receiver takes with work left to do.
+/// A set of offloads: of frames that a receiver takes with work left to do. What each means for a frame is in virtio 1.4,
+/// sections 5.1.6.2 (sent by the driver) and 5.1.6.4 (received by it); by which [features](crate::features) a driver takes
+/// part, in section 5.1.3.
+///
+/// Plain data: Send and Sync.
 ///
 /// ```
 /// use virtio_net::Offloads;

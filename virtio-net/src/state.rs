@@ -1,5 +1,5 @@
-//! Saving a network device and taking it over elsewhere: what the driver has set and was told. Frames on their way are lost, as they may be
-//! on any network.
+//! Saving a network device and taking it over elsewhere: what the driver has set, and what it was told of its queues. Frames on
+//! their way are lost, as they may be on any network.
 
 use serde::{Deserialize, Serialize};
 use virtio_core::Features;

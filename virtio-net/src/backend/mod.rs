@@ -54,7 +54,7 @@ pub use tap::{Tap, TapBuilder, TapError};
 
 use crate::{MacAddress, NetHeader, Offloads};
 
-/// What a network can do.
+/// What a network can do. Plain data: Send and Sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
@@ -89,7 +89,7 @@ impl Default for Capabilities {
     }
 }
 
-/// What the device wants of a network.
+/// What the device wants of a network. Plain data: Send and Sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Configuration {
@@ -103,7 +103,7 @@ pub struct Configuration {
 
 /// A network.
 ///
-/// All calls may come from any thread, and block for no longer than a system call takes that waits for nobody.
+/// Send and Sync. All calls may come from any thread, and block for no longer than a system call takes that waits for nobody.
 pub trait NetBackend: Send + Sync {
     /// What it can do: always the same.
     fn capabilities(&self) -> Capabilities;
@@ -151,7 +151,7 @@ impl<B: NetBackend + ?Sized> NetBackend for Arc<B> {
 
 /// One pair's end of a network.
 ///
-/// Belongs to one task. No call waits.
+/// Send, not Sync: it belongs to one task. No call waits.
 pub trait NetQueue: Send {
     /// Sends a frame. What of it the network has to keep it copies.
     ///
@@ -197,7 +197,7 @@ pub const RECEIVE: u8 = 0;
 /// The token of sources that say that something can be sent.
 pub const SEND: u8 = 1;
 
-/// What a task waits for.
+/// What a task waits for. Plain data: Send and Sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
     /// Frames to receive; there is room for them.
@@ -206,7 +206,7 @@ pub struct Interest {
     pub send: bool,
 }
 
-/// What was received.
+/// What was received. Send and Sync.
 #[derive(Debug)]
 pub enum Received<'a> {
     /// Nothing, for now.
@@ -227,7 +227,7 @@ pub enum Received<'a> {
     },
 }
 
-/// A frame was not sent.
+/// A frame was not sent. Send and Sync.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-/// A Unix socket cannot be a network. The messages say what to do.
+/// A Unix socket cannot be a network. The messages say what to do. Send and Sync.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SocketError {
