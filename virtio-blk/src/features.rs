@@ -4,7 +4,7 @@
 //! ```
 //! use virtio_blk::{Block, MemoryBackend, features};
 //! use virtio_core::VirtioDevice;
-//! let block = Block::builder(MemoryBackend::new(1 << 20)).build()?;
+//! let block = Block::builder(MemoryBackend::zeroed(1 << 20)).build()?;
 //! assert!(block.features().contains(features::FLUSH | features::CONFIG_WCE));
 //! # Ok::<(), virtio_blk::BuildError>(())
 //! ```
