@@ -208,8 +208,8 @@ rings() {
         return
         ;;
     esac
-    whole=$(ethtool -g "$1" | awk '/^Current/ { now = 1 } now && /^RX:/ { print $2 }')
-    for size in 32 "$whole"; do
+    full=$(ethtool -g "$1" | awk '/^Current/ { now = 1 } now && /^RX:/ { print $2 }')
+    for size in 32 "$full"; do
         succeeds "$1/rings-$size" ethtool -G "$1" rx "$size" tx "$size"
         expect "$1/rings-$size-shown" "$(ethtool -g "$1" | awk '/^Current/ { now = 1 } now && /^(RX|TX):/ { printf "%s ", $2 }')" "$size $size "
         expect "$1/rings-$size-tcp" "$(data_from "10.0.$2.1")" "$data_sha256"
