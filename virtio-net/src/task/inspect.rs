@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::mailbox::{Mailbox, OwnedFrame, Pushed};
+use super::mailbox::{OwnedFrame, Pushed};
 use crate::NetHeader;
 use crate::counters::Counters;
 use crate::filter::Refusal;
@@ -174,7 +174,11 @@ impl Inspector<'_> {
 
     /// Whether the pair that was handed enough still has that. This task is woken when it has not.
     pub(super) fn is_crowded(&self) -> bool {
-        let full = |pair| self.shared.mailboxes.get(usize::from(pair)).is_some_and(Mailbox::is_full);
+        let wake = self.shared.wakes.get(usize::from(self.pair));
+        let full = |pair| {
+            let mailbox = self.shared.mailboxes.get(usize::from(pair)).zip(wake);
+            mailbox.is_some_and(|(mailbox, wake)| mailbox.is_full(self.pair, wake))
+        };
         let crowded = self.crowded.get().is_some_and(full);
         if !crowded {
             self.crowded.set(None);

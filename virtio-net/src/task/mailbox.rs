@@ -13,12 +13,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use virtio_core::Event;
 
 use crate::NetHeader;
+use crate::wire::MAX_FRAME_LEN;
 
 /// Frames that wait for one task, before those who hand them over are to wait themselves.
 const MOST_FRAMES: usize = 1024;
 /// Bytes of them.
 const MOST_BYTES: usize = 4 << 20;
-/// So many times as much is dropped.
+/// So many times as much is dropped, not counting a frame of each who waits: nobody knows before the first one that is enough.
 const TOO_MUCH: usize = 2;
 
 /// A frame in memory of the device's own.
@@ -82,7 +83,8 @@ impl Mailbox {
     pub(crate) fn push(&self, frame: OwnedFrame, from: u16, waker: &Event) -> Pushed {
         let mut state = self.state();
         let Some(wake) = state.wake.clone() else { return Pushed::Refused };
-        if state.has(TOO_MUCH * MOST_FRAMES, TOO_MUCH * MOST_BYTES) {
+        let last = state.waiting.len();
+        if state.has(TOO_MUCH * MOST_FRAMES + last, TOO_MUCH * MOST_BYTES + last * MAX_FRAME_LEN) {
             return Pushed::Refused;
         }
         let was_empty = state.frames.is_empty();
@@ -100,10 +102,15 @@ impl Mailbox {
         if enough { Pushed::Enough } else { Pushed::Taken }
     }
 
-    /// Whether there is enough for now.
-    pub(crate) fn is_full(&self) -> bool {
-        let state = self.state();
-        state.wake.is_some() && state.has(MOST_FRAMES, MOST_BYTES)
+    /// Whether there is enough for now. If so, the task of pair `from` is woken by `waker` when there is room for more: who was
+    /// woken before may find that others have been faster.
+    pub(crate) fn is_full(&self, from: u16, waker: &Event) -> bool {
+        let mut state = self.state();
+        let full = state.wake.is_some() && state.has(MOST_FRAMES, MOST_BYTES);
+        if full {
+            state.waiting.insert(from, waker.clone());
+        }
+        full
     }
 
     #[inline]

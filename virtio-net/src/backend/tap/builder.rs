@@ -80,7 +80,8 @@ impl TapBuilder {
     }
 
     /// Bytes of the interface's longest packet, which the device then offers its driver, from 68 on: as it is if not said
-    /// otherwise, which is 1500 for one that is made. Only who administers the network can set it.
+    /// otherwise, which is 1500 for one that is made. Only who administers the network can set it. Set when it is opened, not when
+    /// one takes the place of one that was deleted.
     pub fn mtu(mut self, mtu: u16) -> TapBuilder {
         self.options.mtu = Some(mtu);
         self
@@ -88,7 +89,8 @@ impl TapBuilder {
 
     /// Brings the interface up, as `ip link set up` does: one that is made is down. Only who administers the network can.
     ///
-    /// That gives it no address, and puts it into no bridge.
+    /// That gives it no address, and puts it into no bridge. Done when it is opened, not when one takes the place of one that
+    /// was deleted.
     pub fn up(mut self) -> TapBuilder {
         self.options.up = true;
         self

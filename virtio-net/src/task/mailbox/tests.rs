@@ -17,10 +17,11 @@ fn mailbox() -> (Mailbox, Event, Event) {
 fn there_is_enough_before_there_is_too_much() {
     for (len, most) in [(60, MOST_FRAMES), (60_000, MOST_BYTES / 60_000 + 1)] {
         let (mailbox, task, waker) = mailbox();
-        for count in 1..=2 * MOST_FRAMES + 1 {
-            assert_eq!(mailbox.is_full(), count > most, "{len} bytes, frame {count}");
+        for count in 1..=2 * MOST_FRAMES + 2 {
+            assert_eq!(mailbox.is_full(0, &waker), count > most, "{len} bytes, frame {count}");
             let pushed = mailbox.push(frame(len), 0, &waker);
-            let too_much = if len == 60 { 2 * MOST_FRAMES } else { 2 * MOST_BYTES / len + 1 };
+            // One more of the only one who waits.
+            let too_much = if len == 60 { 2 * MOST_FRAMES + 1 } else { (2 * MOST_BYTES + MAX_FRAME_LEN).div_ceil(len) };
             let expected = match count {
                 _ if count > too_much => Pushed::Refused,
                 _ if count >= most => Pushed::Enough,
@@ -53,13 +54,40 @@ fn who_waits_is_woken_when_half_is_taken() {
 }
 
 #[test]
+fn who_finds_that_others_were_faster_is_woken_again() {
+    let (mailbox, _task, waker) = mailbox();
+    let other = Event::new().unwrap();
+    while mailbox.push(frame(60), 0, &waker) != Pushed::Enough {}
+    while waker.take() == 0 {
+        mailbox.pop().expect("a frame");
+    }
+    while mailbox.push(frame(60), 7, &other) != Pushed::Enough {}
+    assert!(mailbox.is_full(0, &waker));
+    while mailbox.pop().is_some() {}
+    assert!(waker.take() > 0 && other.take() > 0);
+    assert!(!mailbox.is_full(0, &waker));
+    mailbox.push(frame(60), 7, &other);
+    mailbox.pop().expect("a frame");
+    assert_eq!((waker.take(), other.take()), (0, 0), "who was not told to wait does not");
+}
+
+#[test]
+fn a_frame_of_each_of_many_is_not_too_much() {
+    let (mailbox, _task, waker) = mailbox();
+    while mailbox.push(frame(60_000), 0, &waker) != Pushed::Enough {}
+    for from in 1..=1000 {
+        assert_eq!(mailbox.push(frame(60_000), from, &waker), Pushed::Enough, "pair {from}");
+    }
+}
+
+#[test]
 fn without_a_task_nothing_is_taken() {
     let waker = Event::new().unwrap();
     assert_eq!(Mailbox::default().push(frame(60), 0, &waker), Pushed::Refused);
     let (mailbox, _task, _) = mailbox();
     while mailbox.push(frame(60), 0, &waker) != Pushed::Enough {}
     assert_eq!(mailbox.close(), MOST_FRAMES);
-    assert!(!mailbox.is_full());
+    assert!(!mailbox.is_full(0, &waker));
     assert_eq!(mailbox.push(frame(60), 0, &waker), Pushed::Refused);
     assert!(mailbox.pop().is_none());
 }
