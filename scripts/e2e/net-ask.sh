@@ -26,6 +26,8 @@ case "$1" in
 link) vmm_link "$2" "$3" ;;
 announce) announced "$2" ;;
 forget) ip neigh flush dev "$(near_of "$2")" ;;
+# What the device has lost or refused.
+losses) vmm_losses "$2" ;;
 # How many frames have come by that device.
 counted) cat "/sys/class/net/$(near_of "$2")/statistics/rx_packets" ;;
 *) echo "no such request: $*" ;;

@@ -266,6 +266,7 @@ device() {
     datagrams "$nic" "$nic_number"
     # A macvtap has an address and filters of its own.
     [ "$nic" != macvtap ] || return 0
+    expect "$nic/nothing-lost" "$(ask losses "$nic")" ''
     lengths "$nic" "$nic_number" "$(option mtu "$nic_options" || echo 1500)"
     filters "$nic" "$nic_number"
     vlan "$nic" "$nic_number"

@@ -79,6 +79,13 @@ identity() {
     ! option packed "$4" >/dev/null || bits="$bits 34"
     ! option queues "$4" >/dev/null || bits="$bits 22"
     ! option rss "$4" >/dev/null || bits="$bits 60"
+    ! option hash-report "$4" >/dev/null || bits="$bits 57"
+    # What only new drivers have: NOTF_COAL 53, DEVICE_STATS 50, and on PCI RING_RESET 40.
+    # shellcheck disable=SC2154 # from /net-expect.sh
+    case "$role $2" in
+    "newest pci") bits="$bits 53 50 40" ;;
+    newest*) bits="$bits 53 50" ;;
+    esac
     ! option mtu "$4" >/dev/null || bits="$bits 3"
     # Where the network does it: CSUM 0, GUEST_CSUM 1, GUEST_TSO4 7, GUEST_TSO6 8, HOST_TSO4 11, HOST_TSO6 12,
     # CTRL_GUEST_OFFLOADS 2.

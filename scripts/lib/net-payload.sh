@@ -11,8 +11,9 @@ net_devices() {
     echo "control pci tap=control mac=52:54:00:00:00:00"
     for lane in "$@"; do
         case "$lane" in
+        pci) options="mtu=9000" ;;
         *-packed) options="packed mtu=9000" ;;
-        *-ordered) options="packed in-order mtu=9000" ;;
+        *-ordered) options="packed in-order" ;;
         *) options="" ;;
         esac
         # With the oldest kernel MMIO has two pairs of queues, and with the others PCI: so each lane has one pair and two.
@@ -20,8 +21,8 @@ net_devices() {
         case "$role $lane" in
         "oldest mmio"* | [!o]*" pci"*) options="$options queues=2" ;;
         esac
-        # One of those has the driver steer.
-        case "$role $lane" in "newest pci") options="$options rss" ;; esac
+        # One of those has the driver steer, and is told by what.
+        case "$role $lane" in "newest pci-ordered") options="$options rss hash-report" ;; esac
         echo "$lane ${lane%%-*} tap=$lane mac=52:54:00:00:00:0$number $options"
         number=$((number + 1))
     done
@@ -79,7 +80,7 @@ END
     cp "$E2E/net-user-cases.sh" "$tree/cases/net-user.sh"
     cat >"$tree/net-expect.sh" <<END
 data_sha256=$(sha256sum "$folder/data" | cut -d ' ' -f 1)
-user_address=$NET_ADDRESS user_gateway=$NET_GATEWAY new_address=$NET_NEW whole="$(echo "$whole" | tr '\n' ' ')"
+user_address=$NET_ADDRESS user_gateway=$NET_GATEWAY new_address=$NET_NEW whole="$(echo "$whole" | tr '\n' ' ')" role=$role
 END
     "$LIB/initramfs" --kernel "$kernel" --modules "$NET_MODULES" --init "$E2E/net-init" --tree "$tree" "$folder/net-initramfs"
     rm -rf "$tree"

@@ -34,3 +34,11 @@ vmm_resize() { ./bin/vmm ctl "$control" resize "$1" "$2"; }
 # vmm_link NAME up|down, vmm_announce NAME: NAME is that of a tap.
 vmm_link() { ./bin/vmm ctl "$control" link "$1" "$2" >/dev/null; }
 vmm_announce() { ./bin/vmm ctl "$control" announce "$1" >/dev/null; }
+
+# vmm_losses NAME: what the device has counted of frames that were lost or refused, by its own doing. Those that were not for the
+# driver, or came while there was no link or queue, are no loss.
+vmm_losses() {
+    ./bin/vmm ctl "$control" stats "$1" | tr ',{}' '\n' |
+        grep -E '"(rx_no_fit|rx_steering_full|rx_bad_buffer|rx_bad_header|rx_failed|rx_short|rx_oversize|rx_abandoned|tx_bad_buffer|tx_bad_header|tx_bad_length|tx_failed|commands_refused)": *[1-9]' |
+        tr -d ' "\n'
+}

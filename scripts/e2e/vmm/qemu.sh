@@ -66,3 +66,6 @@ vmm_resize() { echo "block_resize $1 ${2}B" >"$control.in"; }
 # vmm_link NAME up|down, vmm_announce NAME
 vmm_link() { echo "set_link $1 $(if [ "$2" = up ]; then echo on; else echo off; fi)" >"$control.in"; }
 vmm_announce() { echo "announce_self" >"$control.in"; }
+
+# vmm_losses NAME: it does not say.
+vmm_losses() { :; }
