@@ -110,7 +110,8 @@ fn frames_of_pairs_that_are_disabled_may_be_too_many<P: Port>() {
     assert_eq!(rig.order(&mut queues, PAIRS_SET, &[1, 0]), OK);
     rig.runtime.poll();
     let lost = rig.handle.counts().rx_steering_full;
-    assert!((ENOUGH as u64 - 3..=ENOUGH as u64).contains(&lost), "{lost} of {all}");
+    // A frame more of each of the three is taken, whose tasks wait.
+    assert!((ENOUGH as u64 - 7..=ENOUGH as u64 - 3).contains(&lost), "{lost} of {all}");
     take(&rig, &mut queues, 0, (lost..all).map(|_| LEN));
     let counts = rig.handle.counts();
     assert_eq!((counts.rx_frames, counts.rx_steering_full), (all - lost, lost));
