@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use virtio_core::RateLimit;
+
 use super::mailbox::{OwnedFrame, Pushed};
 use crate::NetHeader;
 use crate::counters::Counters;
@@ -49,6 +51,8 @@ pub(super) struct Inspector<'a> {
     pub(super) own: bool,
     /// The pair that was handed enough frames for now.
     pub(super) crowded: &'a Cell<Option<u16>>,
+    /// How much the driver is given.
+    pub(super) limit: Option<&'a RateLimit>,
 }
 
 impl Inspector<'_> {
@@ -138,8 +142,8 @@ impl Inspector<'_> {
         let counters = self.counters;
         counters.rx_frames.add(1);
         counters.rx_bytes.add(len as u64);
-        if let Some(limit) = &self.shared.options.rx_rate {
-            limit.take(len as u64);
+        if let Some(limit) = self.limit {
+            Inspector::use_up(limit, len);
         }
         let [flags, gso_type, ..] = give.words[0].to_le_bytes();
         if flags != 0 {
@@ -172,8 +176,20 @@ impl Inspector<'_> {
         }
     }
 
+    /// Apart from the work for each frame: few devices have a limit.
+    #[inline(never)]
+    fn use_up(limit: &RateLimit, len: usize) {
+        limit.take(len as u64);
+    }
+
     /// Whether the pair that was handed enough still has that. This task is woken when it has not.
+    #[inline]
     pub(super) fn is_crowded(&self) -> bool {
+        self.crowded.get().is_some() && self.is_still_crowded()
+    }
+
+    #[cold]
+    fn is_still_crowded(&self) -> bool {
         let wake = self.shared.wakes.get(usize::from(self.pair));
         let full = |pair| {
             let mailbox = self.shared.mailboxes.get(usize::from(pair)).zip(wake);

@@ -211,10 +211,11 @@ impl PairTask {
             return 0;
         };
         let own = usable && *pair < plan.pairs && plan.is_steered(shared.network_steers);
-        let by = Inspector { plan, shared, counters, pair: *pair, usable, own, link_up: shared.is_link_up(), crowded };
+        let limit = shared.options.rx_rate.as_ref();
+        let link_up = shared.is_link_up();
+        let by = Inspector { plan, shared, counters, pair: *pair, usable, own, link_up, crowded, limit };
         let mut queue = rx.and_then(|rx| queues.get_mut(rx)).filter(|_| usable);
         let mut engine = engine.as_deref_mut().filter(|_| retry.is_none());
-        let limit = shared.options.rx_rate.as_ref();
         let (mut frames, mut bytes, mut failure) = (0, 0, None);
         *throttled = false;
         while frames < BATCH && bytes < BATCH_BYTES {
