@@ -48,14 +48,12 @@ operates() { [ "$(cat "/sys/class/net/$1/operstate")" = up ]; }
 # counted NAME: frames that the driver got.
 counted() { cat "/sys/class/net/$1/statistics/rx_packets"; }
 
-# pings NAME COMMAND...: all of them are answered.
+# pings NAME COMMAND...: so many are answered as are asked for. Once one is, ping waits for the others no longer than that took
+# twice, unless it has a deadline; then it sends more. Whether something is lost is seen by datagrams.
 pings() {
     case_name=$1 && shift
-    if message=$(ping -q -i 0.02 -W 5 "$@" 2>&1); then
-        case "$message" in
-        *" 0% packet loss"*) pass "$case_name" "${message##*= }" ;;
-        *) fail "$case_name" "$(echo "$message" | tr '\n' ' ')" ;;
-        esac
+    if message=$(ping -q -i 0.05 -w 20 "$@" 2>&1); then
+        pass "$case_name" "${message##*= }"
     else
         fail "$case_name" "$(echo "$message" | tr '\n' ' ')"
     fi
