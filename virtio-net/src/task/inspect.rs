@@ -193,7 +193,7 @@ impl Inspector<'_> {
         let wake = self.shared.wakes.get(usize::from(self.pair));
         let full = |pair| {
             let mailbox = self.shared.mailboxes.get(usize::from(pair)).zip(wake);
-            mailbox.is_some_and(|(mailbox, wake)| mailbox.is_full(self.pair, wake))
+            mailbox.is_some_and(|(mailbox, wake)| mailbox.has_to_wait(self.pair, wake))
         };
         let crowded = self.crowded.get().is_some_and(full);
         if !crowded {

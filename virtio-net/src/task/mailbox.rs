@@ -102,9 +102,9 @@ impl Mailbox {
         if enough { Pushed::Enough } else { Pushed::Taken }
     }
 
-    /// Whether there is enough for now. If so, the task of pair `from` is woken by `waker` when there is room for more: who was
-    /// woken before may find that others have been faster.
-    pub(crate) fn is_full(&self, from: u16, waker: &Event) -> bool {
+    /// Whether there is enough for now, and so the task of pair `from` has to wait. Then it is woken by `waker` when there is
+    /// room for more: who was woken before may find that others have been faster.
+    pub(crate) fn has_to_wait(&self, from: u16, waker: &Event) -> bool {
         let mut state = self.state();
         let full = state.wake.is_some() && state.has(MOST_FRAMES, MOST_BYTES);
         if full {

@@ -1,64 +1,19 @@
 //! A host with a network of its own, that has a tap and speaks UDP over it.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::UdpSocket;
-use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::frames::BROADCAST;
+use crate::own_network::run;
 use crate::packets::{UDP, ipv4, udp};
-use crate::sys;
 
 /// What the host has on the tap, and what the driver says that it has.
 const HOST: [u8; 4] = [10, 0, 0, 1];
 const DRIVER: [u8; 4] = [10, 0, 0, 2];
 const EVERYBODY: [u8; 4] = [10, 0, 0, 255];
 const PORT: u16 = 4000;
-
-/// Runs a test in a network of its own, if this user can.
-pub(crate) fn in_a_network(test: impl FnOnce() + Send) {
-    if !sys::is_root() {
-        return left_out("only root can make network namespaces");
-    }
-    if !std::path::Path::new("/dev/net/tun").exists() {
-        return left_out("there is no /dev/net/tun");
-    }
-    // One at a time: a child of another test has the open files of this one until its program starts.
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let ended = thread::scope(|scope| {
-        let run = || {
-            sys::leave_the_host().expect("a network namespace");
-            for which in ["default", "all"] {
-                // Or the host says something by itself at times.
-                let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1");
-            }
-            test();
-        };
-        scope.spawn(run).join()
-    });
-    if let Err(panic) = ended {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-/// Says that a test cannot be done here; fails where all have to be.
-fn left_out(why: &str) {
-    let all = std::env::var("VIRTIO_TEST_TOOLS").is_ok_and(|tools| tools == "all");
-    assert!(!all || !sys::is_root(), "VIRTIO_TEST_TOOLS=all, but {why}");
-    // Past the test's capture, so that it is seen.
-    let _ = writeln!(std::io::stderr(), "left out, because {why}: {:?}", thread::current().name());
-}
-
-/// Runs a program with these arguments, which has to succeed; what it says.
-pub(crate) fn run(command: &str) -> String {
-    let mut words = command.split(' ');
-    let output = Command::new(words.next().unwrap()).args(words).output().expect("a program");
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("a text")
-}
 
 /// Makes a tap that is up, with the host's address.
 pub(crate) fn make_tap() {

@@ -14,8 +14,9 @@ use virtio_net::{Capabilities, NetBackend, NetHeader, NetQueue, Rate, RateLimit,
 
 use crate::commands::{PAIRS_SET, RSS_CONFIG, rss};
 use crate::frames::{BROADCAST, OWN, plain};
-use crate::host::{Host, in_a_network, make_tap, make_tap_with, until_in_use};
+use crate::host::{Host, make_tap, make_tap_with, until_in_use};
 use crate::looped::{Driver, Looped};
+use crate::own_network::in_a_network;
 use crate::rig::*;
 
 /// A network that fails as long as the test wants, with what comes by another one.

@@ -50,6 +50,9 @@ mod headers;
 #[cfg(all(feature = "tap", feature = "socket", target_os = "linux"))]
 mod host;
 #[cfg(all(feature = "tap", feature = "socket", target_os = "linux"))]
+#[path = "../shared/left_out/mod.rs"]
+mod left_out;
+#[cfg(all(feature = "tap", feature = "socket", target_os = "linux"))]
 mod level;
 mod lifecycle;
 mod limits;
@@ -59,6 +62,9 @@ mod looped;
 mod network;
 mod offloads;
 mod on;
+#[cfg(all(feature = "tap", feature = "socket", target_os = "linux"))]
+#[path = "../shared/own_network/mod.rs"]
+mod own_network;
 mod packets;
 mod pairs;
 mod queue_reset;

@@ -1,4 +1,4 @@
-//! What a system call does that receives a frame; and system calls that tests need.
+//! What a system call does that receives a frame.
 
 #![allow(unsafe_code)]
 
@@ -25,18 +25,4 @@ pub(crate) fn scatter(room: &mut Room<'_>, frame: &[u8]) -> (usize, usize) {
         left = rest;
     }
     (frame.len() - left.len(), slices.len())
-}
-
-/// Gives this thread a network of its own, and mounts of its own.
-#[cfg(all(feature = "tap", feature = "socket", target_os = "linux"))]
-pub(crate) fn leave_the_host() -> std::io::Result<()> {
-    // SAFETY: takes no pointer, and changes nothing but what this thread sees.
-    let result = unsafe { libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS) };
-    if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
-}
-
-#[cfg(all(feature = "tap", feature = "socket", target_os = "linux"))]
-pub(crate) fn is_root() -> bool {
-    // SAFETY: takes nothing, and cannot fail.
-    unsafe { libc::geteuid() == 0 }
 }

@@ -6,8 +6,9 @@ use virtio_core::testing::RingDriver;
 use virtio_net::{GsoType, NetHeader, Tap};
 
 use crate::frames::plain;
-use crate::host::{Host, content, in_a_network, make_tap, run, to_host, to_interface, until_in_use};
+use crate::host::{Host, content, make_tap, to_host, to_interface, until_in_use};
 use crate::looped::{Driver, Looped};
+use crate::own_network::{in_a_network, run};
 use crate::packets::{A4, B4, TCP, frame, ipv4, tcp, to_cut};
 use crate::rig::*;
 

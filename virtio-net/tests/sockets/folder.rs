@@ -1,11 +1,8 @@
 //! Where sockets of tests are.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-
-use crate::sys;
 
 /// A folder that is removed at the end, and that everybody may use.
 pub(crate) struct Folder(PathBuf);
@@ -27,12 +24,4 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-/// Says that the test cannot be done here; fails where all have to be.
-pub(crate) fn left_out(why: &str) {
-    let all = std::env::var("VIRTIO_TEST_TOOLS").is_ok_and(|tools| tools == "all");
-    assert!(!all || !sys::is_root(), "VIRTIO_TEST_TOOLS=all, but {why}");
-    // Past the test's capture, so that it is seen.
-    let _ = writeln!(std::io::stderr(), "left out, because {why}: {:?}", std::thread::current().name());
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod folder;
+#[path = "../shared/left_out/mod.rs"]
+mod left_out;
 mod passt;
 mod qemu;
 mod signal;

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use virtio_net::backend::NetQueue;
 use virtio_net::{NetBackend, UnixStream};
 
-use crate::folder::{Folder, left_out};
-use crate::{receive, send, sys};
+use crate::folder::Folder;
+use crate::left_out::{is_root, left_out};
+use crate::{receive, send};
 
 /// Longer than anything takes here.
 const LONG: Duration = Duration::from_secs(60);
@@ -80,7 +81,7 @@ fn ask(queue: &mut dyn NetQueue) -> Vec<u8> {
 
 #[test]
 fn passt_answers_and_may_be_started_again() {
-    if !sys::is_root() {
+    if !is_root() {
         return left_out("only root can make network namespaces");
     }
     for (program, argument) in [("passt", "--version"), ("setpriv", "--version"), ("ip", "-V")] {

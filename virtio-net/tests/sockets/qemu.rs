@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use virtio_net::backend::NetQueue;
 use virtio_net::{NetBackend, UnixDgram, UnixStream};
 
-use crate::folder::{Folder, left_out};
+use crate::folder::Folder;
+use crate::left_out::left_out;
 use crate::{receive, send};
 
 const QEMU: &str = "qemu-system-x86_64";

@@ -8,8 +8,3 @@ pub(crate) fn be_ended_by_pipes() {
     let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     assert_ne!(before, libc::SIG_ERR);
 }
-
-pub(crate) fn is_root() -> bool {
-    // SAFETY: takes nothing, and cannot fail.
-    unsafe { libc::geteuid() == 0 }
-}

@@ -3,8 +3,12 @@
 mod faults;
 mod frames;
 mod gso;
+#[path = "../../../tests/shared/left_out/mod.rs"]
+mod left_out;
 mod macvtap;
 mod opening;
+#[path = "../../../tests/shared/own_network/mod.rs"]
+mod own_network;
 mod packets;
 mod pairs;
 mod rig;

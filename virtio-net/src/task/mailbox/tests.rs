@@ -18,7 +18,7 @@ fn there_is_enough_before_there_is_too_much() {
     for (len, most) in [(60, MOST_FRAMES), (60_000, MOST_BYTES / 60_000 + 1)] {
         let (mailbox, task, waker) = mailbox();
         for count in 1..=2 * MOST_FRAMES + 2 {
-            assert_eq!(mailbox.is_full(0, &waker), count > most, "{len} bytes, frame {count}");
+            assert_eq!(mailbox.has_to_wait(0, &waker), count > most, "{len} bytes, frame {count}");
             let pushed = mailbox.push(frame(len), 0, &waker);
             // One more of the only one who waits.
             let too_much = if len == 60 { 2 * MOST_FRAMES + 1 } else { (2 * MOST_BYTES + MAX_FRAME_LEN).div_ceil(len) };
@@ -62,10 +62,10 @@ fn who_finds_that_others_were_faster_is_woken_again() {
         mailbox.pop().expect("a frame");
     }
     while mailbox.push(frame(60), 7, &other) != Pushed::Enough {}
-    assert!(mailbox.is_full(0, &waker));
+    assert!(mailbox.has_to_wait(0, &waker));
     while mailbox.pop().is_some() {}
     assert!(waker.take() > 0 && other.take() > 0);
-    assert!(!mailbox.is_full(0, &waker));
+    assert!(!mailbox.has_to_wait(0, &waker));
     mailbox.push(frame(60), 7, &other);
     mailbox.pop().expect("a frame");
     assert_eq!((waker.take(), other.take()), (0, 0), "who was not told to wait does not");
@@ -87,7 +87,7 @@ fn without_a_task_nothing_is_taken() {
     let (mailbox, _task, _) = mailbox();
     while mailbox.push(frame(60), 0, &waker) != Pushed::Enough {}
     assert_eq!(mailbox.close(), MOST_FRAMES);
-    assert!(!mailbox.is_full(0, &waker));
+    assert!(!mailbox.has_to_wait(0, &waker));
     assert_eq!(mailbox.push(frame(60), 0, &waker), Pushed::Refused);
     assert!(mailbox.pop().is_none());
 }

@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 
 use super::super::Tap;
-use super::rig::{Host, Rig, assert_same, frame, in_a_network, ip, join, make_tap, run};
+use super::own_network::{in_a_network, run};
+use super::rig::{Host, Rig, assert_same, frame, ip, join, make_tap};
 use super::sys;
 use crate::backend::{NetBackend, NetQueue, SendError};
 use crate::{Configuration, Offloads};
@@ -197,7 +198,7 @@ fn an_interface_that_is_elsewhere_is_looked_at_through_its_file() {
         // Another thread, with another network, that has an interface of that name, too.
         std::thread::scope(|scope| {
             let elsewhere = || {
-                sys::leave_the_host().expect("a network namespace");
+                super::own_network::leave_the_host().expect("a network namespace");
                 ip("link add vm0 type bridge");
                 ip("link set vm0 up");
                 Tap::by_files(vec![passed.into()]).open().expect("a tap")

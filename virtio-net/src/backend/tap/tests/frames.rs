@@ -6,7 +6,8 @@ use virtio_core::testing::{Buffer, RingDriver, SplitDriver, TestMemory};
 use virtio_core::{Features, Virtqueue};
 
 use super::super::Tap;
-use super::rig::{Host, Rig, assert_same, frame, in_a_network, ip, make_tap, wants};
+use super::own_network::in_a_network;
+use super::rig::{Host, Rig, assert_same, frame, ip, make_tap, wants};
 use crate::backend::{NetBackend, NetQueue, Packet, SendError};
 use crate::{NetHeader, Offloads};
 

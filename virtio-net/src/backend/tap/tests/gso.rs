@@ -2,8 +2,9 @@
 
 use super::super::Tap;
 use super::super::offloads::possible;
+use super::own_network::in_a_network;
 use super::packets::{is_summed, payload, tcp4, tcp4_ecn, tcp6, tunnel, ufo, unsummed, uso};
-use super::rig::{Host, Rig, assert_same, in_a_network, join, make_tap, wants};
+use super::rig::{Host, Rig, assert_same, join, make_tap, wants};
 use crate::backend::NetBackend;
 use crate::{NetHeader, Offloads};
 
@@ -133,7 +134,7 @@ fn tunnels_are_cut_for_who_does_not_take_them() {
         let all = other.capabilities();
         assert_eq!(all.receive & tunnels(), all.transmit & tunnels());
         if !all.receive.contains(Offloads::UDP_TUNNEL_GSO) {
-            return super::rig::left_out("the kernel's tap knows no tunnels");
+            return super::left_out::left_out("the kernel's tap knows no tunnels");
         }
         let (mut from, mut to) = (Rig::new(&one, Offloads::NONE), Rig::new(&other, all.receive));
         let (header, frame) = tunnel(LEN, SIZE);
@@ -166,7 +167,7 @@ fn a_header_becomes_no_longer_while_there_are_queues() {
         let tap = Tap::open("vm0").expect("a tap");
         let all = tap.capabilities();
         if !all.receive.contains(Offloads::UDP_TUNNEL_GSO) {
-            return super::rig::left_out("the kernel's tap knows no tunnels");
+            return super::left_out::left_out("the kernel's tap knows no tunnels");
         }
         tap.configure(&wants(Offloads::NONE, Offloads::NONE, 1)).expect("a configuration");
         let mut rig = Rig::of_pair(&tap, 0);

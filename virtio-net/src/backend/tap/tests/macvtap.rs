@@ -1,8 +1,10 @@
 //! Interfaces on top of another one, and their files.
 
 use super::super::{Tap, TapError};
+use super::left_out::left_out;
+use super::own_network::{in_a_network, run};
 use super::packets::{tcp4, unsummed};
-use super::rig::{Host, Rig, assert_same, frame, in_a_network, ip, left_out, run, wants};
+use super::rig::{Host, Rig, assert_same, frame, ip, wants};
 use super::sys;
 use crate::backend::{NetBackend, NetQueue};
 use crate::{MacAddress, Offloads};

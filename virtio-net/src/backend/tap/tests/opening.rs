@@ -3,7 +3,8 @@
 use std::fs::{File, OpenOptions};
 
 use super::super::{Tap, TapError};
-use super::rig::{Host, Rig, frame, in_a_network, ip, make_tap};
+use super::own_network::in_a_network;
+use super::rig::{Host, Rig, frame, ip, make_tap};
 use crate::Offloads;
 use crate::backend::sys::{self, Name, Setting};
 use crate::backend::{NetBackend, NetQueue};
@@ -113,7 +114,7 @@ fn an_interface_of_another_namespace_is_not_set_up() {
     in_a_network(|| {
         let passed = attached("vm0", libc::IFF_VNET_HDR);
         std::thread::spawn(move || {
-            super::sys::leave_the_host().expect("another namespace");
+            super::own_network::leave_the_host().expect("another namespace");
             for (builder, wanted) in [
                 (Tap::by_files(vec![passed.try_clone().expect("a file").into()]).mtu(1400), "the MTU"),
                 (Tap::by_files(vec![passed.try_clone().expect("a file").into()]).up(), "the state"),

@@ -1,8 +1,9 @@
 //! Several pairs of queues.
 
 use super::super::Tap;
+use super::own_network::in_a_network;
 use super::packets::{tcp4, unsummed};
-use super::rig::{Host, Rig, assert_same, in_a_network, ip, make_tap, wants};
+use super::rig::{Host, Rig, assert_same, ip, make_tap, wants};
 use crate::Offloads;
 use crate::backend::{NetBackend, NetQueue};
 

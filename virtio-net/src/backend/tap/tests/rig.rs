@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use virtio_core::Source;
@@ -12,6 +12,7 @@ use virtio_core::memory::RawIoSlice;
 
 use super::super::Tap;
 use super::super::queue::TapQueue;
+use super::own_network::run;
 use super::sys;
 use crate::backend::{Interest, NetBackend, NetQueue, Packet, Received, Room, SendError};
 use crate::{Configuration, NetHeader, Offloads};
@@ -20,48 +21,6 @@ use crate::{Configuration, NetHeader, Offloads};
 const LONG: libc::c_int = 60_000;
 /// An EtherType for experiments.
 pub(super) const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
-
-/// Runs a test in a network of its own, if this user can.
-pub(super) fn in_a_network(test: impl FnOnce() + Send) {
-    if !sys::is_root() {
-        return left_out("only root can make network namespaces");
-    }
-    if !std::path::Path::new("/dev/net/tun").exists() {
-        return left_out("there is no /dev/net/tun");
-    }
-    // One at a time: a child of another test has the open files of this one until its program starts.
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let ended = std::thread::scope(|scope| {
-        let run = || {
-            sys::leave_the_host().expect("a network namespace");
-            for which in ["default", "all"] {
-                // Or the host says something by itself at times.
-                let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1");
-            }
-            test();
-        };
-        scope.spawn(run).join()
-    });
-    if let Err(panic) = ended {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-/// Says that a test cannot be done here; fails where all have to be.
-pub(super) fn left_out(why: &str) {
-    let all = std::env::var("VIRTIO_TEST_TOOLS").is_ok_and(|tools| tools == "all");
-    assert!(!all || !sys::is_root(), "VIRTIO_TEST_TOOLS=all, but {why}");
-    // Past the test's capture, so that it is seen.
-    let _ = writeln!(std::io::stderr(), "left out, because {why}: {:?}", std::thread::current().name());
-}
-
-/// Runs a program with these arguments, which has to succeed.
-pub(super) fn run(command: &str) {
-    let mut words = command.split(' ');
-    let output = Command::new(words.next().unwrap()).args(words).output().expect("a program");
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-}
 
 pub(super) fn ip(arguments: &str) {
     run(&format!("ip {arguments}"));

@@ -1,4 +1,4 @@
-//! Network namespaces and packet sockets.
+//! Packet sockets.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -6,17 +6,6 @@ use std::sync::Arc;
 
 fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
-}
-
-/// Gives this thread a network of its own, and mounts of its own.
-pub(super) fn leave_the_host() -> io::Result<()> {
-    // SAFETY: takes no pointer, and changes nothing but what this thread sees.
-    checked(unsafe { libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS) }).map(drop)
-}
-
-pub(super) fn is_root() -> bool {
-    // SAFETY: takes nothing, and cannot fail.
-    unsafe { libc::geteuid() == 0 }
 }
 
 /// A packet socket that is to be bound to the interface of this number, with a virtio header before each frame if so wanted.
