@@ -28,6 +28,9 @@ virtio_of() {
     link=$(readlink "/sys/class/net/$1/device") && echo "${link##*/}"
 }
 
+# has_bit NAME BIT: whether the device has negotiated this feature.
+has_bit() { case " $(features_of "$(virtio_of "$1")") " in *" $2 "*) ;; *) return 1 ;; esac; }
+
 # option NAME "OPTION...": the value of this option; fails where it is not there.
 option() {
     case " $2 " in
