@@ -6,8 +6,6 @@ set -f
 . ./vm.conf
 # shellcheck source=/dev/null
 . ./vmm.sh
-# shellcheck disable=SC2034 # for vmm.sh
-control=./control
 
 # Without a path, the shell takes its own.
 ip() { ./bin/ip "$@"; }

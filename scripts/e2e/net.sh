@@ -77,7 +77,7 @@ as_user() {
 
 boot_root() {
     # shellcheck disable=SC2034 # for vmm.sh
-    nets=nets control=./control cmdline="$cmdline cases=net"
+    nets=nets cmdline="$cmdline cases=net"
     vmm_run </dev/null 9<>"$macvtap"
 }
 

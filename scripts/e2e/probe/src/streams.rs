@@ -52,6 +52,11 @@ pub(crate) fn copy(from: &mut impl Read, to: &mut impl Write, most: u64) -> io::
 pub(crate) fn ask(host: IpAddr, line: &str) -> io::Result<String> {
     let mut stream = connect((host, ASK).into())?;
     stream.write_all(format!("{line}\n").as_bytes())?;
+    answer(&mut stream)
+}
+
+/// What the other side says, up to its end.
+fn answer(stream: &mut TcpStream) -> io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer.trim_end().to_owned())
@@ -77,9 +82,7 @@ pub(crate) fn fetch(port: u16) -> io::Result<String> {
 pub(crate) fn put(host: IpAddr, file: &Path) -> io::Result<String> {
     let mut stream = connect((host, TAKE).into())?;
     stream.write_all(&fs::read(file)?)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer.trim_end().to_owned())
+    answer(&mut stream)
 }
 
 /// Gives the file to the first who connects.

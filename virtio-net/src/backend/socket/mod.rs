@@ -62,11 +62,6 @@ impl Account {
     }
 }
 
-/// There is one pair.
-fn only_pair(pair: u16) -> io::Result<()> {
-    if pair == 0 { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) }
-}
-
 /// The address of the socket at `path`.
 fn address(path: &Path) -> Result<SockAddr, SocketError> {
     SockAddr::unix(path).map_err(|source| SocketError::Path { path: path.to_owned(), source })

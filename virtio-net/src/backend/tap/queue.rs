@@ -76,10 +76,9 @@ impl TapQueue {
     /// Writes a frame behind `header`; how many bytes of them.
     #[inline]
     fn write(&mut self, header: &[u8], packet: &mut Packet<'_>) -> io::Result<usize> {
-        let frame = LINE..LINE + packet.len();
         if packet.len() <= SHORT
             && let Some(start) = LINE.checked_sub(header.len())
-            && let Some(place) = self.short.get_mut(start..frame.end)
+            && let Some(place) = self.short.get_mut(start..LINE + packet.len())
         {
             let (before, behind) = place.split_at_mut(header.len());
             before.copy_from_slice(header);

@@ -12,13 +12,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use socket2::{SockAddr, Socket, Type};
 
 pub(super) use self::queue::DatagramQueue;
+use super::super::frames::check_pair;
 use super::super::sys;
 use super::super::{Capabilities, NetBackend, NetQueue, NetworkCounts};
 use super::error::SocketError;
 use super::link::Spare;
 use super::outgoing::Outgoing;
 use super::own_path::{Made, OwnPath};
-use super::{Account, address, new_socket, only_pair, passed};
+use super::{Account, address, new_socket, passed};
 
 /// Bytes that may wait in the socket, each way: systems where that is less than a frame need to be told.
 const SEND_BUFFER: usize = 1 << 20;
@@ -184,7 +185,7 @@ impl NetBackend for UnixDgram {
     }
 
     fn open_queue(&self, pair: u16) -> io::Result<Box<dyn NetQueue>> {
-        only_pair(pair)?;
+        check_pair(pair, 1)?;
         Ok(Box::new(DatagramQueue::new(Arc::clone(&self.shared))))
     }
 

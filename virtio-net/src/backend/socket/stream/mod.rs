@@ -14,11 +14,12 @@ use socket2::{SockAddr, Socket, Type};
 
 use self::connection::Connection;
 pub(super) use self::queue::StreamQueue;
+use super::super::frames::check_pair;
 use super::super::{Capabilities, NetBackend, NetQueue, NetworkCounts};
 use super::error::SocketError;
 use super::link::Spare;
 use super::own_path::{Made, OwnPath};
-use super::{Account, address, new_socket, only_pair, passed, prepare};
+use super::{Account, address, new_socket, passed, prepare};
 
 /// A network that another process has, behind a Unix stream socket: each frame with its length before it, in 4 bytes, the
 /// highest one first. QEMU has it as `-netdev stream`, and passt speaks it.
@@ -170,7 +171,7 @@ impl NetBackend for UnixStream {
     }
 
     fn open_queue(&self, pair: u16) -> io::Result<Box<dyn NetQueue>> {
-        only_pair(pair)?;
+        check_pair(pair, 1)?;
         Ok(Box::new(StreamQueue::new(Arc::clone(&self.shared))))
     }
 
